@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+#   make            builds ./tillwatch
+#   make unit       unit tests (cmocka); SAN=1 runs them under the sanitizers
+#   sudo make demo  sudo make test  sudo make bench: each does all its own set-up
+#
+# V=1 shows the commands, SAN=1 builds with address and undefined-behaviour sanitizers (into build/san),
+# VMLINUX_H=FILE compiles the kernel programs against another vmlinux.h.
+
+V ?= 0
+SAN ?= 0
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+CC := gcc
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= bpftool
+VMLINUX_H ?= bpf/vmlinux.h
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+VERSION := 0.1.0
+
+ifeq ($(SAN),1)
+B := build/san
+OPT := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+TOOL := build/san/tillwatch
+else
+B := build
+OPT := -O2 -D_FORTIFY_SOURCE=2
+TOOL := tillwatch
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wundef -Wno-unused-parameter
+CFLAGS := -std=gnu11 -g $(OPT) $(WARN) -fstack-protector-strong -fPIE -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' \
+	-Iuser -Iinclude -Ibpf -I$(B)/gen $(EXTRA_CFLAGS)
+LDFLAGS := -pie -Wl,-z,relro,-z,now $(OPT)
+LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lm
+BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member \
+	-mcpu=v2 -Iinclude -Ibpf $(if $(filter-out bpf/vmlinux.h,$(VMLINUX_H)),-DTW_VMLINUX='"$(abspath $(VMLINUX_H))"')
+
+# One archive a folder; the order is the direction of the data, users first.
+FOLDERS := cmd show judge capture model config base
+LIBS := $(FOLDERS:%=$(B)/lib%.a)
+SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c))
+BPF_SRCS := $(wildcard bpf/*.bpf.c)
+SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(TOOL)
+
+$(TOOL): $(B)/user/main.o $(LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(B)/user/main.o -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
+
+define folder_lib
+$(B)/lib$(1).a: $(patsubst %.c,$(B)/%.o,$(wildcard user/$(1)/*.c))
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_lib,$(f))))
+
+$(B)/user/%.o: user/%.c Makefile | $(SKELS)
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/gen/%.bpf.o: bpf/%.bpf.c $(VMLINUX_H) Makefile
+	@mkdir -p $(@D)
+	$(say) BPF $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@.tmp && mv $@.tmp $@
+
+# --- tests ---------------------------------------------------------------------------------------------------------
+# A unit test links the folders it names in a comment "links: judge model base"; "sim" below means the host build of
+# the recognisers, which needs nothing.
+$(B)/unit/%: tests/unit/%.c Makefile $(LIBS)
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
+
+unit: $(UNIT)
+	@scripts/run-unit $(UNIT)
+
+test: ; @scripts/test
+demo: ; @scripts/demo
+bench: ; @scripts/bench
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v vmlinux.h)
+
+check-format:
+	@scripts/check-style
+
+clean:
+	rm -rf build tillwatch
+
+.PHONY: all unit test demo bench format check-format clean
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel programs and the observer agree on: keys, values, records and capacities.
+ *
+ * Invariants:
+ *  - fixed width members only, explicit padding, no packing; sizes are asserted below;
+ *  - every counter is monotone and is read as a difference, modulo its width;
+ *  - nothing here can hold a header value, a body or a query string.
+ */
+#ifndef TW_ABI_H
+#define TW_ABI_H
+
+#ifndef __bpf__
+#include <assert.h>
+#include <stddef.h>
+#include <linux/types.h>
+#endif
+
+/*
+ * Prometheus native-histogram buckets, schema 4: upper-inclusive boundaries 2^(i/16) seconds.
+ * Bucket 0 holds everything up to 2^TW_BUCKET_MIN_EXP seconds (0.95 us); bucket b > 0 holds
+ * (2^((b-1)/16 + MIN), 2^(b/16 + MIN)]; the last one everything above 2^TW_BUCKET_MAX_EXP (256 s).
+ */
+#define TW_BUCKET_SCHEMA 4
+#define TW_BUCKET_MIN_EXP (-20)
+#define TW_BUCKET_MAX_EXP 8
+#define TW_BUCKET_BOUNDS ((TW_BUCKET_MAX_EXP - TW_BUCKET_MIN_EXP) * 16 + 1)
+#define TW_BUCKETS (TW_BUCKET_BOUNDS + 1)
+/* The search table is padded with all-ones to a power of two. */
+#define TW_BOUNDS_TABLE 512
+
+enum tw_latency {
+	TW_LAT_TOTAL,	   /* first request byte -> last response byte */
+	TW_LAT_FIRST_BYTE, /* first request byte -> first byte of the final response */
+	TW_LAT_QUEUE,	   /* first request byte -> the application's first read */
+	TW_LAT_SERVICE,	   /* first read -> first byte of the final response */
+	TW_LAT_NR,
+};
+
+/* What became of an exchange: exactly one. */
+enum tw_outcome {
+	TW_ANSWERED,
+	TW_UNANSWERED,	      /* the server closed without a byte of the response */
+	TW_TRUNCATED,	      /* the server closed inside the response */
+	TW_RESET_BY_SERVER,
+	TW_RESET_BY_CLIENT,
+	TW_CLIENT_ABANDONED,  /* the client closed while it was owed an answer */
+	TW_TIMEOUT,	      /* the connection died of retransmission */
+	TW_UNOBSERVED,	      /* the observer lost sight of it */
+	TW_OUTCOME_NR,
+};
+
+/* Capacities. */
+#define TW_MAX_VERSIONS 64   /* version 0 means "not known" */
+#define TW_MAX_ENDPOINTS 512 /* endpoint 0 means "not named yet" */
+#define TW_MAX_SLOTS 4096    /* upper limit of (version, endpoint) pairs; the map may be smaller */
+#define TW_STATUS_NR 64	     /* registered statuses, see tw_status.h; others travel as records */
+#define TW_PATH_MAX 240	     /* bytes of "METHOD target" a route record carries */
+#define TW_PIPELINE_MAX 128  /* requests in flight on one connection */
+
+#define TW_EP_UNKNOWN 0
+#define TW_EP_PENDING 0xffff /* user space has been told and has not named it yet */
+#define TW_SLOT_NONE 0
+
+/* Latency of one kind: count is the sum of the buckets. Nanoseconds. */
+struct tw_hist {
+	__u64 sum;
+	__u64 max;
+	__u32 b[TW_BUCKETS];
+};
+
+/* Counters of one (version, endpoint) on one CPU. */
+struct tw_series {
+	__u64 exchanges;
+	__u64 connections; /* connections that carried at least one exchange of this endpoint */
+	__u32 outcome[TW_OUTCOME_NR];
+	__u32 status[TW_STATUS_NR];
+	struct tw_hist lat[TW_LAT_NR];
+};
+
+/* One ledger per version and CPU: what was seen, and every way to lose something. */
+enum tw_ledger {
+	TW_L_REQUESTS,	    /* request heads recognised */
+	TW_L_ENDED,	    /* exchanges ended with an outcome, in maps or as a record */
+	TW_L_LOST_EXCHANGES,/* ended, but neither a slot nor a record could be had */
+	TW_L_LOST_EVENTS,   /* ring buffer reservations that failed */
+	TW_L_UNNAMED,	    /* counted under "other" because naming was over its budget */
+	TW_L_CONNECTIONS,   /* watched connections on which payload was seen */
+	TW_L_DECODED,	    /* of these, carried at least one HTTP exchange */
+	TW_L_OPAQUE_TLS,    /* started with a TLS record */
+	TW_L_HTTP2,	    /* started with the HTTP/2 preface */
+	TW_L_NOT_HTTP,	    /* started with anything else */
+	TW_L_UPGRADED,	    /* left HTTP by 101 or CONNECT */
+	TW_L_DESYNC,	    /* times a connection's byte stream was lost */
+	TW_L_RESYNC,	    /* times it was found again */
+	TW_L_MIDSTREAM,	    /* connections joined after they were opened */
+	TW_L_NO_STATE,	    /* connection state could not be allocated */
+	TW_L_DUP_SEGMENTS,  /* segments whose bytes had all been seen */
+	TW_L_REORDERED,	    /* segments held back until the gap before them closed */
+	TW_L_PIPELINE_FULL, /* requests beyond TW_PIPELINE_MAX in flight */
+	TW_L_EARLY_DATA,    /* requests that came with the handshake's last ACK */
+	TW_L_EARLY_FULL,    /* of these, could not be kept */
+	TW_L_CAREFUL,	    /* segments that went through the careful engine */
+	TW_L_CONTENDED,	    /* two CPUs met in one direction of one connection */
+	TW_L_BAD_PACKET,    /* packets whose headers could not be read */
+	TW_L_UNREAD_VERSION,/* ended without anyone having read it: version not known */
+	TW_L_NR,
+};
+
+struct tw_ledger_row {
+	__u64 c[TW_L_NR];
+};
+
+/* Records of the ring buffer; the tag comes first. */
+enum tw_record_type {
+	TW_R_ROUTE = 1, /* a target without an endpoint: name it */
+	TW_R_EXCHANGE,	/* an exchange that could not be counted in the maps */
+	TW_R_PROCESS,	/* a process of interest has started another program */
+	TW_R_LISTEN,	/* a socket started to listen: resolve the versions again */
+};
+
+#define TW_ROUTE_TRUNCATED 1 /* text ends before the target does */
+
+struct tw_route_record {
+	__u32 type;
+	__u16 len;   /* bytes of text */
+	__u16 flags; /* TW_ROUTE_* */
+	__u64 hash;
+	char text[TW_PATH_MAX]; /* "METHOD /path", never a query string */
+};
+
+struct tw_exchange_record {
+	__u32 type;
+	__u32 tgid;    /* who read the request, 0: nobody was seen */
+	__u64 hash;    /* route hash */
+	__u64 t_start; /* CLOCK_MONOTONIC, ns */
+	__u64 lat[TW_LAT_NR]; /* ns; all ones: not measured */
+	__u16 version; /* 0: by tgid */
+	__u16 endpoint;/* 0 or TW_EP_PENDING: by hash */
+	__u16 status;  /* 0: none */
+	__u8 outcome;
+	__u8 new_connection; /* first exchange of this endpoint on its connection */
+};
+
+struct tw_process_record {
+	__u32 type;
+	__u32 tgid;
+};
+
+struct tw_listen_record {
+	__u32 type;
+	__u16 port;
+	__u16 family;
+};
+
+#define TW_NOT_MEASURED (~0ULL)
+
+/* Which end of a watched port is ours: value of the port table, indexed by port. */
+#define TW_PORT_SERVER 1 /* we are the server: the local port is watched */
+#define TW_PORT_CLIENT 2 /* we are the client: the remote port is watched */
+
+/* Where a version listens (server) or connects to (client); address all zero: any. */
+struct tw_place {
+	__u8 addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u16 port;    /* host order */
+	__u8 client;   /* 1: the remote end */
+	__u8 pad[5];
+};
+
+struct tw_place_value {
+	__u16 version;	 /* 0 with by_reader: the reading process decides */
+	__u8 by_reader;
+	__u8 pad[5];
+};
+
+#ifndef __bpf__
+static_assert(sizeof(struct tw_hist) == 16 + 4 * TW_BUCKETS, "tw_hist has padding");
+static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
+static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
+static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
+static_assert(sizeof(struct tw_exchange_record) == 64, "tw_exchange_record");
+static_assert(sizeof(struct tw_place) == 24, "tw_place");
+static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
+#endif
+
+#endif /* TW_ABI_H */

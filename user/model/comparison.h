@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The comparison: everything that watch, gate and top show, as plain data. Filled by the session, read by show/.
+ *
+ * Invariant: a figure that was not measured is NaN (double) or has its flag unset, never 0.
+ */
+#ifndef TW_COMPARISON_H
+#define TW_COMPARISON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "config/config.h"
+#include "judge/judge.h"
+#include "model/histogram.h"
+
+#define STATUS_MAX 1000
+
+/* What one arm did on one endpoint since the start. */
+struct arm_figures {
+	bool present; /* the arm has a version */
+	const char *version;
+	uint64_t requests; /* exchanges ended */
+	uint64_t connections;
+	uint64_t outcome[TW_OUTCOME_NR];
+	uint64_t *status; /* [STATUS_MAX], by status code */
+	struct histogram lat[TW_LAT_NR];
+};
+
+struct endpoint_figures {
+	const char *name;
+	bool critical;
+	struct arm_figures arm[ARM_NR];
+};
+
+struct coverage {
+	uint64_t connections, decoded, opaque_tls, http2, not_http, upgraded, desynchronised, resynchronised, midstream;
+	uint64_t unattributed; /* exchanges whose version could not be told */
+	uint64_t unnamed;      /* exchanges counted under "other" because naming was over its budget or cap */
+	bool queue_measured;   /* the read hook is there */
+	bool complete;
+};
+
+struct ledger_figures {
+	uint64_t seen, ended, in_flight, lost_exchanges, lost_events;
+};
+
+struct overhead {
+	double kernel_ns_per_request; /* NaN: run-time statistics are off */
+	double agent_cpu_seconds;
+	uint64_t agent_rss_bytes;
+};
+
+struct comparison {
+	const char *service;
+	char run[40];
+	struct timespec started; /* CLOCK_REALTIME */
+	double seconds;
+	struct endpoint_figures *endpoints;
+	size_t n_endpoints;
+	const char *version_name[ARM_NR];
+	struct coverage coverage;
+	struct ledger_figures ledger;
+	struct overhead overhead;
+	bool has_verdict;
+	struct verdict verdict;
+	/* One line per version: "v1: listening on 127.0.0.1:8081, 2 processes" or what it waits for. */
+	const char *const *notes;
+	size_t n_notes;
+};
+
+/* p50 or the like of a kind on an arm, NaN when there is nothing. */
+double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q);
+/* Exchanges that count as errors: 5xx, and outcomes caused by the server. */
+uint64_t arm_errors(const struct arm_figures *a);
+
+#endif
