@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Fixtures. Tests marked `tool` need the tillwatch binary and root; all others check the harness by itself."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from tw import net, rawtcp, servers, watch  # noqa: E402
+
+TEST_SECONDS = 90
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "harness: checks the servers, clients and oracles; needs no tillwatch")
+
+
+def pytest_collection_modifyitems(items):
+    missing = watch.binary_missing()
+    if missing:
+        for item in items:
+            if "harness" not in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """No test may hang the run."""
+
+    def late(*_):
+        raise TimeoutError(f"the test took longer than {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def started(request):
+    """started(thing) ends thing (by stop, close or discard) after the test, last first."""
+
+    def register(thing):
+        for name in ("discard", "stop", "close"):
+            if hasattr(thing, name):
+                request.addfinalizer(getattr(thing, name))
+                break
+        return thing
+
+    return register
+
+
+@pytest.fixture
+def nginx(tmp_path, started):
+    def start(**options):
+        if not shutil.which("nginx"):
+            pytest.skip("nginx is not installed")
+        return started(servers.Nginx(tmp_path, **options))
+
+    return start
+
+
+@pytest.fixture
+def raw_server(started):
+    def start(handler, **options):
+        return started(servers.RawServer(handler, **options))
+
+    return start
+
+
+@pytest.fixture
+def watching(tmp_path, started):
+    """
+    watching(port): `tillwatch watch --json`, attached, with one version on that port.
+    watching(versions=…, endpoints=…, …): with that configuration.
+    """
+
+    def start(port=None, host="127.0.0.1", **options):
+        if port is not None:
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            options["versions"] = {"v1": ("baseline", {"listen": where})}
+        return started(watch.Watch(tmp_path, **options))
+
+    return start
+
+
+@pytest.fixture
+def tun(request):
+    reason = rawtcp.unavailable()
+    if reason:
+        pytest.skip(reason)
+    device = rawtcp.Tun()
+    request.addfinalizer(device.close)
+    return device
+
+
+@pytest.fixture(scope="session")
+def uring_programs(tmp_path_factory):
+    """Two builds of the io_uring server, alike but for their build ids."""
+    directory = tmp_path_factory.mktemp("uring")
+    if not os.path.exists("/usr/include/liburing.h"):
+        pytest.skip("liburing is not installed")
+    try:
+        with open("/proc/sys/kernel/io_uring_disabled", encoding="ascii") as f:
+            if f.read().strip() != "0":
+                pytest.skip("io_uring is disabled by the sysctl kernel.io_uring_disabled")
+    except FileNotFoundError:
+        pass  # kernels before 6.6 have no such switch
+    return [servers.build_uring(directory, "uring_a", "aaaaaaaa11111111"),
+            servers.build_uring(directory, "uring_b", "bbbbbbbb22222222")]
+
+
+@pytest.fixture
+def cgroup(request):
+    """cgroup("name") makes a cgroup v2 below the mount and returns (its path in a config, its directory)."""
+    mount = cgroup2_mount()
+    if not mount:
+        pytest.skip("no cgroup v2 mount")
+
+    def make(path):
+        directory = os.path.join(mount, path.lstrip("/"))
+        made = []
+        part = mount
+        for piece in path.strip("/").split("/"):
+            part = os.path.join(part, piece)
+            if not os.path.isdir(part):
+                os.mkdir(part)
+                made.append(part)
+        for one in made:
+            request.addfinalizer(lambda one=one: remove_cgroup(one))
+        return directory
+
+    return make
+
+
+def cgroup2_mount():
+    with open("/proc/mounts", encoding="utf-8") as f:
+        for line in f:
+            fields = line.split()
+            if fields[2] == "cgroup2":
+                return fields[1]
+    return None
+
+
+def remove_cgroup(directory):
+    from tw.wait import until
+
+    def gone():
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    until(gone, f"{directory} to be empty")
+
+
+@pytest.fixture
+def ipv6():
+    if not net.has_ipv6():
+        pytest.skip("no IPv6 loopback address")
+
+
+def bpftool(*args):
+    return subprocess.run(["bpftool", *args], capture_output=True, text=True, check=True).stdout

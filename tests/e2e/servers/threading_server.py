@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+http.server.ThreadingHTTPServer, or with --single the one-request-at-a-time HTTPServer. /sleep/MS answers after MS
+milliseconds, /missing 404, anything else 200. GET, HEAD, POST and OPTIONS; other methods get the library's own 501.
+"""
+import argparse
+import http.server
+import os
+import time
+
+args = argparse.ArgumentParser()
+args.add_argument("--port", type=int, required=True)
+args.add_argument("--log", required=True)
+args.add_argument("--single", action="store_true")
+args = args.parse_args()
+log = os.open(args.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def record(self, status):
+        self.wfile.flush()
+        os.write(log, f"{self.command} {self.path} {status}\n".encode("latin-1"))
+
+    def send_error(self, code, message=None, explain=None):
+        super().send_error(code, message, explain)
+        if getattr(self, "path", None):
+            self.record(code)
+
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = self.path.split("/")
+        if parts[1:2] == ["sleep"]:
+            time.sleep(float(parts[2]) / 1000)
+        status = 404 if parts[1:2] == ["missing"] else 200
+        body = b"ok\n"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if args.single:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.record(status)
+
+    do_GET = do_HEAD = do_POST = do_OPTIONS = answer
+
+    def log_message(self, *_):
+        pass
+
+
+kind = http.server.HTTPServer if args.single else http.server.ThreadingHTTPServer
+kind.request_queue_size = 128
+kind(("127.0.0.1", args.port), Handler).serve_forever()

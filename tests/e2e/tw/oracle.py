@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+What the tool should have counted, worked out from what servers logged and clients measured. Knows nothing of the tool
+but its two published rules: how a target becomes an endpoint, and how wide a bucket is.
+"""
+import collections
+import math
+
+BUCKET = 2 ** (1 / 16)
+SLACK = 0.0002
+HEX_DASH = set("0123456789abcdefABCDEF-")
+
+
+def is_id(segment):
+    if not segment:
+        return False
+    if all(c in "0123456789" for c in segment):
+        return True
+    return len(segment) >= 8 and set(segment) <= HEX_DASH and any(c.isdigit() for c in segment)
+
+
+def endpoint(method, target):
+    """The name of a target that no entry of the configuration matches."""
+    if "://" in target:
+        rest = target.split("://", 1)[1]
+        target = rest[rest.index("/"):] if "/" in rest else "/"
+    target = target.split("?", 1)[0].split("#", 1)[0]
+    return method + " " + "/".join("{id}" if is_id(s) else s for s in target.split("/"))
+
+
+def counts(exchanges):
+    """(method, target, status)s -> (endpoint, status) -> n"""
+    return dict(collections.Counter((endpoint(m, t), s) for m, t, s in exchanges))
+
+
+def assert_counts(got, expected):
+    """Exact equality, with a readable difference."""
+    if got != expected:
+        lines = [f"{k}: counted {got.get(k, 0)}, was {expected.get(k, 0)}"
+                 for k in sorted(set(got) | set(expected), key=str) if got.get(k, 0) != expected.get(k, 0)]
+        raise AssertionError("counts differ\n  " + "\n  ".join(lines))
+
+
+def quantile_bounds(samples, q, resolution=0.0):
+    """
+    Where the tool's q-quantile may lie: one bucket around the order statistics at q, plus 0.2 ms, plus the resolution
+    of the clock that took the samples.
+    """
+    s = sorted(samples)
+    rank = q * len(s)
+    low = s[max(0, math.floor(rank) - 1)]
+    high = s[min(len(s) - 1, math.ceil(rank))] if rank == math.floor(rank) else s[math.ceil(rank) - 1]
+    return low / BUCKET - SLACK - resolution, high * BUCKET + SLACK + resolution
+
+
+def assert_quantiles(latency, samples, resolution=0.0):
+    for name, q in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
+        low, high = quantile_bounds(samples, q, resolution)
+        assert low <= latency[name] <= high, (
+            f"{name} is {latency[name]:.6f} s, the log of {len(samples)} says {low:.6f} to {high:.6f}")
+    top = max(samples)
+    assert abs(latency["max"] - top) <= SLACK + resolution + top * (BUCKET - 1), (
+        f"max is {latency['max']:.6f} s, the log says {top:.6f}")

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Child processes: started with a log file, ended by pid, and never outliving the tests."""
+import ctypes
+import os
+import signal
+import subprocess
+
+_libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    def __init__(self, argv, log, env=None, cgroup=None, pass_fds=(), stdout=None):
+        """cgroup: the directory of a cgroup v2 the process is put into before it runs."""
+        self.argv = [str(a) for a in argv]
+        self.log_path = str(log)
+        self._log = open(self.log_path, "ab")
+        environment = dict(os.environ, **(env or {}))
+
+        def before_exec():
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if cgroup:
+                with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
+                    f.write(str(os.getpid()))
+
+        self.proc = subprocess.Popen(
+            self.argv, stdin=subprocess.DEVNULL, stdout=stdout or self._log, stderr=self._log, env=environment,
+            preexec_fn=before_exec, pass_fds=pass_fds)
+        self.pid = self.proc.pid
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def kill(self, number):
+        self.proc.send_signal(number)
+
+    def log_text(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def stop(self, number=signal.SIGTERM, seconds=10):
+        if self.alive():
+            self.kill(number)
+        try:
+            code = self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            code = self.proc.wait()
+        self._log.close()
+        return code
