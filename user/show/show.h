@@ -18,7 +18,8 @@ enum show_mode {
 struct show_options {
 	enum show_mode mode;
 	bool colour;
-	int columns, rows; /* of the terminal; 0: unknown */
+	/* Of the terminal; 0: unknown. SHOW_LINES takes rows for the most endpoints it lists a service, 0: 20. */
+	int columns, rows;
 	double remaining;  /* seconds until the end; NaN: until interrupted */
 };
 

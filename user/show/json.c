@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Numbers are written by this file, as raw text, because cJSON would print them with 15 digits where that is "close
+ * enough", and counts above 2^53 wrongly. Strings are made valid UTF-8 before cJSON escapes them.
+ *
+ * One flag collects what failed: cJSON takes NULL for a parent that could not be made, so a document is built to its
+ * end and then thrown away when the flag is set.
+ */
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "show/figures.h"
+#include "show/format.h"
+#include "show/show.h"
+
+struct document {
+	bool failed;
+};
+
+/* Puts item under key, or at the end of a list when key is NULL. Returns it, or NULL when there is no such item. */
+static cJSON *put_item(struct document *d, cJSON *parent, const char *key, cJSON *item)
+{
+	cJSON_bool done = key ? cJSON_AddItemToObject(parent, key, item) : cJSON_AddItemToArray(parent, item);
+
+	if (done)
+		return item;
+	cJSON_Delete(item);
+	d->failed = true;
+	return NULL;
+}
+
+static cJSON *put_object(struct document *d, cJSON *parent, const char *key)
+{
+	return put_item(d, parent, key, cJSON_CreateObject());
+}
+
+static cJSON *put_list(struct document *d, cJSON *parent, const char *key)
+{
+	return put_item(d, parent, key, cJSON_CreateArray());
+}
+
+static void put_bool(struct document *d, cJSON *parent, const char *key, bool value)
+{
+	put_item(d, parent, key, cJSON_CreateBool(value));
+}
+
+static void put_null(struct document *d, cJSON *parent, const char *key)
+{
+	put_item(d, parent, key, cJSON_CreateNull());
+}
+
+static void put_count(struct document *d, cJSON *parent, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	put_item(d, parent, key, cJSON_CreateRaw(text));
+}
+
+/* The shortest text that reads back as the same double; null for what was not measured. */
+static void put_number(struct document *d, cJSON *parent, const char *key, double value)
+{
+	char text[32], *comma;
+
+	if (!isfinite(value)) {
+		put_null(d, parent, key);
+		return;
+	}
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	comma = strchr(text, ','); /* of a locale that the process may have set */
+	if (comma)
+		*comma = '.';
+	put_item(d, parent, key, cJSON_CreateRaw(text));
+}
+
+/* A copy in which bytes that are not UTF-8 are U+FFFD; cJSON_free() it. */
+static char *valid_utf8(const char *s)
+{
+	char *copy = cJSON_malloc(3 * strlen(s) + 1), *to = copy;
+	uint32_t code_point;
+	size_t n;
+
+	if (!copy)
+		return NULL;
+	for (; *s; s += n) {
+		n = utf8_next(s, &code_point);
+		if (n == 1 && code_point >= 0x80) {
+			memcpy(to, "\xef\xbf\xbd", 3);
+			to += 3;
+		} else {
+			memcpy(to, s, n);
+			to += n;
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
+/* NULL becomes null. */
+static void put_string(struct document *d, cJSON *parent, const char *key, const char *value)
+{
+	cJSON *item = NULL;
+	char *copy;
+
+	if (!value) {
+		put_null(d, parent, key);
+		return;
+	}
+	copy = valid_utf8(value);
+	if (copy)
+		item = cJSON_CreateString(copy);
+	cJSON_free(copy);
+	put_item(d, parent, key, item);
+}
+
+static void put_latency(struct document *d, cJSON *arm, const struct arm_figures *a)
+{
+	static const struct quantile quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p95", 0.95 }, { "p99", 0.99 } };
+	cJSON *latency = put_object(d, arm, "latency"), *o;
+
+	for (int kind = 0; kind < TW_LAT_NR; kind++) {
+		const struct histogram *h = &a->lat[kind];
+
+		o = put_object(d, latency, latency_names[kind]);
+		for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
+			put_number(d, o, quantiles[i].name, arm_quantile(a, kind, quantiles[i].q));
+		put_number(d, o, "max", h->count ? (double)h->max / 1e9 : NAN);
+		put_number(d, o, "mean", h->count ? histogram_mean(h) : NAN);
+	}
+}
+
+static void put_arm(struct document *d, cJSON *arms, const char *key, const struct arm_figures *a)
+{
+	cJSON *arm = put_object(d, arms, key), *o;
+	char code[16];
+
+	put_string(d, arm, "version", a->version);
+	put_count(d, arm, "requests", a->requests);
+	put_count(d, arm, "errors", arm_errors(a));
+	put_count(d, arm, "connections", a->connections);
+	o = put_object(d, arm, "status");
+	for (int status = 1; a->status && status < STATUS_MAX; status++) {
+		if (!a->status[status])
+			continue;
+		snprintf(code, sizeof(code), "%03d", status);
+		put_count(d, o, code, a->status[status]);
+	}
+	o = put_object(d, arm, "outcomes");
+	for (int i = 0; i < TW_OUTCOME_NR; i++)
+		put_count(d, o, outcome_names[i], a->outcome[i]);
+	put_latency(d, arm, a);
+}
+
+static void put_endpoints(struct document *d, cJSON *root, const struct comparison *c)
+{
+	cJSON *list = put_list(d, root, "endpoints"), *o, *arms;
+
+	for (size_t i = 0; i < c->n_endpoints && !d->failed; i++) {
+		const struct endpoint_figures *ep = &c->endpoints[i];
+
+		o = put_object(d, list, NULL);
+		put_string(d, o, "endpoint", ep->name);
+		put_bool(d, o, "critical", ep->critical);
+		arms = put_object(d, o, "arms");
+		for (int arm = 0; arm < ARM_NR; arm++)
+			if (ep->arm[arm].present)
+				put_arm(d, arms, arm_names[arm], &ep->arm[arm]);
+	}
+}
+
+static void put_coverage(struct document *d, cJSON *root, const struct comparison *c)
+{
+	const struct coverage *cov = &c->coverage;
+	const struct ledger_figures *l = &c->ledger;
+	cJSON *o = put_object(d, root, "coverage");
+
+	put_count(d, o, "connections", cov->connections);
+	put_count(d, o, "decoded", cov->decoded);
+	put_count(d, o, "opaque_tls", cov->opaque_tls);
+	put_count(d, o, "http2", cov->http2);
+	put_count(d, o, "not_http", cov->not_http);
+	put_count(d, o, "upgraded", cov->upgraded);
+	put_count(d, o, "desynchronised", cov->desynchronised);
+	put_count(d, o, "resynchronised", cov->resynchronised);
+	put_count(d, o, "midstream", cov->midstream);
+	put_count(d, o, "unattributed", cov->unattributed);
+	put_count(d, o, "unnamed", cov->unnamed);
+	put_bool(d, o, "queue_measured", cov->queue_measured);
+	put_bool(d, o, "complete", is_complete(c));
+
+	o = put_object(d, root, "ledger");
+	put_count(d, o, "seen", l->seen);
+	put_count(d, o, "ended", l->ended);
+	put_count(d, o, "in_flight", l->in_flight);
+	put_count(d, o, "lost", l->lost_exchanges);
+
+	o = put_object(d, root, "loss");
+	put_count(d, o, "events", l->lost_events);
+	put_count(d, o, "exchanges", l->lost_exchanges);
+}
+
+static void put_overhead(struct document *d, cJSON *root, const struct overhead *overhead)
+{
+	cJSON *o = put_object(d, root, "overhead");
+
+	put_number(d, o, "kernel_ns_per_request", overhead->kernel_ns_per_request);
+	put_number(d, o, "agent_cpu_seconds", overhead->agent_cpu_seconds);
+	if (overhead->agent_rss_bytes)
+		put_count(d, o, "agent_rss_bytes", overhead->agent_rss_bytes);
+	else
+		put_null(d, o, "agent_rss_bytes");
+}
+
+static void put_started(struct document *d, cJSON *root, const struct timespec *started)
+{
+	char text[64];
+	struct tm tm;
+
+	if (gmtime_r(&started->tv_sec, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		put_string(d, root, "started", text);
+	else
+		put_null(d, root, "started");
+}
+
+static void put_verdict_endpoint(struct document *d, cJSON *list, const struct verdict_endpoint *ep)
+{
+	cJSON *o = put_object(d, list, NULL), *interval;
+
+	put_string(d, o, "endpoint", ep->endpoint);
+	put_bool(d, o, "critical", ep->critical);
+	put_count(d, o, "n_c", ep->n_c);
+	put_count(d, o, "n_b", ep->n_b);
+	put_count(d, o, "bad_c", ep->bad_c);
+	put_count(d, o, "bad_b", ep->bad_b);
+	put_number(d, o, "ratio", ep->has_ratio ? ep->ratio : NAN);
+	if (ep->has_ratio) {
+		interval = put_list(d, o, "ratio_interval");
+		put_number(d, interval, NULL, ep->ratio_low);
+		put_number(d, interval, NULL, ep->ratio_high);
+	} else {
+		put_null(d, o, "ratio_interval");
+	}
+	put_number(d, o, "log_e_bad", ep->log_e_bad);
+	put_number(d, o, "log_e_good", ep->log_e_good);
+	put_count(d, o, "slow_c", ep->slow_c);
+	put_count(d, o, "slow_b", ep->slow_b);
+	put_number(d, o, "slow_threshold", ep->has_threshold ? ep->slow_threshold : NAN);
+	put_number(d, o, "log_e_slow_bad", ep->log_e_slow_bad);
+	put_number(d, o, "log_e_slow_good", ep->log_e_slow_good);
+	put_bool(d, o, "certified", ep->certified);
+}
+
+static void fill_verdict(struct document *d, cJSON *root, const struct verdict *v)
+{
+	cJSON *list, *o;
+
+	put_string(d, root, "schema", "tillwatch.verdict/1");
+	put_string(d, root, "verdict", verdict_names[v->kind]);
+	list = put_list(d, root, "reasons");
+	for (size_t i = 0; i < v->n_reasons; i++) {
+		o = put_object(d, list, NULL);
+		put_string(d, o, "code", v->reasons[i].code);
+		put_string(d, o, "endpoint", v->reasons[i].endpoint);
+		put_string(d, o, "text", v->reasons[i].text);
+	}
+	put_number(d, root, "eta_seconds", v->has_eta ? v->eta_seconds : NAN);
+	put_number(d, root, "alpha", v->alpha);
+	put_number(d, root, "log_e_bad", v->log_e_bad);
+	list = put_list(d, root, "guards");
+	for (size_t i = 0; i < v->n_guards; i++) {
+		o = put_object(d, list, NULL);
+		put_string(d, o, "name", v->guards[i].name);
+		put_bool(d, o, "ok", v->guards[i].ok);
+		put_string(d, o, "text", v->guards[i].text);
+	}
+	list = put_list(d, root, "endpoints");
+	for (size_t i = 0; i < v->n_endpoints && !d->failed; i++)
+		put_verdict_endpoint(d, list, &v->endpoints[i]);
+}
+
+static void fill_comparison(struct document *d, cJSON *root, const struct comparison *c)
+{
+	cJSON *o;
+
+	put_string(d, root, "schema", "tillwatch.comparison/1");
+	put_string(d, root, "service", c->service);
+	put_string(d, root, "run", c->run);
+	put_started(d, root, &c->started);
+	put_number(d, root, "seconds", c->seconds);
+	o = put_object(d, root, "versions");
+	for (int arm = 0; arm < ARM_NR; arm++)
+		if (c->version_name[arm])
+			put_string(d, o, arm_names[arm], c->version_name[arm]);
+	put_endpoints(d, root, c);
+	put_coverage(d, root, c);
+	put_overhead(d, root, &c->overhead);
+	o = put_list(d, root, "notes");
+	for (size_t i = 0; i < c->n_notes; i++)
+		put_string(d, o, NULL, c->notes[i]);
+	if (c->has_verdict)
+		fill_verdict(d, put_object(d, root, "verdict"), &c->verdict);
+	else
+		put_null(d, root, "verdict");
+}
+
+/* Takes root over. */
+static char *finish(const struct document *d, cJSON *root)
+{
+	char *text = d->failed || !root ? NULL : cJSON_PrintUnformatted(root);
+
+	cJSON_Delete(root);
+	return text;
+}
+
+char *json_comparison(const struct comparison *c)
+{
+	struct document d = { 0 };
+	cJSON *root = cJSON_CreateObject();
+
+	if (root)
+		fill_comparison(&d, root, c);
+	return finish(&d, root);
+}
+
+char *json_verdict(const struct verdict *v)
+{
+	struct document d = { 0 };
+	cJSON *root = cJSON_CreateObject();
+
+	if (root)
+		fill_verdict(&d, root, v);
+	return finish(&d, root);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <inttypes.h>
+#include <math.h>
+
+#include "show/format.h"
+#include "show/parts.h"
+
+struct coverage_item {
+	const char *key, *words;
+	uint64_t n;
+	bool always;
+};
+
+#define COVERAGE_ITEMS 13
+
+static void coverage_items(const struct comparison *c, struct coverage_item items[COVERAGE_ITEMS])
+{
+	const struct coverage *cov = &c->coverage;
+	const struct coverage_item all[COVERAGE_ITEMS] = {
+		{ "connections", "connections", cov->connections, true },
+		{ "decoded", "decoded", cov->decoded, true },
+		{ "opaque_tls", "opaque TLS", cov->opaque_tls, true },
+		{ "not_http", "not HTTP", cov->not_http, true },
+		{ "desynchronised", "desynchronised", cov->desynchronised, true },
+		{ "unattributed", "unattributed", cov->unattributed, true },
+		{ "lost", "lost", c->ledger.lost_exchanges, true },
+		{ "lost_events", "lost events", c->ledger.lost_events, false },
+		{ "http2", "HTTP/2", cov->http2, false },
+		{ "upgraded", "upgraded", cov->upgraded, false },
+		{ "resynchronised", "resynchronised", cov->resynchronised, false },
+		{ "midstream", "joined midstream", cov->midstream, false },
+		{ "unnamed", "unnamed", cov->unnamed, false },
+	};
+
+	for (int i = 0; i < COVERAGE_ITEMS; i++)
+		items[i] = all[i];
+}
+
+void part_coverage(struct frame *f, const struct comparison *c)
+{
+	struct coverage_item items[COVERAGE_ITEMS];
+	bool complete = is_complete(c);
+	struct line l;
+
+	coverage_items(c, items);
+	line_init_long(&l);
+	if (f->terminal)
+		line_put(&l, complete ? "Coverage complete" : "COVERAGE INCOMPLETE");
+	else
+		line_put(&l, complete ? "coverage complete" : "coverage INCOMPLETE");
+	for (int i = 0; i < COVERAGE_ITEMS; i++) {
+		if (!items[i].n && !items[i].always)
+			continue;
+		if (f->terminal)
+			line_put(&l, "%s%s %s", i ? ", " : ": ", format_count(items[i].n).s, items[i].words);
+		else
+			line_put(&l, " %s=%" PRIu64, items[i].key, items[i].n);
+	}
+	if (!c->coverage.queue_measured)
+		line_put(&l, f->terminal ? "; queue time is not measured" : " queue=not_measured");
+	frame_prose(f, complete ? RANK_COVERAGE : RANK_STAYS, complete ? PLAIN : RED, 0, "%s", l.text);
+}
+
+void part_overhead(struct frame *f, const struct comparison *c)
+{
+	const struct overhead *o = &c->overhead;
+	struct text kernel = format_duration(o->kernel_ns_per_request / 1e9), cpu = format_percent(agent_share(c));
+	struct text memory = o->agent_rss_bytes ? format_bytes(o->agent_rss_bytes) : format_duration(NAN);
+
+	if (!f->terminal)
+		frame_prose(f, RANK_OVERHEAD, DIM, 0, "overhead kernel_per_request=%s agent_cpu=%s agent_rss=%s",
+		            format_joined(kernel).s, cpu.s, format_joined(memory).s);
+	else if (isfinite(o->kernel_ns_per_request))
+		frame_prose(f, RANK_OVERHEAD, DIM, 0, "Overhead: kernel %s per request, agent %s of a core and %s",
+		            kernel.s, cpu.s, memory.s);
+	else
+		frame_prose(f, RANK_OVERHEAD, DIM, 0, "Overhead: kernel not measured, agent %s of a core and %s", cpu.s,
+		            memory.s);
+}
+
+void part_notes(struct frame *f, const struct comparison *c, unsigned int rank)
+{
+	for (size_t i = 0; i < c->n_notes; i++)
+		frame_prose(f, rank, PLAIN, 0, f->terminal ? "%s" : "note %s", c->notes[i]);
+}
+
+/* "v2: 3 unanswered, 1 reset_by_server" */
+static void put_outcomes(struct line *l, const struct comparison *c, enum arm arm, const struct arm_figures *a)
+{
+	const char *separator = ": ";
+
+	line_put(l, "%s%s", l->len ? "; " : "", a->version ? a->version : arm_label(c, arm));
+	for (int i = TW_ANSWERED + 1; i < TW_OUTCOME_NR; i++) {
+		if (!a->outcome[i])
+			continue;
+		line_put(l, "%s%s %s", separator, format_count(a->outcome[i]).s, outcome_names[i]);
+		separator = ", ";
+	}
+}
+
+void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep)
+{
+	struct line l;
+
+	line_init_long(&l);
+	for (int arm = 0; arm < ARM_NR; arm++)
+		if (has_abnormal_outcomes(&ep->arm[arm]))
+			put_outcomes(&l, c, arm, &ep->arm[arm]);
+	if (!l.len)
+		return;
+	if (f->terminal)
+		frame_prose(f, RANK_STAYS, YELLOW, 4, "%s", l.text);
+	else
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "outcomes \"%s\" %s", ep->name, l.text);
+}
+
+void part_folded(struct frame *f, const struct endpoint_figures *const *list, size_t first, size_t n)
+{
+	uint64_t requests = 0;
+
+	if (first >= n)
+		return;
+	for (size_t i = first; i < n; i++)
+		requests += endpoint_requests(list[i]);
+	if (f->terminal)
+		frame_prose(f, RANK_STAYS, DIM, 2, "... and %zu more (%s requests)", n - first,
+		            format_count(requests).s);
+	else
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "more endpoints=%zu requests=%" PRIu64, n - first, requests);
+}
+
+void part_blank(struct frame *f)
+{
+	frame_prose(f, RANK_BLANK, PLAIN, 0, "%s", "");
+}
+
+void part_endpoints(struct frame *f, const struct endpoint_figures *const *list, size_t n, size_t rows,
+                    endpoint_block block, const void *layout)
+{
+	size_t used = 0, i;
+
+	for (i = 0; i < n; i++) {
+		struct frame one;
+
+		frame_init_like(&one, f);
+		block(&one, list[i], layout);
+		/* The line that stands for the rest needs its room, too. */
+		if (used + one.n + (i + 1 < n) > rows) {
+			frame_fini(&one);
+			break;
+		}
+		used += one.n;
+		frame_append(f, &one);
+	}
+	if (used < rows)
+		part_folded(f, list, i, n);
+}

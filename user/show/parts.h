@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The pieces that the comparison and `top` have in common. Each function writes them in the way of the frame's mode:
+ * sentences on a terminal; off it, lines that begin with a fixed word, with figures that hold no spaces.
+ */
+#ifndef TW_SHOW_PARTS_H
+#define TW_SHOW_PARTS_H
+
+#include "show/figures.h"
+#include "show/screen.h"
+
+/* What may be left out when the screen is low, last first. 0 stays. */
+enum rank { RANK_STAYS, RANK_REASON, RANK_GUARD, RANK_COVERAGE, RANK_OVERHEAD, RANK_NOTE, RANK_BLANK };
+
+void part_coverage(struct frame *f, const struct comparison *c);
+void part_overhead(struct frame *f, const struct comparison *c);
+void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
+/* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */
+void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
+/* "... and 12 more (3,456 requests)" for the endpoints from `first` on; nothing when there is none. */
+void part_folded(struct frame *f, const struct endpoint_figures *const *list, size_t first, size_t n);
+void part_blank(struct frame *f);
+
+/* Adds one endpoint's lines to a frame. */
+typedef void (*endpoint_block)(struct frame *f, const struct endpoint_figures *ep, const void *layout);
+/*
+ * As many blocks as go into `rows` lines, and the line for the rest. A block is shown whole or not at all; when not
+ * even the first goes in, all of them are folded.
+ */
+void part_endpoints(struct frame *f, const struct endpoint_figures *const *list, size_t n, size_t rows,
+                    endpoint_block block, const void *layout);
+
+#endif
