@@ -56,8 +56,10 @@ struct text format_span(double seconds)
 		snprintf(t.s, sizeof(t.s), "%llum %02llus", s / 60, s % 60);
 	else if (s < 86400)
 		snprintf(t.s, sizeof(t.s), "%lluh %02llum", s / 3600, s / 60 % 60);
-	else
+	else if (s < 100 * 86400)
 		snprintf(t.s, sizeof(t.s), "%llud %02lluh", s / 86400, s / 3600 % 24);
+	else
+		snprintf(t.s, sizeof(t.s), "%llud", s / 86400);
 	return t;
 }
 

@@ -66,16 +66,20 @@ void part_overhead(struct frame *f, const struct comparison *c)
 	const struct overhead *o = &c->overhead;
 	struct text kernel = format_duration(o->kernel_ns_per_request / 1e9), cpu = format_percent(agent_share(c));
 	struct text memory = o->agent_rss_bytes ? format_bytes(o->agent_rss_bytes) : format_duration(NAN);
+	struct line l;
 
-	if (!f->terminal)
-		frame_prose(f, RANK_OVERHEAD, DIM, 0, "overhead kernel_per_request=%s agent_cpu=%s agent_rss=%s",
-		            format_joined(kernel).s, cpu.s, format_joined(memory).s);
-	else if (isfinite(o->kernel_ns_per_request))
-		frame_prose(f, RANK_OVERHEAD, DIM, 0, "Overhead: kernel %s per request, agent %s of a core and %s",
-		            kernel.s, cpu.s, memory.s);
-	else
-		frame_prose(f, RANK_OVERHEAD, DIM, 0, "Overhead: kernel not measured, agent %s of a core and %s", cpu.s,
-		            memory.s);
+	line_init_long(&l);
+	if (!f->terminal) {
+		line_put(&l, "overhead kernel_per_request=%s agent_cpu=%s agent_rss=%s", format_joined(kernel).s, cpu.s,
+		         format_joined(memory).s);
+	} else {
+		line_put(&l, "Overhead: kernel ");
+		line_put(&l, isfinite(o->kernel_ns_per_request) ? "%s per request" : "not measured", kernel.s);
+		line_put(&l, isfinite(agent_share(c)) ? ", agent %s of a core" : ", agent not measured", cpu.s);
+		if (o->agent_rss_bytes)
+			line_put(&l, " and %s", memory.s);
+	}
+	frame_prose(f, RANK_OVERHEAD, DIM, 0, "%s", l.text);
 }
 
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank)

@@ -10,7 +10,7 @@
 #include "show/screen.h"
 
 /* What may be left out when the screen is low, last first. 0 stays. */
-enum rank { RANK_STAYS, RANK_REASON, RANK_GUARD, RANK_COVERAGE, RANK_OVERHEAD, RANK_NOTE, RANK_BLANK };
+enum rank { RANK_STAYS, RANK_REASON, RANK_GUARD, RANK_COVERAGE, RANK_OVERHEAD, RANK_NOTE, RANK_HEADS, RANK_BLANK };
 
 void part_coverage(struct frame *f, const struct comparison *c);
 void part_overhead(struct frame *f, const struct comparison *c);

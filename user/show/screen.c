@@ -174,12 +174,14 @@ void frame_fini(struct frame *f)
 }
 
 /* Takes text over. */
-static void frame_push(struct frame *f, char *text, unsigned int rank)
+static void frame_push(struct frame *f, char *text, unsigned int rank, bool continued)
 {
 	size_t capacity = f->capacity ? 2 * f->capacity : 32;
 	void *lines;
 
-	if (text && f->n == f->capacity) {
+	if (!text)
+		return;
+	if (f->n == f->capacity) {
 		lines = reallocarray(f->lines, capacity, sizeof(*f->lines));
 		if (!lines) {
 			free(text);
@@ -188,19 +190,29 @@ static void frame_push(struct frame *f, char *text, unsigned int rank)
 		f->lines = lines;
 		f->capacity = capacity;
 	}
-	if (!text)
-		return;
 	f->lines[f->n].text = text;
 	f->lines[f->n].rank = rank;
+	f->lines[f->n].continued = continued && f->n;
 	f->n++;
 }
 
-void frame_add(struct frame *f, struct line *l, unsigned int rank)
+/* The text of a finished line, without the spaces at its end. */
+static char *finished(struct line *l)
 {
 	line_paint(l, PLAIN);
 	while (l->len && l->text[l->len - 1] == ' ')
 		l->text[--l->len] = '\0';
-	frame_push(f, strdup(l->text), rank);
+	return strdup(l->text);
+}
+
+void frame_add(struct frame *f, struct line *l, unsigned int rank)
+{
+	frame_push(f, finished(l), rank, false);
+}
+
+void frame_continue(struct frame *f, struct line *l)
+{
+	frame_push(f, finished(l), f->n ? f->lines[f->n - 1].rank : 0, true);
 }
 
 void frame_init_like(struct frame *f, const struct frame *other)
@@ -213,7 +225,7 @@ void frame_init_like(struct frame *f, const struct frame *other)
 void frame_append(struct frame *to, struct frame *from)
 {
 	for (size_t i = 0; i < from->n; i++)
-		frame_push(to, from->lines[i].text, from->lines[i].rank);
+		frame_push(to, from->lines[i].text, from->lines[i].rank, from->lines[i].continued);
 	from->n = 0;
 	frame_fini(from);
 }
@@ -228,7 +240,7 @@ static void prose_begin(struct line *l, const struct frame *f, enum paint paint,
 void frame_prose(struct frame *f, unsigned int rank, enum paint paint, int indent, const char *fmt, ...)
 {
 	char text[LINE_BYTES], *word, *end;
-	bool first = true;
+	bool first = true, continued = false;
 	struct line l;
 	va_list ap;
 
@@ -244,31 +256,41 @@ void frame_prose(struct frame *f, unsigned int rank, enum paint paint, int inden
 		if (*end)
 			*end++ = '\0';
 		if (!first && text_columns(word) + 1 > line_room(&l)) {
-			frame_add(f, &l, rank);
+			frame_push(f, finished(&l), rank, continued);
 			prose_begin(&l, f, paint, indent + 2);
-			first = true;
+			first = continued = true;
 		}
 		if (!first)
 			put_text(&l, " ");
 		put_cut(&l, word, line_room(&l));
 		first = false;
 	}
-	frame_add(f, &l, rank);
+	frame_push(f, finished(&l), rank, continued);
+}
+
+/* The first line of the last paragraph among those with the highest rank. */
+static size_t least_wanted(const struct frame *f)
+{
+	size_t victim = 0;
+
+	for (size_t i = 1; i < f->n; i++)
+		if (!f->lines[i].continued && f->lines[i].rank >= f->lines[victim].rank)
+			victim = i;
+	return victim;
 }
 
 void frame_shrink(struct frame *f, size_t rows)
 {
 	while (f->n > rows) {
-		size_t victim = 0;
+		size_t victim = least_wanted(f), after = victim;
 
-		for (size_t i = 1; i < f->n; i++)
-			if (f->lines[i].rank >= f->lines[victim].rank)
-				victim = i;
 		if (!f->lines[victim].rank)
 			return;
-		free(f->lines[victim].text);
-		memmove(f->lines + victim, f->lines + victim + 1, (f->n - victim - 1) * sizeof(*f->lines));
-		f->n--;
+		do {
+			free(f->lines[after++].text);
+		} while (after < f->n && f->lines[after].continued);
+		memmove(f->lines + victim, f->lines + after, (f->n - after) * sizeof(*f->lines));
+		f->n -= after - victim;
 	}
 }
 

@@ -30,11 +30,12 @@ struct line {
 	enum paint paint;
 };
 
-/* Lines with a rank above 0 may be left out when room is short, the highest rank first. */
+/* Paragraphs with a rank above 0 may be left out when room is short, the highest rank first. */
 struct frame {
 	struct {
 		char *text;
 		unsigned int rank;
+		bool continued; /* belongs to the line before: both stay or none */
 	} * lines;
 	size_t n, capacity;
 	int limit; /* columns of a line */
@@ -46,10 +47,11 @@ void frame_init(struct frame *f, const struct show_options *o);
 void frame_init_like(struct frame *f, const struct frame *other); /* an empty one with the same limits */
 void frame_fini(struct frame *f);
 void frame_add(struct frame *f, struct line *l, unsigned int rank);
+void frame_continue(struct frame *f, struct line *l); /* with the rank of the line before */
 /* Adds a text of any length, broken at its spaces; lines after the first are indented by two more columns. */
 void frame_prose(struct frame *f, unsigned int rank, enum paint paint, int indent, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
-/* Leaves out lines that may be until at most `rows` are left, if that is possible. */
+/* Leaves out paragraphs that may be, until at most `rows` lines are left or none of them may. */
 void frame_shrink(struct frame *f, size_t rows);
 /* Moves the lines of `from` to the end of `to`. */
 void frame_append(struct frame *to, struct frame *from);

@@ -20,7 +20,7 @@ struct show_options {
 	bool colour;
 	/* Of the terminal; 0: unknown. SHOW_LINES takes rows for the most endpoints it lists a service, 0: 20. */
 	int columns, rows;
-	double remaining;  /* seconds until the end; NaN: until interrupted */
+	double remaining; /* seconds until the end; NaN: until interrupted */
 };
 
 /* The live comparison of two arms. */
@@ -29,8 +29,9 @@ void show_comparison(FILE *out, const struct comparison *c, const struct show_op
 void show_top(FILE *out, const struct comparison *const *services, size_t n, const struct show_options *o);
 
 /*
- * The documents tillwatch.comparison/1 and tillwatch.verdict/1. Returns a string to free(), or NULL when memory ran out.
- * Counts above 2^53 are written exactly (cJSON holds doubles: such counts are written as raw numbers). No NaN: null.
+ * The documents tillwatch.comparison/1 and tillwatch.verdict/1. Returns a string to free(), or NULL when memory ran
+ * out. Counts above 2^53 are written exactly (cJSON holds doubles: such counts are written as raw numbers). No NaN:
+ * null.
  */
 char *json_comparison(const struct comparison *c);
 char *json_verdict(const struct verdict *v);

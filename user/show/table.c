@@ -176,7 +176,7 @@ static void put_column_heads(struct frame *f, const struct layout *lay)
 	line_put(&l, "  %-*s %*s %*s", lay->name, "ENDPOINT", REQUESTS_WIDTH, "REQUESTS", ERRORS_WIDTH, "ERRORS");
 	for (int i = 0; lay->shape == WIDE && i < TABLE_QUANTILES; i++)
 		line_put(&l, "  %*s", QUANTILE_WIDTH, table_quantiles[i].name);
-	frame_add(f, &l, RANK_STAYS);
+	frame_add(f, &l, RANK_HEADS);
 
 	line_init(&l, f);
 	line_paint(&l, DIM);
@@ -196,7 +196,7 @@ static void put_column_heads(struct frame *f, const struct layout *lay)
 		line_label(&l, canary, DURATION_WIDTH);
 		line_put(&l, " ratio");
 	}
-	frame_add(f, &l, RANK_STAYS);
+	frame_continue(f, &l);
 }
 
 static void put_title(struct frame *f, const struct comparison *c, const struct show_options *o)

@@ -102,7 +102,7 @@ static void put_column_heads(struct frame *f, const struct layout *lay)
 	         TINY_WIDTH + 1 + PERCENT_WIDTH, "ERRORS");
 	for (int i = 0; i < TABLE_QUANTILES; i++)
 		line_put(&l, " %*s", DURATION_WIDTH, table_quantiles[i].name);
-	frame_add(f, &l, RANK_STAYS);
+	frame_add(f, &l, RANK_HEADS);
 }
 
 /* One service within `rows` lines. */
