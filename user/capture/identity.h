@@ -9,7 +9,8 @@
  * Invariants of a snapshot:
  *  - version numbers are index in the config + 1; 0 means "not known";
  *  - a place (address, port, side) appears once; when processes of several versions, or of no version, share it,
- *    it is by_reader: the process that reads decides;
+ *    it is by_reader: the process that reads decides; an exact address goes before the wildcard of the same port;
+ *  - a process that serves places of several versions is listed once for each, next to each other (by tgid);
  *  - cgroups are an antichain: none is an ancestor of another, so that no packet is seen twice.
  */
 #ifndef TW_IDENTITY_H
@@ -37,7 +38,7 @@ struct id_place {
 
 struct id_cgroup {
 	uint64_t id;
-	char *path; /* absolute, below the cgroup2 mount */
+	char *path; /* in the file system, ready to open: begins with the cgroup2 mount */
 };
 
 enum id_state { ID_FOUND, ID_WAITING, ID_CONFLICT };
@@ -63,7 +64,10 @@ struct id_snapshot {
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e);
 void id_snapshot__free(struct id_snapshot *s);
 
-/* The version of one process as of now, 0 if it belongs to none. For records that carry a tgid not seen before. */
+/*
+ * The version of one process as of now, 0 if it belongs to none, or to several. For records that carry a tgid not seen
+ * before. Goes by process keys only: what is known by `listen` alone is told by its place, not by its reader.
+ */
 uint16_t identity__version_of(const struct config *c, pid_t tgid);
 
 /* A listening TCP socket of this host (all network namespaces reachable through the processes found). */
@@ -81,7 +85,7 @@ int listeners__list(struct listener **out, size_t *n, struct err *e);
 
 /* The mount point of cgroup2 ("/sys/fs/cgroup" or "/sys/fs/cgroup/unified"), found, never assumed. */
 int cgroup2__mount(char *path, size_t len, struct err *e);
-/* Path of the cgroup with this id below the mount; -ENOENT when it has gone. */
+/* Path of the cgroup with this id below the mount, "/" for the mount itself; -ENOENT when it has gone. */
 int cgroup2__path_of(uint64_t id, char *path, size_t len);
 
 #endif
