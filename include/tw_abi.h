@@ -107,6 +107,9 @@ enum tw_ledger {
 	TW_L_NR,
 };
 
+/* Lanes a CPU, see bpf/maps.h; the value of the lanes map starts with a row for each version. */
+#define TW_LANES 4
+
 struct tw_ledger_row {
 	__u64 c[TW_L_NR];
 };

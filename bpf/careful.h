@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The careful engine's programs: heads that come in pieces, chunked bodies, several messages in a segment, segments
+ * that were held back. Reached by tail call; skb->cb carries the place:
+ *   cb[0] lane | cb[1] offset of the first byte | cb[2] bytes left | cb[3] TCP flags, by_tuple << 8
+ *   cb[4] 0: the bytes are the packet's; k + 1: they are those of held segment k
+ *
+ * Bounded: CAREFUL_WINDOWS windows a program and at most 32 tail calls a packet; a segment that needs more loses step,
+ * which is counted.
+ */
+#ifndef TW_CAREFUL_H
+#define TW_CAREFUL_H
+
+#define CAREFUL_WINDOWS 8
+
+enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD };
+
+/* Departures carry TCP's own stamp; arrivals do not. */
+static __always_inline __u64 segment_time(struct ctx *x)
+{
+	__u64 t = x->ingress ? 0 : x->skb->tstamp;
+
+	return t ? t : bpf_ktime_get_ns();
+}
+
+static __always_inline int packet_done(struct ctx *x)
+{
+	if (x->ingress)
+		x->c->busy = 0;
+	lane_release(x->l);
+	return 1;
+}
+
+/* What a side's FIN or RST means for what is in flight. */
+static __always_inline void stream_close(struct ctx *x, __u8 tcp_flags, int requests)
+{
+	struct tw_conn *c = x->c;
+	__u8 begun, first;
+
+	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
+		return;
+	if (requests) {
+		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
+		if (tcp_flags & TCP_RST)
+			exchange_end_all(x, TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT);
+		return;
+	}
+	c->rs_flags |= tcp_flags & TCP_RST ? TW_C_RS_RST : TW_C_RS_FIN;
+	if (c->tail == c->head)
+		return;
+	begun = c->rs.status != 0;
+	if (tcp_flags & TCP_RST) {
+		exchange_end_all(x, TW_RESET_BY_SERVER, TW_RESET_BY_SERVER);
+	} else if (c->rs.state == H1_LOST) {
+		exchange_end_all(x, TW_UNOBSERVED, TW_UNOBSERVED);
+	} else {
+		if (c->rs.state == H1_UNTIL_CLOSE)
+			first = TW_ANSWERED;
+		else if (c->flags & TW_C_RQ_FIN)
+			first = TW_CLIENT_ABANDONED;
+		else
+			first = begun ? TW_TRUNCATED : TW_UNANSWERED;
+		exchange_end_all(x, first, c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED);
+	}
+}
+
+/* The held segment that brings the next byte: its number + 1, or 0. Those that lie behind are let go. */
+static __always_inline __u32 held_next(struct ctx *x, struct tw_held *h, __u32 expected)
+{
+	__u32 i;
+
+	for (i = 0; i < TW_HELD; i++) {
+		struct tw_held_segment *s = &h->s[i];
+
+		if (!s->len || (__s32)(s->seq - expected) > 0)
+			continue;
+		if ((__s32)(s->seq + s->len - expected) > 0)
+			return i + 1;
+		s->len = 0;
+		x->c->held--;
+	}
+	return 0;
+}
+
+/* Puts the context together again after a tail call. 0: impossible, the packet is let go. */
+static __always_inline int careful_enter(struct ctx *x, int ingress)
+{
+	struct __sk_buff *skb = x->skb;
+	struct tw_tuple k;
+
+	x->ingress = ingress;
+	x->lane = skb->cb[0];
+	x->l = lane_get(x->lane);
+	if (!x->l)
+		return 0;
+	x->by_tuple = skb->cb[3] >> 8 & 1;
+	x->sk = skb->sk;
+	if (!x->sk || segment_parse(skb, &x->s))
+		goto fail;
+	x->sk = bpf_sk_fullsock(x->sk);
+	if (!x->sk)
+		goto fail;
+	if (!x->by_tuple)
+		x->c = bpf_sk_storage_get(&conns, x->sk, 0, 0);
+	else if (!segment_tuple(skb, &x->s, ingress, &k))
+		x->c = bpf_map_lookup_elem(&early, &k);
+	if (!x->c)
+		goto fail;
+	x->s.seq += skb->cb[1] - x->s.off;
+	x->s.off = skb->cb[1];
+	x->s.len = skb->cb[2];
+	x->s.tcp_flags = skb->cb[3];
+	return 1;
+fail:
+	lane_release(x->l);
+	return 0;
+}
+
+/* Up to H1_CAREFUL bytes into the window. Returns how many, 0 on failure. */
+static __always_inline __u32 careful_load(struct ctx *x, struct tw_held *h, __u32 held_at)
+{
+	__u32 n = x->s.len, at;
+
+	if (n > H1_CAREFUL)
+		n = H1_CAREFUL;
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (H1_CAREFUL - 1)) + 1;
+	if (!held_at)
+		return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
+	at = x->s.off;
+	if (!h || at > TW_HELD_BYTES - H1_CAREFUL)
+		return 0;
+	held_at = (held_at - 1) & (TW_HELD - 1);
+	return bpf_probe_read_kernel(x->l->window, n, &h->data[held_at][at]) ? 0 : n;
+}
+
+/* One window of the segment: body bytes are counted off, others go through the automaton. */
+static __always_inline enum next careful_window(struct ctx *x, int requests, struct h1_text *t, struct tw_held *h,
+						__u32 held_at, __u64 now)
+{
+	struct tw_conn *c = x->c;
+	struct h1 *p = requests ? &c->rq : &c->rs;
+	enum h1_event e;
+	__u32 n, used = 0;
+
+	if (is_counting(p)) {
+		if (!requests)
+			response_skip(x);
+		else if (body_skip(x, p))
+			h1_reset(p, H1_REQ);
+		return NEXT_CAREFUL;
+	}
+	if (requests && p->state == H1_REQ) {
+		c->cur.t_start = now;
+		c->cur.t_read = 0;
+	} else if (!requests && p->state == H1_RES) {
+		if (c->tail == c->head)
+			p->state = H1_LOST;
+		c->t_first = now;
+	}
+	if (p->state == H1_LOST) {
+		segment_advance(x, x->s.len);
+		return NEXT_DONE;
+	}
+	n = careful_load(x, h, held_at);
+	if (!n)
+		return NEXT_LOST;
+	e = h1_run(p, requests ? t : 0, x->l->window, n, hash_seed, &used);
+	segment_advance(x, used);
+	return requests ? request_event(x, t, e) : response_event(x, e);
+}
+
+/* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns. */
+static __always_inline void careful_held(struct ctx *x, int requests, void *tails, __u32 self, struct tw_held *h)
+{
+	struct tw_conn *c = x->c;
+	__u32 expected = requests ? c->rq_next : c->rs_next, k;
+	struct tw_held_segment *s;
+
+	if (!c->held || !h)
+		return;
+	k = held_next(x, h, expected);
+	if (!k)
+		return;
+	s = &h->s[(k - 1) & (TW_HELD - 1)];
+	x->skb->cb[1] = expected - s->seq;
+	x->skb->cb[2] = s->len - (expected - s->seq);
+	x->skb->cb[4] = k;
+	if (requests)
+		c->rq_next = s->seq + s->len;
+	else
+		c->rs_next = s->seq + s->len;
+	bpf_tail_call(x->skb, tails, self);
+	conn_lost(x);
+}
+
+static __always_inline int careful(struct __sk_buff *skb, int ingress, int requests, void *tails, __u32 self)
+{
+	struct ctx x = { .skb = skb };
+	struct h1_text *t = 0;
+	struct tw_held *h = 0;
+	enum next next = NEXT_CAREFUL;
+	__u32 held_at = skb->cb[4], i;
+	__u64 now;
+
+	if (!careful_enter(&x, ingress))
+		return 1;
+	if (requests) {
+		t = text_get(&x, 1);
+		if (!t)
+			next = NEXT_LOST;
+	}
+	if (ingress && x.c->held)
+		h = held_get(&x, 0);
+	now = segment_time(&x);
+	if (held_at && h)
+		now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
+	count(x.l, x.c->version, TW_L_CAREFUL);
+	if (!requests)
+		x.c->t_last = now;
+	for (i = 0; i < CAREFUL_WINDOWS && next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED; i++)
+		next = careful_window(&x, requests, t, h, held_at, now);
+	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {
+		skb->cb[1] = x.s.off;
+		skb->cb[2] = x.s.len;
+		bpf_tail_call(skb, tails, self);
+		next = NEXT_LOST;
+	}
+	if (next == NEXT_LOST)
+		conn_lost(&x);
+	else if (ingress)
+		careful_held(&x, requests, tails, self, h);
+	stream_close(&x, x.s.tcp_flags, requests);
+	return packet_done(&x);
+}
+
+/* Keeps a segment that came before the bytes in front of it. 0, or -1 when there is no room. */
+static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expected)
+{
+	struct tw_held *h = held_get(x, 1);
+	__u64 ahead = x->s.seq - expected;
+	struct tw_held_segment *s;
+	__u32 i, n = x->s.len, inside;
+
+	/* Wholly inside the body that is being counted: only its place matters, and neighbours merge. */
+	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
+	if (!h || (!inside && n > TW_HELD_BYTES - H1_CAREFUL))
+		return -1;
+	for (i = 0; i < TW_HELD; i++) {
+		s = &h->s[i];
+		if (s->len && inside && s->no_data && s->seq + s->len == x->s.seq) {
+			s->len += n;
+			return 0;
+		}
+		if (s->len && s->seq == x->s.seq && s->len >= n)
+			return 0; /* a copy of what is held already */
+		if (!s->len)
+			break;
+	}
+	if (i == TW_HELD)
+		return -1;
+	s = &h->s[i];
+	s->seq = x->s.seq;
+	s->t = bpf_ktime_get_ns();
+	s->no_data = inside;
+	if (!inside) {
+		asm volatile("" : "+r"(n));
+		n = ((n - 1) & 2047) + 1;
+		if (n > TW_HELD_BYTES || bpf_skb_load_bytes(x->skb, x->s.off, h->data[i], n))
+			return -1;
+	}
+	s->len = x->s.len;
+	x->c->held++;
+	count(x->l, x->c->version, TW_L_REORDERED);
+	return 0;
+}
+
+static __always_inline int hold(struct __sk_buff *skb, int requests)
+{
+	struct ctx x = { .skb = skb };
+
+	if (!careful_enter(&x, 1))
+		return 1;
+	if (hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next))
+		conn_lost(&x);
+	return packet_done(&x);
+}
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Finding and making the state of a connection.
+ *
+ * Invariant: whoever may see a packet of a watched port first makes the state, so that nobody asks twice; a connection
+ * that is not ours, or not HTTP, keeps a state that says so.
+ */
+#ifndef TW_CONN_H
+#define TW_CONN_H
+
+/* What a program works on. sk is the socket, or the listener while the connection has none of its own. */
+struct ctx {
+	struct __sk_buff *skb;
+	struct bpf_sock *sk;
+	struct tw_conn *c;
+	struct tw_lane *l;
+	__u32 lane;
+	__u32 by_tuple; /* state is kept by address: early data, crafted packets */
+	int ingress;
+	struct segment s;
+};
+
+static __always_inline int is_listener(struct bpf_sock *sk)
+{
+	return sk->state == BPF_TCP_LISTEN;
+}
+
+static __always_inline struct tw_place_value *place_find(const __u8 *addr, __u16 port, __u8 client)
+{
+	struct tw_place p = { .port = port, .client = client };
+	struct tw_place_value *v;
+
+	__builtin_memcpy(p.addr, addr, 16);
+	v = bpf_map_lookup_elem(&places, &p);
+	if (v)
+		return v;
+	__builtin_memset(p.addr, 0, 16);
+	return bpf_map_lookup_elem(&places, &p);
+}
+
+/* Fills a zeroed state. rcv_nxt, snd_nxt: from the socket; fresh: no payload has passed yet. */
+static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *k, int client, __u32 rcv_nxt,
+				      __u32 snd_nxt, int fresh)
+{
+	struct tw_place_value *v;
+
+	v = client ? place_find(k->remote, k->remote_port, 1) : place_find(k->local, k->local_port, 0);
+	c->pipe_from = TW_NEVER;
+	if (!v) {
+		c->kind = TW_IGNORED;
+		return;
+	}
+	c->version = v->version;
+	c->flags = (client ? TW_C_CLIENT : 0) | (v->by_reader ? TW_C_BY_READER : 0);
+	c->rq_next = client ? snd_nxt : rcv_nxt;
+	c->rs_next = client ? rcv_nxt : snd_nxt;
+	c->kind = fresh ? TW_NEW : TW_HTTP;
+	c->rq.state = fresh ? H1_REQ : H1_LOST;
+	c->rs.state = fresh ? H1_RES : H1_LOST;
+}
+
+/* Takes over what was seen of a connection before it had a socket. */
+static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, const struct tw_tuple *k)
+{
+	struct tw_conn *e = bpf_map_lookup_elem(&early, k);
+	struct h1_text *et, *t;
+
+	if (!e)
+		return 0;
+	__builtin_memcpy(c, e, sizeof(*c));
+	et = bpf_map_lookup_elem(&early_texts, k);
+	if (et) {
+		t = bpf_sk_storage_get(&texts, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (t)
+			__builtin_memcpy(t, et, sizeof(*t));
+		else
+			c->rq.state = H1_LOST;
+		bpf_map_delete_elem(&early_texts, k);
+	}
+	bpf_map_delete_elem(&early, k);
+	return 1;
+}
+
+/* By address. A crafted packet's socket is fresh each time, so its sequence numbers say nothing: the first one rules. */
+static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
+{
+	struct tw_conn *c;
+	struct tw_tuple k;
+	__u32 rcv, snd;
+
+	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	c = bpf_map_lookup_elem(&early, &k);
+	if (c)
+		return c;
+	if (!x->s.len || !x->l)
+		return 0;
+	/* The lane's window is free at this point, and large enough to build the state in. */
+	c = (struct tw_conn *)x->l->window;
+	__builtin_memset(c, 0, sizeof(*c));
+	rcv = x->ingress ? x->s.seq : 0;
+	snd = x->ingress ? 0 : x->s.seq;
+	conn_init(c, &k, client, rcv, snd, 1);
+	if (bpf_map_update_elem(&early, &k, c, BPF_NOEXIST)) {
+		count(x->l, c->version, TW_L_EARLY_FULL);
+		return 0;
+	}
+	if (!test_mode)
+		count(x->l, c->version, TW_L_EARLY_DATA);
+	return bpf_map_lookup_elem(&early, &k);
+}
+
+/* A socket seen for the first time. */
+static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
+{
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(x->sk);
+	struct tw_conn *c;
+	struct tw_tuple k;
+	int fresh;
+
+	if (!tp || segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	c = bpf_sk_storage_get(&conns, x->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count(x->l, 0, TW_L_NO_STATE);
+		return 0;
+	}
+	if (!client && conn_adopt(c, x->sk, &k))
+		return c;
+	/*
+	 * On ingress rcv_nxt is what TCP expects, so a reordered first segment is recognised as such. On egress snd_nxt
+	 * has not moved yet. An active opener's SYN counts as one byte acknowledged.
+	 */
+	fresh = !tp->bytes_received && tp->bytes_acked <= 1 && (x->ingress || x->s.seq == tp->snd_una);
+	conn_init(c, &k, client, tp->rcv_nxt, x->ingress ? tp->snd_nxt : x->s.seq, fresh);
+	if (c->kind != TW_IGNORED && !fresh)
+		count(x->l, c->version, TW_L_MIDSTREAM);
+	return c;
+}
+
+static __always_inline struct h1_text *text_get(struct ctx *x, int create)
+{
+	struct h1_text *t;
+	struct tw_tuple k;
+
+	if (!x->by_tuple)
+		return bpf_sk_storage_get(&texts, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	t = bpf_map_lookup_elem(&early_texts, &k);
+	if (t || !create)
+		return t;
+	/* Built beyond the part of the window that conn_by_tuple and the careful engine use. */
+	t = (struct h1_text *)(x->l->window + H1_WINDOW / 2);
+	__builtin_memset(t, 0, sizeof(*t));
+	bpf_map_update_elem(&early_texts, &k, t, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&early_texts, &k);
+}
+
+static __always_inline struct tw_pipe *pipe_get(struct ctx *x, int create)
+{
+	struct tw_pipe *p;
+	struct tw_tuple k;
+
+	if (!x->by_tuple)
+		return bpf_sk_storage_get(&pipes, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	p = bpf_map_lookup_elem(&test_pipes, &k);
+	return p;
+}
+
+static __always_inline struct tw_held *held_get(struct ctx *x, int create)
+{
+	struct tw_tuple k;
+
+	if (!x->by_tuple)
+		return bpf_sk_storage_get(&held, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	return bpf_map_lookup_elem(&test_held, &k);
+}
+
+#endif

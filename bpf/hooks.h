@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Tracepoint programs: who reads, what ends without a packet, which processes come and go. All optional: the loader
+ * tries each and reports what is missing (doctor, coverage).
+ */
+#ifndef TW_HOOKS_H
+#define TW_HOOKS_H
+
+static __always_inline void sock_tuple(struct sock *sk, struct tw_tuple *k)
+{
+	__builtin_memset(k, 0, sizeof(*k));
+	if (sk->__sk_common.skc_family == 2) {
+		__u32 l = sk->__sk_common.skc_rcv_saddr, r = sk->__sk_common.skc_daddr;
+
+		v4_mapped(k->local, (__u8 *)&l);
+		v4_mapped(k->remote, (__u8 *)&r);
+	} else {
+		bpf_core_read(k->local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		bpf_core_read(k->remote, 16, &sk->__sk_common.skc_v6_daddr);
+	}
+	k->local_port = sk->__sk_common.skc_num;
+	k->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+}
+
+static __always_inline __u8 sock_side(struct sock *sk)
+{
+	__u32 local = sk->__sk_common.skc_num, remote;
+	__u8 *v = bpf_map_lookup_elem(&ports, &local);
+
+	if (v && *v & TW_PORT_SERVER)
+		return TW_PORT_SERVER;
+	if (!have_clients)
+		return 0;
+	remote = bpf_ntohs(sk->__sk_common.skc_dport);
+	v = bpf_map_lookup_elem(&ports, &remote);
+	return v ? *v & TW_PORT_CLIENT : 0;
+}
+
+/* The reading process takes the connection: it decides the version where the place does not. */
+static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
+{
+	__u32 *v;
+
+	c->tgid = tgid;
+	if (!(c->flags & TW_C_BY_READER))
+		return;
+	v = bpf_map_lookup_elem(&procs, &tgid);
+	c->version = v ? *v : 0;
+}
+
+/* Gives every request that has arrived and was not read yet its time of reading. */
+static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
+{
+	__u64 now = 0;
+	struct tw_pipe *p = 0;
+	__u32 i, n;
+
+	if (c->cur.t_start && !c->cur.t_read) {
+		now = bpf_ktime_get_ns();
+		c->cur.t_read = now;
+	}
+	if (c->rd == c->head)
+		return;
+	if (!now)
+		now = bpf_ktime_get_ns();
+	if ((__s32)(c->tail - c->rd) > 0)
+		c->rd = c->tail;
+	if (c->pipe_from != TW_NEVER)
+		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
+	for (i = 0; i < TW_PIPELINE_MAX; i++) {
+		struct tw_pending *e;
+
+		n = c->rd;
+		if (n == c->head)
+			break;
+		if (n < c->pipe_from)
+			e = &c->in[n & (TW_INLINE_PENDING - 1)];
+		else if (p)
+			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
+		else
+			break;
+		if (!e->t_read)
+			e->t_read = now;
+		c->rd = n + 1;
+	}
+}
+
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tw_read, struct sock *sk)
+{
+	struct tw_conn *c;
+	__u32 tgid;
+
+	if (sock_side(sk) != TW_PORT_SERVER)
+		return 0;
+	c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	if (!c) {
+		/* Its first request may have come with the handshake, to the listener. */
+		struct tw_conn *e;
+		struct tw_tuple k;
+
+		sock_tuple(sk, &k);
+		e = bpf_map_lookup_elem(&early, &k);
+		if (!e)
+			return 0;
+		if (e->cur.t_start && !e->cur.t_read)
+			e->cur.t_read = bpf_ktime_get_ns();
+		if (e->rd != e->head) {
+			e->in[0].t_read = bpf_ktime_get_ns();
+			e->rd = e->head;
+		}
+		conn_read_by(e, bpf_get_current_pid_tgid() >> 32);
+		return 0;
+	}
+	if (c->kind == TW_IGNORED)
+		return 0;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	if (c->tgid != tgid || !c->version)
+		conn_read_by(c, tgid);
+	conn_read_at(sk, c);
+	return 0;
+}
+
+/* What a connection still owes when its socket goes. */
+static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
+{
+	struct tw_conn *c = x->c;
+	struct tw_pipe *p = 0;
+	__u8 first, rest;
+	__u32 i;
+
+	if (c->rs.state == H1_LOST && c->rs.status)
+		first = rest = TW_UNOBSERVED;
+	else if (c->rs_flags & TW_C_RS_RST)
+		first = rest = TW_RESET_BY_SERVER;
+	else if (c->flags & TW_C_RQ_RST || sk->sk_err == 104 || sk->sk_err == 32)
+		first = rest = c->flags & TW_C_CLIENT ? TW_RESET_BY_SERVER : TW_RESET_BY_CLIENT;
+	else if (sk->sk_err == 110)
+		first = rest = TW_TIMEOUT;
+	else if (c->flags & TW_C_RQ_FIN)
+		first = rest = TW_CLIENT_ABANDONED;
+	else {
+		first = c->rs.status ? TW_TRUNCATED : TW_UNANSWERED;
+		rest = TW_UNANSWERED;
+	}
+	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
+		first = TW_ANSWERED;
+	if (c->pipe_from != TW_NEVER)
+		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
+	for (i = 0; i < TW_PIPELINE_MAX + TW_INLINE_PENDING; i++) {
+		struct tw_pending *e;
+		__u32 n = c->tail;
+
+		if (n == c->head)
+			break;
+		if (n < c->pipe_from)
+			e = &c->in[n & (TW_INLINE_PENDING - 1)];
+		else if (p)
+			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
+		else
+			break;
+		exchange_end(x, e, i ? rest : first, i ? 0 : c->rs.status);
+	}
+}
+
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(tw_destroy, struct sock *sk)
+{
+	struct ctx x = {};
+
+	if (!sock_side(sk))
+		return 0;
+	x.c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	if (!x.c || x.c->tail == x.c->head)
+		return 0;
+	x.l = lane_claim(&x.lane);
+	if (!x.l)
+		return 0;
+	conn_destroy(&x, sk);
+	lane_release(x.l);
+	return 0;
+}
+
+/* A socket started to listen: versions that wait for it are resolved again. */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(tw_listen, struct sock *sk, int from, int to)
+{
+	struct tw_listen_record *r;
+
+	if (to != BPF_TCP_LISTEN)
+		return 0;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (!r)
+		return 0;
+	r->type = TW_R_LISTEN;
+	r->port = sk->__sk_common.skc_num;
+	r->family = sk->__sk_common.skc_family;
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+/* A child belongs to the version of its parent until it starts another program. */
+SEC("?tp_btf/sched_process_fork")
+int BPF_PROG(tw_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = parent->tgid, to = child->tgid, *v;
+
+	if (from == to)
+		return 0;
+	v = bpf_map_lookup_elem(&procs, &from);
+	if (v) {
+		__u32 version = *v;
+
+		bpf_map_update_elem(&procs, &to, &version, BPF_ANY);
+	}
+	return 0;
+}
+
+SEC("?tp_btf/sched_process_exec")
+int BPF_PROG(tw_exec, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+{
+	struct tw_process_record *r;
+
+	if (!watch_process)
+		return 0;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (!r)
+		return 0;
+	r->type = TW_R_PROCESS;
+	r->tgid = p->tgid;
+	bpf_ringbuf_submit(r, ring_flags());
+	return 0;
+}
+
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(tw_exit, struct task_struct *p)
+{
+	__u32 tgid = p->tgid;
+
+	if (p->pid == p->tgid)
+		bpf_map_delete_elem(&procs, &tgid);
+	return 0;
+}
+
+#endif

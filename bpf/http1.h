@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * HTTP/1.x recogniser: where messages begin and end, and nothing else of them.
+ *
+ * Pure: no I/O, no allocation, no kernel helper; (buffer, length) in, an event and the bytes consumed out. The host
+ * builds the same source for tests and fuzzing.
+ *
+ * Two engines give the same answers:
+ *  - h1_scan_request / h1_scan_response read eight bytes at a time and only take a head that lies whole and plain in
+ *    the window; whatever they are not certain of, they leave (return 0) to
+ *  - h1_run, a table-driven automaton that takes bytes as they come, split anywhere. Its table is built by h1_build
+ *    (user/capture/http1_table.c) and is the specification of what is accepted.
+ *
+ * Invariants: a state is one byte plus one number; no engine reads beyond the length it was given to decide anything
+ * (words may be loaded past it: the window has 8 spare bytes, and what lies there can only make a scan fail).
+ */
+#ifndef TW_HTTP1_H
+#define TW_HTTP1_H
+
+#include "route_hash.h"
+#include "http1_states.h"
+
+#define H1_F_HAS_LENGTH 1
+#define H1_F_CHUNKED 2
+#define H1_F_OTHER_CODING 4
+#define H1_F_HEAD 8	/* method HEAD */
+#define H1_F_CONNECT 16 /* method CONNECT */
+
+/* One direction of one connection. */
+struct h1 {
+	__u64 left; /* Content-Length while in a head, then what is left of the body or chunk */
+	__u16 status;
+	__u8 state;
+	__u8 flags;
+	__u32 pad;
+};
+
+/* What the careful engine keeps of a request head that comes in pieces. */
+struct h1_text {
+	struct rh_stream hash;
+	__u64 route;
+	__u64 method; /* the first eight bytes */
+	__u16 len;    /* of text */
+	__u16 truncated;
+	__u32 pad;
+	char text[TW_PATH_MAX]; /* "METHOD /path" */
+};
+
+/* What a fast scan found. */
+struct h1_head {
+	__u64 hash;
+	__u64 content_length;
+	__u32 len;	/* bytes of the head */
+	__u32 text_len; /* "METHOD /path" from the first byte on */
+	__u16 status;
+	__u8 flags;
+	__u8 pad[5];
+};
+
+#define H1_WORD(s) \
+	((__u64)(s)[0] | (__u64)(s)[1] << 8 | (__u64)(s)[2] << 16 | (__u64)(s)[3] << 24 | (__u64)(s)[4] << 32 | \
+	 (__u64)(s)[5] << 40 | (__u64)(s)[6] << 48 | (__u64)(s)[7] << 56)
+#define H1_LOWER (RH_ONES * 0x20)
+#define H1_LOW7BYTES (~0ULL >> 8)
+
+static __always_inline __u8 h1_method_flags(__u64 word)
+{
+	if (word == H1_WORD("HEAD\0\0\0\0"))
+		return H1_F_HEAD;
+	if (word == H1_WORD("CONNECT\0"))
+		return H1_F_CONNECT;
+	return 0;
+}
+
+static __always_inline __u64 h1_load(const __u8 *window, __u32 pos)
+{
+	__u64 w;
+
+	/* The mask bounds pos for the verifier; callers keep it below H1_WINDOW. */
+	__builtin_memcpy(&w, window + (pos & (H1_WINDOW - 1)), 8);
+	return w;
+}
+
+/* Are all bytes selected by `in` (bit 7 of each) upper-case letters or '-'? */
+static __always_inline int h1_plain_method(__u64 w, __u64 in)
+{
+	__u64 y = w & RH_LOW7;
+	__u64 upper = (y + RH_ONES * (0x80 - 'A')) & ~(y + RH_ONES * (0x80 - 'Z' - 1)) & ~w;
+	__u64 dash = ~((y ^ (RH_ONES * '-')) + RH_LOW7) & ~w;
+
+	return !(in & RH_HIGH & ~(upper | dash));
+}
+
+/* A decimal number and the end of its line at pos; returns 0 when it is not that plain. */
+static __always_inline int h1_number(const __u8 *window, __u32 pos, __u64 *out)
+{
+	__u64 v = 0;
+	__u32 i, digits = 0;
+
+	if (window[pos & (H1_WINDOW - 1)] == ' ')
+		pos++;
+	for (i = 0; i < 16; i++) {
+		__u8 c = window[(pos + i) & (H1_WINDOW - 1)];
+
+		if (c == '\r' || c == '\n')
+			break;
+		if (c < '0' || c > '9')
+			return 0;
+		v = v * 10 + (c - '0');
+		digits++;
+	}
+	*out = v;
+	return digits > 0 && i < 16;
+}
+
+/*
+ * Header lines from pos to the empty one. `fresh`: pos is at the start of a line. `zero` is 0: a variable that starts
+ * from a constant keeps the verifier from merging the paths through the loop.
+ */
+static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fresh, __u32 n, __u32 zero,
+					 struct h1_head *out)
+{
+	__u32 length_at = zero, coding_at = zero, done = 0, i;
+
+	for (i = 0; i < H1_WINDOW / 8 + 64; i++) {
+		__u64 w, m;
+
+		if (pos >= n || pos >= H1_WINDOW)
+			return 0;
+		w = h1_load(window, pos);
+		if (fresh) {
+			__u64 l = w | H1_LOWER;
+
+			if ((w & 0xffff) == 0x0a0d) {
+				pos += 2;
+				done = 1;
+				break;
+			}
+			if ((w & 0xff) == '\n') {
+				pos += 1;
+				done = 1;
+				break;
+			}
+			/* '-' and ':' are compared as they are: OR-ing 0x20 also maps CR onto '-'. */
+			if (l == H1_WORD("content-") && w >> 56 == '-') {
+				m = h1_load(window, pos + 8);
+				if (((m | H1_LOWER) & H1_LOW7BYTES) == (H1_WORD("length:\0") & H1_LOW7BYTES) &&
+				    (m >> 48 & 0xff) == ':') {
+					if (length_at)
+						return 0;
+					length_at = pos + 15;
+				}
+			} else if (l == H1_WORD("transfer")) {
+				m = h1_load(window, pos + 8);
+				if ((m | H1_LOWER) == H1_WORD("-encodin") && (m & 0xff) == '-') {
+					if (coding_at)
+						return 0;
+					coding_at = pos + 16;
+				}
+			}
+		}
+		m = rh_find(w, '\n');
+		fresh = m != 0;
+		pos += m ? rh_count(rh_below(m)) + 1 : 8;
+	}
+	if (!done || pos > n)
+		return 0;
+	out->len = pos;
+	out->flags = 0;
+	out->content_length = 0;
+	if (coding_at) {
+		/* "g: chunked\r\n" and nothing else, or the careful engine. */
+		__u64 a = h1_load(window, coding_at), b = h1_load(window, coding_at + 8);
+
+		if ((a | H1_LOWER) != (H1_WORD("g: chunk") | H1_LOWER) || (a >> 8 & 0xffff) != 0x203a ||
+		    ((b | H1_LOWER) & 0xffff) != 0x6465 || (b >> 16 & 0xffff) != 0x0a0d)
+			return 0;
+		out->flags |= H1_F_CHUNKED;
+	}
+	if (length_at) {
+		if (!h1_number(window, length_at, &out->content_length))
+			return 0;
+		out->flags |= H1_F_HAS_LENGTH;
+	}
+	return 1;
+}
+
+/* The target at *pos: folds its path into *h and moves *pos to the version; *path_end is where the path ended. */
+static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64 *h_, __u32 *path_end, __u32 n)
+{
+	__u64 h = *h_, start, m, below;
+	struct rh_segment s = {};
+	__u32 pos = *pos_, i;
+	__u8 c = window[pos & (H1_WINDOW - 1)];
+
+	if (c <= ' ' || c == '?')
+		return 0;
+	if (c == '/')
+		pos++;
+	else
+		h = rh_mix(h, RH_OTHER_FORM);
+	start = h;
+	for (i = 0; i < 64; i++) {
+		__u64 w;
+
+		if (pos >= n || pos >= H1_WINDOW)
+			return 0;
+		w = h1_load(window, pos);
+		/* '/' and '?' differ in one bit. */
+		m = (w | (RH_ONES * 0x10)) ^ (RH_ONES * 0x3f);
+		m = (((m - RH_ONES) & ~m) | ((w - RH_ONES * 0x21) & ~w)) & RH_HIGH;
+		if (!m) {
+			rh_classify(&s, w, ~0ULL);
+			h = rh_mix(h, w);
+			s.len += 8;
+			pos += 8;
+			continue;
+		}
+		below = rh_below(m);
+		rh_classify(&s, w, below);
+		s.len += rh_count(below);
+		pos += rh_count(below);
+		h = rh_segment_end(start, h, w & below, &s);
+		c = window[pos & (H1_WINDOW - 1)];
+		if (c != '/')
+			break;
+		pos++;
+		start = h;
+		s.not_digit = s.not_hex = s.digit = 0;
+		s.len = 0;
+	}
+	if (i == 64)
+		return 0;
+	*path_end = pos;
+	if (c == '?') {
+		for (i = 0; i < H1_WINDOW / 8; i++) {
+			if (pos >= n || pos >= H1_WINDOW)
+				return 0;
+			m = rh_find_below(h1_load(window, pos), 0x21);
+			pos += m ? rh_count(rh_below(m)) : 8;
+			if (m)
+				break;
+		}
+		c = window[pos & (H1_WINDOW - 1)];
+	}
+	if (c != ' ')
+		return 0;
+	*pos_ = pos + 1;
+	*h_ = h;
+	return 1;
+}
+
+/* A whole, plain request head at the start of the window (n bytes of it are valid). 1: out is filled; 0: not certain. */
+static __always_inline int h1_scan_request(const __u8 *window, __u32 n, __u64 seed, __u32 zero, struct h1_head *out)
+{
+	__u64 w = h1_load(window, 0), m = rh_find(w, ' '), below, method;
+	__u32 pos, path_end = 0;
+
+	if (!m)
+		return 0;
+	below = rh_below(m);
+	method = w & below;
+	if (!below || !h1_plain_method(w, below))
+		return 0;
+	pos = rh_count(below);
+	out->hash = rh_close(seed, method, pos);
+	pos++;
+	if (!h1_scan_target(window, &pos, &out->hash, &path_end, n) || pos >= H1_WINDOW - 16)
+		return 0;
+	w = h1_load(window, pos);
+	if ((w & H1_LOW7BYTES) != (H1_WORD("HTTP/1.\0") & H1_LOW7BYTES) || w >> 56 < '0' || w >> 56 > '9')
+		return 0;
+	w = h1_load(window, pos + 8);
+	if ((w & 0xffff) != 0x0a0d || !h1_scan_lines(window, pos + 10, 1, n, zero, out))
+		return 0;
+	out->flags |= h1_method_flags(method);
+	out->text_len = path_end;
+	return 1;
+}
+
+static __always_inline int h1_starts_response(const __u8 *window)
+{
+	__u64 w = h1_load(window, 0);
+
+	return (w & H1_LOW7BYTES) == (H1_WORD("HTTP/1.\0") & H1_LOW7BYTES) && w >> 56 >= '0' && w >> 56 <= '9';
+}
+
+/* The same for a response head. */
+static __always_inline int h1_scan_response(const __u8 *window, __u32 n, __u32 zero, struct h1_head *out)
+{
+	__u64 v = h1_load(window, 8);
+	__u32 a = v >> 8 & 0xff, b = v >> 16 & 0xff, c = v >> 24 & 0xff, d = v >> 32 & 0xff;
+
+	if (!h1_starts_response(window))
+		return 0;
+	if ((v & 0xff) != ' ' || a < '1' || a > '9' || b < '0' || b > '9' || c < '0' || c > '9' || (d != ' ' && d != '\r'))
+		return 0;
+	out->status = (a - '0') * 100 + (b - '0') * 10 + (c - '0');
+	return h1_scan_lines(window, 12, 0, n, zero, out);
+}
+
+static __always_inline void h1_text_put(struct h1_text *t, __u8 c)
+{
+	__u32 at = t->len;
+
+	if (at < TW_PATH_MAX) {
+		t->text[at & 0xff] = c;
+		t->len = at + 1;
+	} else {
+		t->truncated = 1;
+	}
+}
+
+/* The part of an action that concerns the request line; t is NULL on responses. */
+static __always_inline void h1_request_action(struct h1_text *t, __u32 act, __u8 c, __u64 seed)
+{
+	if (act == H1_A_METHOD_FIRST) {
+		rh_start(&t->hash, seed);
+		t->len = t->truncated = 0;
+		t->method = 0;
+	}
+	if (act == H1_A_METHOD_FIRST || act == H1_A_METHOD) {
+		/* The text's length is the byte's place here: nothing came before the method. */
+		if (t->hash.s.len < 8)
+			t->method |= (__u64)c << (t->hash.s.len * 8 & 63);
+		else
+			t->method = ~0ULL;
+		rh_byte(&t->hash, c);
+	} else if (act == H1_A_METHOD_END) {
+		rh_method_end(&t->hash);
+	} else if (act == H1_A_PATH_FIRST) {
+		rh_path_start(&t->hash, c);
+	} else if (act == H1_A_PATH) {
+		rh_byte(&t->hash, c);
+	} else if (act == H1_A_SLASH) {
+		rh_path_slash(&t->hash);
+	} else {
+		t->route = rh_path_end(&t->hash);
+		return;
+	}
+	h1_text_put(t, c);
+}
+
+/* A digit of a length in base 10 or 16; a value that could overflow makes the message bad. */
+static __always_inline int h1_digit(struct h1 *p, __u8 c, __u32 base)
+{
+	__u8 v = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+
+	if (p->left >> 56)
+		return -1;
+	p->left = p->left * base + v;
+	return 0;
+}
+
+/*
+ * The careful engine over at most H1_CAREFUL bytes. *consumed says how many were taken; fewer than n only with an event
+ * other than H1_MORE. H1_CLASS(c) and H1_NEXT(i) give the tables.
+ */
+static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, const __u8 *buf, __u32 n, __u64 seed,
+					    __u32 *consumed)
+{
+	__u32 state = p->state, act = 0, i;
+
+	for (i = 0; i < H1_CAREFUL; i++) {
+		__u8 c;
+		__u32 e;
+
+		if (i >= n)
+			break;
+		c = buf[i];
+		e = H1_NEXT((state * H1_CLASSES + H1_CLASS(c)) & (H1_STATES * H1_CLASSES - 1));
+		state = e & 0xff;
+		act = e >> 8;
+		if (act == H1_A_NONE)
+			continue;
+		if (act >= H1_A_STOP)
+			break;
+		if (act <= H1_A_PATH_END) {
+			if (t)
+				h1_request_action(t, act, c, seed);
+		} else if (act == H1_A_STATUS) {
+			p->status = p->status * 10 + (c - '0');
+		} else if (act == H1_A_CL_BEGIN) {
+			if (p->flags & H1_F_HAS_LENGTH) {
+				act = H1_A_BAD;
+				break;
+			}
+			p->flags |= H1_F_HAS_LENGTH;
+			p->left = 0;
+		} else if (act == H1_A_CHUNKED) {
+			p->flags |= H1_F_CHUNKED;
+		} else if (act == H1_A_OTHER_CODING) {
+			p->flags = (p->flags & ~H1_F_CHUNKED) | H1_F_OTHER_CODING;
+		} else {
+			if (act == H1_A_CHUNK_FIRST)
+				p->left = 0;
+			if (h1_digit(p, c, act == H1_A_CL_DIGIT ? 10 : 16)) {
+				act = H1_A_BAD;
+				break;
+			}
+		}
+		act = 0;
+	}
+	p->state = state;
+	*consumed = act >= H1_A_STOP ? i + 1 : n;
+	switch (act) {
+	case H1_A_HEAD_END:
+		return H1_HEAD;
+	case H1_A_CHUNK_GO:
+		return H1_CHUNK_AT;
+	case H1_A_END:
+		return H1_END;
+	case H1_A_BAD:
+		p->state = H1_BAD;
+		return H1_BROKEN;
+	default:
+		return H1_MORE;
+	}
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map, what it holds, who deletes from it, why it has this size; and the constants set before load.
+ */
+#ifndef TW_MAPS_H
+#define TW_MAPS_H
+
+/* Requests in flight: who is owed what. */
+struct tw_pending {
+	__u64 t_start; /* arrival of the first byte */
+	__u64 t_read;  /* the application's first read after it; 0: not seen */
+	__u64 hash;
+	__u16 endpoint;
+	__u16 version; /* the ledger row that counted the request */
+	__u8 flags;    /* H1_F_HEAD, H1_F_CONNECT */
+	__u8 pad[3];
+};
+
+#define TW_INLINE_PENDING 4
+#define TW_UNKNOWN_HASHES 4
+#define TW_NEVER 0xffffffffU
+
+enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
+
+#define TW_C_CLIENT 1	    /* we are the client end: requests leave, responses arrive */
+#define TW_C_BY_READER 2    /* the reading process decides the version */
+#define TW_C_DECODED 4	    /* has carried an exchange */
+#define TW_C_COUNTED 8	    /* counted in TW_L_CONNECTIONS */
+#define TW_C_RQ_FIN 16	    /* the requesting side has closed */
+#define TW_C_RQ_RST 32
+#define TW_C_RS_FIN 1 /* in rs_flags, which has another writer: the responding side has closed */
+#define TW_C_RS_RST 2
+
+/*
+ * One connection. Writers: the program that sees the requests owns rq*, head and cur; the one that sees the responses
+ * owns rs*, tail, t_first and t_last; the read hook owns rd, tgid and version. For a server the first is ingress, which
+ * runs without the socket's lock, the second egress.
+ */
+struct tw_conn {
+	struct h1 rq, rs;
+	__u32 rq_next, rs_next; /* sequence number of the next byte */
+	__u32 head, tail;	/* requests pushed, exchanges ended: tail <= head */
+	__u32 rd;		/* requests below this number have their t_read */
+	__u32 pipe_from;	/* from this number on they lie in the pipes map */
+	__u32 tgid;
+	__u16 version;
+	__u8 kind;
+	__u8 flags;
+	__u8 rs_flags;
+	__u8 busy; /* an ingress program is at work on it */
+	__u16 pad;
+	__u32 held; /* segments waiting in the held map */
+	__u64 t_first, t_last;
+	struct tw_pending cur; /* the head being received */
+	struct tw_pending in[TW_INLINE_PENDING];
+	__u64 seen[TW_MAX_ENDPOINTS / 64];     /* endpoints that counted this connection */
+	__u64 unknown[TW_UNKNOWN_HASHES];      /* routes that counted it before they had an endpoint */
+};
+
+struct tw_pipe {
+	struct tw_pending p[TW_PIPELINE_MAX];
+};
+
+/* Segments that came before the bytes in front of them. */
+#define TW_HELD 8
+#define TW_HELD_BYTES 1536
+struct tw_held_segment {
+	__u32 seq, len;
+	__u64 t;
+	__u32 no_data; /* lies within a body: its bytes need not be known */
+	__u32 pad;
+};
+struct tw_held {
+	struct tw_held_segment s[TW_HELD];
+	__u8 data[TW_HELD][TW_HELD_BYTES];
+};
+
+/* A connection by its addresses, for the time in which it has no socket of its own. */
+struct tw_tuple {
+	__u8 local[16], remote[16];
+	__u16 local_port, remote_port;
+	__u32 pad;
+};
+
+/*
+ * Per-CPU working space. A program may be interrupted, or preempted, by another on the same CPU: each claims the first
+ * free of TW_LANES, so that what is in a lane has one writer. Ledger rows are summed over lanes and CPUs.
+ */
+struct tw_lane {
+	struct tw_ledger_row ledger[TW_MAX_VERSIONS]; /* first: user space reads this part */
+	__u32 busy;
+	__u32 zero; /* stays 0: see h1_scan_lines */
+	struct h1_head head;
+	__u8 window[H1_WINDOW + 8];
+};
+
+/* ---- constants, set before load --------------------------------------------------------------------------------- */
+const volatile __u64 tw_bounds[TW_BOUNDS_TABLE];
+const volatile __u64 hash_seed;
+const volatile __u16 endpoint_other;
+const volatile __u8 have_clients;  /* some version is matched by upstream */
+const volatile __u8 watch_process; /* tell of processes that start another program */
+const volatile __u8 test_mode;	   /* crafted packets: connections are found by address */
+const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space is woken at once */
+
+/* ---- what changes while running ---------------------------------------------------------------------------------- */
+/* New routes that may still be announced until user space refills it; others count under "other". */
+__u32 route_budget;
+/* Programs that found no free lane: one more way to lose sight, never seen yet. */
+__u64 lanes_exhausted;
+
+/* ---- maps -------------------------------------------------------------------------------------------------------- */
+/* Port -> TW_PORT_*. An array: the first question of every packet costs no hashing. User space writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u8);
+} ports SEC(".maps");
+
+/* Address and port -> version; asked once a connection. User space writes; a version has a handful of places. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct tw_place);
+	__type(value, struct tw_place_value);
+} places SEC(".maps");
+
+/* Process -> version. User space writes; forks inherit and exits delete in the kernel. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} procs SEC(".maps");
+
+/* Connections; freed with their sockets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tw_conn);
+} conns SEC(".maps");
+
+/* More than TW_INLINE_PENDING requests in flight; only connections that pipeline have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tw_pipe);
+} pipes SEC(".maps");
+
+/* A request head that the careful engine reads; only connections that needed it have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct h1_text);
+} texts SEC(".maps");
+
+/* Reordered segments; only connections that saw some have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tw_held);
+} held SEC(".maps");
+
+/*
+ * Connections without a socket of their own: data in the handshake's last ACK arrives at the listener. Taken over, and
+ * deleted, by the first program that sees the child. LRU: a handshake that never completes must not fill it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct tw_tuple);
+	__type(value, struct tw_conn);
+} early SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tw_tuple);
+	__type(value, struct h1_text);
+} early_texts SEC(".maps");
+
+/* The same for crafted packets (test_mode), where no socket outlives one packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, struct tw_tuple);
+	__type(value, struct tw_pipe);
+} test_pipes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, struct tw_tuple);
+	__type(value, struct tw_held);
+} test_held SEC(".maps");
+
+/*
+ * Route hash -> endpoint. The kernel enters TW_EP_PENDING when it announces a route, user space puts the endpoint in
+ * its place. LRU: names made by hostile clients push each other out, and what is pushed out is announced again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} routes SEC(".maps");
+
+/* (version, endpoint) -> slot in series, 0: none. User space writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TW_MAX_VERSIONS * TW_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} slots SEC(".maps");
+
+/* Counters and histograms by slot; slot 0 is not used. User space sets the size before load and reads differences. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tw_series);
+} series SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TW_LANES);
+	__type(key, __u32);
+	__type(value, struct tw_lane);
+} lanes SEC(".maps");
+
+/* Records for user space: see tw_abi.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Trial programs: what this kernel takes is found out by loading and attaching the smallest program that needs it,
+ * because BTF can promise what the load then refuses. One each, in the order of user/capture/features.c.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, int);
+} storage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring SEC(".maps");
+
+/* Also the empty program by which the cost of counting is told from the cost of the programs. */
+SEC("?cgroup_skb/egress")
+int try_packet(struct __sk_buff *skb)
+{
+	return 1;
+}
+
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(try_read, struct sock *sk)
+{
+	return bpf_sk_storage_get(&storage, sk, 0, 0) != 0;
+}
+
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(try_destroy, struct sock *sk)
+{
+	return bpf_sk_storage_get(&storage, sk, 0, 0) != 0;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(try_listen, struct sock *sk, int from, int to)
+{
+	return sk->__sk_common.skc_num;
+}
+
+SEC("?tp_btf/sched_process_fork")
+int BPF_PROG(try_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return parent->tgid != child->tgid;
+}
+
+SEC("?tp_btf/sched_process_exec")
+int BPF_PROG(try_exec, struct task_struct *p)
+{
+	return p->tgid;
+}
+
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(try_exit, struct task_struct *p)
+{
+	return p->tgid;
+}

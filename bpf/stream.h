@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From segments to messages: the two directions of a connection.
+ *
+ * A segment whose first byte is the next one expected goes to the fast engine if a message starts in it, or is counted
+ * off if it lies within a body. Everything else is left to the careful engine, which lives in programs of its own
+ * (tail calls). Functions here return what is to be done with the segment next.
+ */
+#ifndef TW_STREAM_H
+#define TW_STREAM_H
+
+enum next {
+	NEXT_DONE,    /* the segment has been used up */
+	NEXT_CAREFUL, /* from x->s.off on it needs the careful engine */
+	NEXT_HOLD,    /* it came too early */
+	NEXT_LOST,    /* step is lost */
+};
+
+/* Reads the segment from its current place into the lane's window. Returns the bytes read, 0 on failure. */
+static __always_inline __u32 window_load(struct ctx *x)
+{
+	__u32 n = x->s.len;
+
+	if (n > H1_WINDOW)
+		n = H1_WINDOW;
+	if (!n)
+		return 0;
+	/* The verifier of older kernels wants the bounds of n from one expression, and cannot know that n != 0. */
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (H1_WINDOW - 1)) + 1;
+	return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
+}
+
+/*
+ * Brings the segment in step with `expected`: cuts off what was seen before.
+ * NEXT_CAREFUL here means: go on with it.
+ */
+static __always_inline enum next segment_order(struct ctx *x, __u32 expected)
+{
+	__s32 ahead = x->s.seq - expected;
+
+	if (ahead == 0)
+		return NEXT_CAREFUL;
+	if (ahead > 0)
+		return NEXT_HOLD;
+	if ((__u32)-ahead >= x->s.len) {
+		count(x->l, x->c->version, TW_L_DUP_SEGMENTS);
+		return NEXT_DONE;
+	}
+	x->s.off -= ahead;
+	x->s.len += ahead;
+	x->s.seq = expected;
+	return NEXT_CAREFUL;
+}
+
+/* Takes n bytes of the segment as used. */
+static __always_inline void segment_advance(struct ctx *x, __u32 n)
+{
+	x->s.off += n;
+	x->s.len -= n;
+	x->s.seq += n;
+}
+
+/* Counts off body bytes. Returns 1 when the body has ended. */
+static __always_inline int body_skip(struct ctx *x, struct h1 *p)
+{
+	__u64 n = x->s.len;
+
+	if (p->state == H1_UNTIL_CLOSE) {
+		segment_advance(x, x->s.len);
+		return 0;
+	}
+	if (n > p->left)
+		n = p->left;
+	p->left -= n;
+	segment_advance(x, n);
+	if (p->left)
+		return 0;
+	if (p->state == H1_CHUNK_DATA) {
+		p->state = H1_CHUNK_END;
+		return 0;
+	}
+	return 1;
+}
+
+static __always_inline int is_counting(const struct h1 *p)
+{
+	return p->state >= H1_BODY;
+}
+
+static __always_inline void h1_reset(struct h1 *p, __u8 state)
+{
+	p->left = 0;
+	p->status = 0;
+	p->flags = 0;
+	p->state = state;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+/* A request head has ended: what follows it. */
+static __always_inline enum next request_body(struct tw_conn *c)
+{
+	struct h1 *p = &c->rq;
+
+	if (p->flags & H1_F_CHUNKED) {
+		p->left = 0;
+		p->state = H1_CHUNK;
+	} else if (p->flags & H1_F_OTHER_CODING) {
+		return NEXT_LOST; /* its length cannot be known (RFC 9112, 6.3) */
+	} else if (p->left) {
+		p->state = H1_BODY;
+	} else {
+		h1_reset(p, H1_REQ);
+	}
+	c->cur.t_start = c->cur.t_read = 0;
+	return NEXT_CAREFUL;
+}
+
+/* Announces a route whose text starts with the segment. */
+static __always_inline void route_send(struct ctx *x, __u64 hash, __u32 len)
+{
+	struct tw_route_record *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+
+	if (!r) {
+		route_retract(x, hash);
+		return;
+	}
+	r->type = TW_R_ROUTE;
+	r->hash = hash;
+	r->flags = len > TW_PATH_MAX ? TW_ROUTE_TRUNCATED : 0;
+	if (len > TW_PATH_MAX)
+		len = TW_PATH_MAX;
+	r->len = len;
+	bpf_probe_read_kernel(r->text, TW_PATH_MAX, x->l->window);
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
+/* The endpoint a new request counts for; a route never seen before is announced. */
+static __always_inline __u16 route_endpoint(struct ctx *x, __u64 hash, int *announce)
+{
+	__u16 ep = route_find(hash);
+
+	*announce = 0;
+	if (ep)
+		return ep;
+	if (route_announce(x, hash)) {
+		*announce = 1;
+		return TW_EP_PENDING;
+	}
+	count(x->l, x->c->version, TW_L_UNNAMED);
+	return endpoint_other;
+}
+
+/* A whole request head by the fast engine; the window has been filled and scanned. */
+static __always_inline enum next request_head(struct ctx *x, __u64 now)
+{
+	struct h1_head *h = &x->l->head;
+	struct tw_conn *c = x->c;
+	int announce;
+	__u16 ep = route_endpoint(x, h->hash, &announce);
+
+	if (announce)
+		route_send(x, h->hash, h->text_len);
+	c->rq.flags = h->flags;
+	c->rq.left = h->content_length;
+	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), now, 0))
+		return NEXT_LOST;
+	segment_advance(x, h->len);
+	return request_body(c);
+}
+
+/* What is this that does not start like HTTP/1? */
+static __always_inline enum tw_ledger stream_kind(const __u8 *b)
+{
+	if (b[0] == 0x16 && b[1] == 3)
+		return TW_L_OPAQUE_TLS;
+	if (b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ' && b[4] == '*')
+		return TW_L_HTTP2;
+	return TW_L_NOT_HTTP;
+}
+
+/*
+ * A segment of requests, in step or, when step is lost, one that may start with a request: then it is joined there.
+ */
+static __always_inline enum next request_segment(struct ctx *x, __u64 now)
+{
+	struct tw_conn *c = x->c;
+	enum tw_ledger kind;
+	enum next next;
+	__u32 n;
+
+	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
+		n = window_load(x);
+		if (n && h1_scan_request(x->l->window, n, hash_seed, x->l->zero, &x->l->head)) {
+			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)
+				count(x->l, c->version, TW_L_RESYNC);
+			h1_reset(&c->rq, H1_REQ);
+			next = request_head(x, now);
+			if (next != NEXT_CAREFUL)
+				return next;
+		} else if (c->rq.state == H1_LOST) {
+			return NEXT_DONE;
+		} else if (c->kind == TW_NEW) {
+			kind = n >= 5 ? stream_kind(x->l->window) : TW_L_NOT_HTTP;
+			if (kind != TW_L_NOT_HTTP) {
+				count(x->l, c->version, kind);
+				c->kind = TW_IGNORED;
+				return NEXT_DONE;
+			}
+		}
+	}
+	if (x->s.len && is_counting(&c->rq) && body_skip(x, &c->rq))
+		h1_reset(&c->rq, H1_REQ);
+	return x->s.len ? NEXT_CAREFUL : NEXT_DONE;
+}
+
+/* An event of the careful engine on the requesting side. */
+static __always_inline enum next request_event(struct ctx *x, struct h1_text *t, enum h1_event e)
+{
+	struct tw_conn *c = x->c;
+	int announce;
+	__u8 flags;
+	__u16 ep;
+
+	if (e == H1_BROKEN)
+		return NEXT_LOST;
+	if (e == H1_END) {
+		h1_reset(&c->rq, H1_REQ);
+	} else if (e == H1_CHUNK_AT) {
+		c->rq.state = c->rq.left ? H1_CHUNK_DATA : H1_TRAILER;
+	} else if (e == H1_HEAD) {
+		ep = route_endpoint(x, t->route, &announce);
+		if (announce) {
+			bpf_probe_read_kernel(x->l->window, TW_PATH_MAX, t->text);
+			route_send(x, t->route, t->truncated ? TW_PATH_MAX + 1 : t->len);
+		}
+		flags = h1_method_flags(t->method);
+		if (exchange_push(x, t->route, ep, flags, c->cur.t_start, c->cur.t_read))
+			return NEXT_LOST;
+		return request_body(c);
+	}
+	return NEXT_CAREFUL;
+}
+
+/* ---- responses --------------------------------------------------------------------------------------------------- */
+
+/* The response has its last byte. */
+static __always_inline void response_end(struct ctx *x, struct tw_pending *p)
+{
+	struct tw_conn *c = x->c;
+	__u16 status = c->rs.status;
+
+	h1_reset(&c->rs, H1_RES);
+	exchange_end(x, p, TW_ANSWERED, status);
+}
+
+/* A response head has ended: what follows it. NEXT_DONE: the connection has left HTTP. */
+static __always_inline enum next response_body(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	struct h1 *r = &c->rs;
+	struct tw_pending *p;
+
+	if (r->status < 200 && r->status != 101) {
+		h1_reset(r, H1_RES);
+		return NEXT_CAREFUL;
+	}
+	p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
+	if (!p)
+		return NEXT_LOST;
+	if (r->status == 101 || (p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
+		response_end(x, p);
+		count(x->l, c->version, TW_L_UPGRADED);
+		c->kind = TW_IGNORED;
+		return NEXT_DONE;
+	}
+	if (p->flags & H1_F_HEAD || r->status == 204 || r->status == 304) {
+		response_end(x, p);
+	} else if (r->flags & H1_F_CHUNKED) {
+		r->left = 0;
+		r->state = H1_CHUNK;
+	} else if (r->flags & H1_F_HAS_LENGTH && !(r->flags & H1_F_OTHER_CODING)) {
+		r->state = H1_BODY;
+		if (!r->left)
+			response_end(x, p);
+	} else {
+		r->state = H1_UNTIL_CLOSE;
+	}
+	return NEXT_CAREFUL;
+}
+
+/* Bytes of the response's body in the segment. */
+static __always_inline void response_skip(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	struct tw_pending *p;
+
+	if (!body_skip(x, &c->rs))
+		return;
+	p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
+	if (p)
+		response_end(x, p);
+}
+
+/*
+ * A segment of responses, in step or, when step is lost, one that may start with a response. A response that nobody
+ * asked for (a server that closes an idle connection with 408) is no exchange's: its bytes are passed over.
+ */
+static __always_inline enum next response_segment(struct ctx *x, __u64 now)
+{
+	struct h1_head *h = &x->l->head;
+	struct tw_conn *c = x->c;
+	enum next next;
+	__u32 n;
+
+	c->t_last = now;
+	if (c->rs.state == H1_RES || c->rs.state == H1_LOST) {
+		if (c->tail == c->head) {
+			c->rs.state = H1_LOST;
+			return NEXT_DONE;
+		}
+		n = window_load(x);
+		if (c->rs.state == H1_LOST) {
+			if (n < 8 || !h1_starts_response(x->l->window))
+				return NEXT_DONE;
+			h1_reset(&c->rs, H1_RES);
+		}
+		c->t_first = now;
+		if (n && h1_scan_response(x->l->window, n, x->l->zero, h)) {
+			c->rs.status = h->status;
+			c->rs.flags = h->flags;
+			c->rs.left = h->content_length;
+			segment_advance(x, h->len);
+			next = response_body(x);
+			if (next != NEXT_CAREFUL)
+				return next;
+		}
+	}
+	if (x->s.len && is_counting(&c->rs))
+		response_skip(x);
+	return x->s.len ? NEXT_CAREFUL : NEXT_DONE;
+}
+
+static __always_inline enum next response_event(struct ctx *x, enum h1_event e)
+{
+	struct tw_conn *c = x->c;
+	struct tw_pending *p;
+
+	if (e == H1_BROKEN)
+		return NEXT_LOST;
+	if (e == H1_CHUNK_AT) {
+		c->rs.state = c->rs.left ? H1_CHUNK_DATA : H1_TRAILER;
+	} else if (e == H1_HEAD) {
+		return response_body(x);
+	} else if (e == H1_END) {
+		p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
+		if (!p)
+			return NEXT_LOST;
+		response_end(x, p);
+	}
+	return NEXT_CAREFUL;
+}
+
+#endif

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel half of tillwatch: programs at the sockets of the watched services. They observe: every packet program
+ * returns 1, no map is unbounded, no loop is.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#include "tw_abi.h"
+#include "http1_states.h"
+
+/* The automaton's tables, set before load. */
+const volatile __u8 h1_classes[256];
+const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
+#define H1_CLASS(c) h1_classes[c]
+#define H1_NEXT(i) h1_transitions[i]
+#include "http1.h"
+#include "maps.h"
+#include "lane.h"
+#include "packet.h"
+#include "conn.h"
+#include "exchange.h"
+#include "stream.h"
+#include "careful.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+int ingress_requests(struct __sk_buff *skb);
+int ingress_responses(struct __sk_buff *skb);
+int ingress_hold_requests(struct __sk_buff *skb);
+int ingress_hold_responses(struct __sk_buff *skb);
+int egress_requests(struct __sk_buff *skb);
+int egress_responses(struct __sk_buff *skb);
+
+/* The careful engine's programs; filled at load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(struct __sk_buff *));
+} ingress_tails SEC(".maps") = {
+	.values = { [TAIL_REQUESTS] = &ingress_requests,
+		    [TAIL_RESPONSES] = &ingress_responses,
+		    [TAIL_HOLD + TAIL_REQUESTS] = &ingress_hold_requests,
+		    [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses },
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(struct __sk_buff *));
+} egress_tails SEC(".maps") = {
+	.values = { [TAIL_REQUESTS] = &egress_requests, [TAIL_RESPONSES] = &egress_responses },
+};
+
+/* Which end of which watched port is this? 0: none. */
+static __always_inline __u8 packet_side(const struct segment *s, int ingress)
+{
+	__u32 local = ingress ? s->dport : s->sport, remote = ingress ? s->sport : s->dport;
+	__u8 *v = bpf_map_lookup_elem(&ports, &local);
+
+	if (v && *v & TW_PORT_SERVER)
+		return TW_PORT_SERVER;
+	if (!have_clients)
+		return 0;
+	v = bpf_map_lookup_elem(&ports, &remote);
+	return v ? *v & TW_PORT_CLIENT : 0;
+}
+
+/* Finds or makes the connection's state. 0: this packet is not for us; the lane is claimed otherwise. */
+static __always_inline int packet_conn(struct ctx *x, __u8 side)
+{
+	int client = side == TW_PORT_CLIENT;
+
+	x->by_tuple = test_mode || (x->ingress && is_listener(x->sk));
+	x->c = x->by_tuple ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
+	if (x->c ? x->c->kind == TW_IGNORED : !x->s.len && !x->by_tuple)
+		return 0;
+	x->l = lane_claim(&x->lane);
+	if (!x->l)
+		return 0;
+	if (!x->c)
+		x->c = x->by_tuple ? conn_by_tuple(x, client) : conn_create(x, client);
+	if (!x->c || x->c->kind == TW_IGNORED) {
+		lane_release(x->l);
+		return 0;
+	}
+	if (!(x->c->flags & TW_C_COUNTED) && x->s.len) {
+		x->c->flags |= TW_C_COUNTED;
+		count(x->l, x->c->version, TW_L_CONNECTIONS);
+	}
+	return 1;
+}
+
+/* What is left of the segment goes to another program. Returns only when that cannot be had. */
+static __always_inline void packet_tail(struct ctx *x, __u32 tail)
+{
+	x->skb->cb[0] = x->lane;
+	x->skb->cb[1] = x->s.off;
+	x->skb->cb[2] = x->s.len;
+	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
+	x->skb->cb[4] = 0;
+	if (x->ingress)
+		bpf_tail_call(x->skb, &ingress_tails, tail);
+	else
+		bpf_tail_call(x->skb, &egress_tails, tail);
+}
+
+static __always_inline void packet_segment(struct ctx *x, int requests)
+{
+	struct tw_conn *c = x->c;
+	enum next next = NEXT_DONE;
+	__u64 now;
+
+	if (x->s.len) {
+		struct h1 *p = requests ? &c->rq : &c->rs;
+		__u32 *expected = requests ? &c->rq_next : &c->rs_next;
+
+		next = p->state == H1_LOST ? NEXT_CAREFUL : segment_order(x, *expected);
+		if (next == NEXT_CAREFUL) {
+			*expected = x->s.seq + x->s.len;
+			now = segment_time(x);
+			next = requests ? request_segment(x, now) : response_segment(x, now);
+		}
+	}
+	if (next == NEXT_CAREFUL)
+		packet_tail(x, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
+	else if (next == NEXT_HOLD && x->ingress)
+		packet_tail(x, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
+	else if (next == NEXT_DONE && c->held && x->s.len != 0xffffffff)
+		packet_tail(x, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
+	if (next != NEXT_DONE)
+		conn_lost(x);
+	stream_close(x, x->s.tcp_flags, requests);
+}
+
+static __always_inline int packet(struct __sk_buff *skb, int ingress)
+{
+	struct ctx x = { .skb = skb, .ingress = ingress };
+	__u8 side;
+
+	if (segment_parse(skb, &x.s) || (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))))
+		return 1;
+	side = packet_side(&x.s, ingress);
+	if (!side)
+		return 1;
+	x.sk = skb->sk;
+	if (!x.sk)
+		return 1;
+	x.sk = bpf_sk_fullsock(x.sk);
+	if (!x.sk || !packet_conn(&x, side))
+		return 1;
+	if (ingress) {
+		if (x.c->busy)
+			count(x.l, x.c->version, TW_L_CONTENDED);
+		x.c->busy = 1;
+	}
+	if ((side == TW_PORT_SERVER) == ingress)
+		packet_segment(&x, 1);
+	else if (side == TW_PORT_SERVER || have_clients)
+		packet_segment(&x, 0);
+	return packet_done(&x);
+}
+
+SEC("cgroup_skb/ingress")
+int tw_ingress(struct __sk_buff *skb)
+{
+	return packet(skb, 1);
+}
+
+SEC("cgroup_skb/egress")
+int tw_egress(struct __sk_buff *skb)
+{
+	return packet(skb, 0);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_requests(struct __sk_buff *skb)
+{
+	return careful(skb, 1, 1, &ingress_tails, TAIL_REQUESTS);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_responses(struct __sk_buff *skb)
+{
+	return careful(skb, 1, 0, &ingress_tails, TAIL_RESPONSES);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_hold_requests(struct __sk_buff *skb)
+{
+	return hold(skb, 1);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_hold_responses(struct __sk_buff *skb)
+{
+	return hold(skb, 0);
+}
+
+SEC("cgroup_skb/egress")
+int egress_requests(struct __sk_buff *skb)
+{
+	return careful(skb, 0, 1, &egress_tails, TAIL_REQUESTS);
+}
+
+SEC("cgroup_skb/egress")
+int egress_responses(struct __sk_buff *skb)
+{
+	return careful(skb, 0, 0, &egress_tails, TAIL_RESPONSES);
+}
+
+#include "hooks.h"

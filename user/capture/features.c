@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "capture/features.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "probe.skel.h"
+
+static struct feature_state states[FEATURE_NR] = {
+	[FEATURE_PACKETS] = { "tw_ingress", "cgroup_skb", "requests and responses at the socket", "nothing can be measured" },
+	[FEATURE_READ] = { "tw_read", "tp_btf/tcp_rcv_space_adjust", "queue and service time; versions by the process that reads",
+			   "queue and service time are null; versions that share a port cannot be told apart" },
+	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/tcp_destroy_sock", "endings that no packet shows",
+			      "exchanges cut by a timeout or a kill may stay in flight for ever" },
+	[FEATURE_LISTEN] = { "tw_listen", "tp_btf/inet_sock_set_state", "new listeners are noticed at once",
+			     "new listeners are noticed within two seconds" },
+	[FEATURE_FORK] = { "tw_fork", "tp_btf/sched_process_fork", "workers belong to their version from birth",
+			   "new workers are noticed within two seconds" },
+	[FEATURE_EXEC] = { "tw_exec", "tp_btf/sched_process_exec", "programs started later are noticed at once",
+			   "programs started later are noticed within two seconds" },
+	[FEATURE_EXIT] = { "tw_exit", "tp_btf/sched_process_exit", "ended processes are forgotten at once",
+			   "ended processes are forgotten within two seconds" },
+};
+
+static const char *const trials[FEATURE_NR] = { "try_packet", "try_read", "try_destroy", "try_listen",
+						"try_fork",   "try_exec", "try_exit" };
+
+/* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
+static int try_one(const char *name)
+{
+	struct probe_bpf *skel = probe_bpf__open();
+	struct bpf_program *p;
+	struct bpf_link *link = NULL;
+	int err;
+
+	if (!skel)
+		return errno;
+	p = bpf_object__find_program_by_name(skel->obj, name);
+	if (!p) {
+		err = ENOENT;
+		goto cleanup;
+	}
+	bpf_program__set_autoload(p, true);
+	err = -probe_bpf__load(skel);
+	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING)
+		goto cleanup;
+	link = bpf_program__attach(p);
+	if (!link)
+		err = errno;
+cleanup:
+	bpf_link__destroy(link);
+	probe_bpf__destroy(skel);
+	return err;
+}
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return 0;
+}
+
+const struct feature_state *features__try(void)
+{
+	static bool tried;
+	libbpf_print_fn_t print;
+
+	if (tried)
+		return states;
+	tried = true;
+	print = libbpf_set_print(quiet);
+	for (int i = 0; i < FEATURE_NR; i++) {
+		states[i].error = try_one(trials[i]);
+		states[i].ok = !states[i].error;
+	}
+	libbpf_set_print(print);
+	return states;
+}
+
+/* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN in their place. */
+static bool privileged(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {};
+	const uint32_t high = 1U << (CAP_BPF - 32) | 1U << (CAP_PERFMON - 32);
+
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	if (data[0].effective & 1U << CAP_SYS_ADMIN)
+		return true;
+	return (data[1].effective & high) == high && data[0].effective & 1U << CAP_NET_ADMIN;
+}
+
+int features__required(struct err *e)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct utsname u = {};
+
+	uname(&u);
+	if (!privileged())
+		return err_set(e, EPERM,
+			       "not permitted to load BPF programs: run as root, or give this process CAP_BPF, CAP_PERFMON "
+			       "and CAP_NET_ADMIN (kernel %s)",
+			       u.release);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return err_set(e, ENOENT,
+			       "this kernel (%s) has no BTF at /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF=y; "
+			       "kernels of Debian 11 and later, Ubuntu 20.10 and later and RHEL 8.2 and later have it",
+			       u.release);
+	/* Before 5.11 maps were charged against this limit. */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What this kernel and these privileges allow, found out by trying. */
+#ifndef TW_FEATURES_H
+#define TW_FEATURES_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+enum feature {
+	FEATURE_PACKETS, /* cgroup_skb programs: nothing works without them */
+	FEATURE_READ,	 /* queue and service time, versions by reader */
+	FEATURE_DESTROY, /* endings that no packet shows */
+	FEATURE_LISTEN,	 /* new listeners are noticed at once */
+	FEATURE_FORK,
+	FEATURE_EXEC,
+	FEATURE_EXIT,
+	FEATURE_NR,
+};
+
+struct feature_state {
+	const char *name;    /* the program's name in the skeleton, "tw_read" */
+	const char *hook;    /* "tp_btf/tcp_rcv_space_adjust" */
+	const char *gives;   /* what it is good for */
+	const char *without; /* what is missing without it */
+	bool ok;
+	int error; /* errno of the failed load, 0 when ok */
+};
+
+/* Tries each once and remembers. Never fails: a feature that cannot be tried is not ok. */
+const struct feature_state *features__try(void);
+
+/* BTF, privileges, JIT: what must hold before anything can be tried. 0, or a negative errno with what to do in e. */
+int features__required(struct err *e);
+
+#endif

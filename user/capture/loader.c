@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "capture/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "capture/features.h"
+#include "capture/http1_table.h"
+#include "model/histogram.h"
+#include "tillwatch.skel.h"
+
+/* One cgroup we are attached to. */
+struct attachment {
+	uint64_t id;
+	struct bpf_link *ingress, *egress;
+	bool wanted;
+};
+
+struct loader {
+	struct tillwatch_bpf *skel;
+	struct ring_buffer *ring;
+	struct attachment *attached;
+	size_t n_attached;
+	struct id_place *places;
+	size_t n_places;
+	struct id_process *processes;
+	size_t n_processes;
+	unsigned int slots, next_slot;
+	int cpus;
+	struct tw_series *per_cpu; /* [cpus], for reading */
+	char *lanes;		   /* [cpus] values of the lanes map */
+	size_t lane_size;
+	int (*fn)(void *arg, void *data, size_t len);
+	void *arg;
+};
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+	size_t n;
+
+	if (log_threshold < LOG_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	n = strlen(line);
+	if (n && line[n - 1] == '\n')
+		line[n - 1] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+static int on_record(void *arg, void *data, size_t len)
+{
+	struct loader *l = arg;
+
+	return l->fn ? l->fn(l->arg, data, len) : 0;
+}
+
+static void set_constants(struct tillwatch_bpf *skel, const struct loader_options *o)
+{
+	uint64_t bounds[TW_BOUNDS_TABLE];
+
+	http1_table_build();
+	histogram_bounds(bounds);
+	memcpy((void *)skel->rodata->h1_classes, h1_classes, sizeof(skel->rodata->h1_classes));
+	memcpy((void *)skel->rodata->h1_transitions, h1_transitions, sizeof(skel->rodata->h1_transitions));
+	memcpy((void *)skel->rodata->tw_bounds, bounds, sizeof(skel->rodata->tw_bounds));
+	skel->rodata->hash_seed = o->seed;
+	skel->rodata->endpoint_other = o->endpoint_other;
+	skel->rodata->have_clients = o->have_clients;
+	skel->rodata->watch_process = o->watch_process;
+	skel->rodata->ring_wakeup = 1 << 20;
+}
+
+/* The one place where optional programs are switched on. */
+static void choose_programs(struct tillwatch_bpf *skel)
+{
+	const struct feature_state *f = features__try();
+
+	for (int i = FEATURE_PACKETS + 1; i < FEATURE_NR; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(skel->obj, f[i].name);
+
+		if (p)
+			bpf_program__set_autoload(p, f[i].ok);
+	}
+}
+
+/* Tracepoints apply to the host; their first question is whether the port is watched. */
+static int attach_hooks(struct loader *l, struct err *e)
+{
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, l->skel->obj) {
+		if (bpf_program__type(p) != BPF_PROG_TYPE_TRACING || !bpf_program__autoload(p))
+			continue;
+		struct bpf_link *link = bpf_program__attach(p);
+
+		if (!link)
+			return err_set(e, errno, "cannot attach %s: %s", bpf_program__section_name(p), strerror(errno));
+		/* Owned by the skeleton from here on. */
+		for (int i = 0; i < l->skel->skeleton->prog_cnt; i++)
+			if (*l->skel->skeleton->progs[i].prog == p)
+				*l->skel->skeleton->progs[i].link = link;
+	}
+	return 0;
+}
+
+static int load(struct loader *l, const struct loader_options *o, struct err *e)
+{
+	int err;
+
+	l->skel = tillwatch_bpf__open();
+	if (!l->skel)
+		return err_set(e, errno, "cannot open the kernel programs: %s", strerror(errno));
+	set_constants(l->skel, o);
+	choose_programs(l->skel);
+	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
+	if (!err)
+		err = tillwatch_bpf__load(l->skel);
+	if (err)
+		return err_set(e, -err, "the kernel refuses the programs: %s; `tillwatch doctor` says what this kernel allows, "
+			       "`--verbose` shows the kernel's reason", strerror(-err));
+	l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
+	if (!l->ring)
+		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
+	return attach_hooks(l, e);
+}
+
+struct loader *loader__new(const struct loader_options *o, struct err *e)
+{
+	struct loader *l;
+
+	libbpf_set_print(print_libbpf);
+	if (features__required(e))
+		return NULL;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		goto no_memory;
+	l->cpus = libbpf_num_possible_cpus();
+	if (l->cpus < 1) {
+		err_set(e, EINVAL, "cannot tell the number of CPUs from /sys/devices/system/cpu/possible");
+		goto fail;
+	}
+	l->per_cpu = calloc((size_t)l->cpus, sizeof(*l->per_cpu));
+	if (!l->per_cpu)
+		goto no_memory;
+	l->slots = o->slots;
+	l->next_slot = 1;
+	if (load(l, o, e))
+		goto fail;
+	l->lane_size = (bpf_map__value_size(l->skel->maps.lanes) + 7) & ~7U;
+	l->lanes = calloc((size_t)l->cpus, l->lane_size);
+	if (!l->lanes)
+		goto no_memory;
+	return l;
+no_memory:
+	err_set(e, ENOMEM, "out of memory");
+fail:
+	loader__free(l);
+	return NULL;
+}
+
+void loader__free(struct loader *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < l->n_attached; i++) {
+		bpf_link__destroy(l->attached[i].ingress);
+		bpf_link__destroy(l->attached[i].egress);
+	}
+	free(l->attached);
+	free(l->places);
+	free(l->processes);
+	ring_buffer__free(l->ring);
+	tillwatch_bpf__destroy(l->skel);
+	free(l->per_cpu);
+	free(l->lanes);
+	free(l);
+}
+
+/* ---- attachments ------------------------------------------------------------------------------------------------- */
+
+static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct err *e)
+{
+	struct attachment *grown = reallocarray(l->attached, l->n_attached + 1, sizeof(*grown));
+	struct attachment a = { .id = cg->id, .wanted = true };
+	int fd, err = 0;
+
+	if (!grown)
+		return err_set(e, ENOMEM, "out of memory");
+	l->attached = grown;
+	fd = open(cg->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno, "cannot open the cgroup %s: %s", cg->path, strerror(errno));
+	a.ingress = bpf_program__attach_cgroup(l->skel->progs.tw_ingress, fd);
+	err = a.ingress ? 0 : errno;
+	if (!err) {
+		a.egress = bpf_program__attach_cgroup(l->skel->progs.tw_egress, fd);
+		err = a.egress ? 0 : errno;
+	}
+	close(fd);
+	if (err) {
+		bpf_link__destroy(a.ingress);
+		return err_set(e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
+			       err == EPERM ? " (a program that forbids others is attached there: see `bpftool cgroup show`)" : "");
+	}
+	l->attached[l->n_attached++] = a;
+	log_debug("attached to %s", cg->path);
+	return 0;
+}
+
+static int apply_cgroups(struct loader *l, const struct id_snapshot *s, struct err *e)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n_attached; i++)
+		l->attached[i].wanted = false;
+	/* New ones first: where a parent takes over from its child, a packet is rather seen twice by TCP's sequence
+	 * numbers, which count it once, than not at all. */
+	for (size_t i = 0; i < s->n_cgroups; i++) {
+		struct attachment *have = NULL;
+
+		for (size_t j = 0; j < l->n_attached; j++)
+			if (l->attached[j].id == s->cgroups[i].id)
+				have = &l->attached[j];
+		if (have)
+			have->wanted = true;
+		else if (attach_cgroup(l, &s->cgroups[i], e))
+			return -1;
+	}
+	for (size_t i = 0; i < l->n_attached; i++) {
+		if (l->attached[i].wanted) {
+			l->attached[kept++] = l->attached[i];
+			continue;
+		}
+		bpf_link__destroy(l->attached[i].ingress);
+		bpf_link__destroy(l->attached[i].egress);
+	}
+	l->n_attached = kept;
+	return 0;
+}
+
+static bool place_in(const struct id_place *p, size_t n, const struct tw_place *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(&p[i].key, key, sizeof(*key)))
+			return true;
+	return false;
+}
+
+static void set_port(struct loader *l, uint16_t port, const struct id_snapshot *s)
+{
+	uint32_t key = port;
+	uint8_t side = 0;
+
+	for (size_t i = 0; i < s->n_places; i++)
+		if (s->places[i].key.port == port)
+			side |= s->places[i].key.client ? TW_PORT_CLIENT : TW_PORT_SERVER;
+	bpf_map_update_elem(bpf_map__fd(l->skel->maps.ports), &key, &side, BPF_ANY);
+}
+
+/* Places before ports: a port in the table is the sign that its places can be asked. */
+static int apply_places(struct loader *l, const struct id_snapshot *s, struct err *e)
+{
+	int fd = bpf_map__fd(l->skel->maps.places);
+	struct id_place *copy = calloc(s->n_places + 1, sizeof(*copy));
+
+	if (!copy)
+		return err_set(e, ENOMEM, "out of memory");
+	memcpy(copy, s->places, s->n_places * sizeof(*copy));
+	for (size_t i = 0; i < s->n_places; i++)
+		if (bpf_map_update_elem(fd, &s->places[i].key, &s->places[i].value, BPF_ANY))
+			log_warn("cannot watch port %u: %s", s->places[i].key.port, strerror(errno));
+	for (size_t i = 0; i < s->n_places; i++)
+		set_port(l, s->places[i].key.port, s);
+	for (size_t i = 0; i < l->n_places; i++) {
+		if (place_in(s->places, s->n_places, &l->places[i].key))
+			continue;
+		set_port(l, l->places[i].key.port, s);
+		bpf_map_delete_elem(fd, &l->places[i].key);
+	}
+	free(l->places);
+	l->places = copy;
+	l->n_places = s->n_places;
+	return 0;
+}
+
+static int apply_processes(struct loader *l, const struct id_snapshot *s, struct err *e)
+{
+	int fd = bpf_map__fd(l->skel->maps.procs);
+	struct id_process *copy = calloc(s->n_processes + 1, sizeof(*copy));
+
+	if (!copy)
+		return err_set(e, ENOMEM, "out of memory");
+	memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
+	for (size_t i = 0; i < s->n_processes; i++) {
+		uint32_t tgid = (uint32_t)s->processes[i].tgid, version = s->processes[i].version;
+
+		bpf_map_update_elem(fd, &tgid, &version, BPF_ANY);
+	}
+	for (size_t i = 0; i < l->n_processes; i++) {
+		uint32_t tgid = (uint32_t)l->processes[i].tgid;
+		bool still = false;
+
+		for (size_t j = 0; j < s->n_processes && !still; j++)
+			still = s->processes[j].tgid == l->processes[i].tgid;
+		if (!still)
+			bpf_map_delete_elem(fd, &tgid);
+	}
+	free(l->processes);
+	l->processes = copy;
+	l->n_processes = s->n_processes;
+	return 0;
+}
+
+int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e)
+{
+	int err = apply_processes(l, s, e);
+
+	if (!err)
+		err = apply_places(l, s, e);
+	if (!err)
+		err = apply_cgroups(l, s, e);
+	return err;
+}
+
+/* ---- maps -------------------------------------------------------------------------------------------------------- */
+
+int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint)
+{
+	uint32_t value = endpoint;
+
+	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.routes), &hash, &value, BPF_ANY);
+}
+
+int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
+{
+	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint, slot = 0;
+	int fd = bpf_map__fd(l->skel->maps.slots);
+
+	if (version >= TW_MAX_VERSIONS || endpoint >= TW_MAX_ENDPOINTS)
+		return -EINVAL;
+	if (!bpf_map_lookup_elem(fd, &key, &slot) && slot)
+		return (int)slot;
+	if (l->next_slot > l->slots)
+		return -ENOSPC;
+	slot = l->next_slot;
+	if (bpf_map_update_elem(fd, &key, &slot, BPF_ANY))
+		return -errno;
+	l->next_slot++;
+	return (int)slot;
+}
+
+void loader__route_budget(struct loader *l, unsigned int n)
+{
+	l->skel->bss->route_budget = n;
+}
+
+static void series_sum(struct tw_series *to, const struct tw_series *from)
+{
+	to->exchanges += from->exchanges;
+	to->connections += from->connections;
+	for (int i = 0; i < TW_OUTCOME_NR; i++)
+		to->outcome[i] += from->outcome[i];
+	for (int i = 0; i < TW_STATUS_NR; i++)
+		to->status[i] += from->status[i];
+	for (int k = 0; k < TW_LAT_NR; k++) {
+		to->lat[k].sum += from->lat[k].sum;
+		if (from->lat[k].max > to->lat[k].max)
+			to->lat[k].max = from->lat[k].max;
+		for (int i = 0; i < TW_BUCKETS; i++)
+			to->lat[k].b[i] += from->lat[k].b[i];
+	}
+}
+
+int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out)
+{
+	uint32_t key = slot;
+
+	memset(out, 0, sizeof(*out));
+	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.series), &key, l->per_cpu))
+		return -errno;
+	for (int i = 0; i < l->cpus; i++)
+		series_sum(out, &l->per_cpu[i]);
+	return 0;
+}
+
+int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows)
+{
+	memset(rows, 0, sizeof(*rows) * TW_MAX_VERSIONS);
+	for (uint32_t lane = 0; lane < TW_LANES; lane++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.lanes), &lane, l->lanes))
+			return -errno;
+		for (int cpu = 0; cpu < l->cpus; cpu++) {
+			const struct tw_ledger_row *from = (const void *)(l->lanes + (size_t)cpu * l->lane_size);
+
+			for (int v = 0; v < TW_MAX_VERSIONS; v++)
+				for (int i = 0; i < TW_L_NR; i++)
+					rows[v].c[i] += from[v].c[i];
+		}
+	}
+	return 0;
+}
+
+uint64_t loader__lanes_exhausted(const struct loader *l)
+{
+	return l->skel->bss->lanes_exhausted;
+}
+
+int loader__ring_fd(const struct loader *l)
+{
+	return ring_buffer__epoll_fd(l->ring);
+}
+
+int loader__drain(struct loader *l, int (*fn)(void *arg, void *data, size_t len), void *arg)
+{
+	l->fn = fn;
+	l->arg = arg;
+	return ring_buffer__consume(l->ring);
+}
+
+int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
+{
+	struct bpf_program *p;
+
+	*ns = *runs = 0;
+	bpf_object__for_each_program(p, l->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+
+		if (!bpf_program__autoload(p) || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
+			continue;
+		*ns += info.run_time_ns;
+		*runs += info.run_cnt;
+	}
+	return *runs ? 0 : -ENOTSUP;
+}

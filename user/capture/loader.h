@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel programs as an object: open, configure, load, attach, read, detach.
+ *
+ * Invariants: constants are set before load, the "ready" state (a filled port table) last; attachments are links, so
+ * that the kernel takes everything down when this process ends, by whatever way.
+ */
+#ifndef TW_LOADER_H
+#define TW_LOADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "capture/identity.h"
+#include "tw_abi.h"
+
+struct loader_options {
+	uint64_t seed;		 /* of the route hash */
+	uint16_t endpoint_other; /* what routes count for that may not be announced */
+	bool have_clients;
+	bool watch_process;
+	unsigned int slots; /* (version, endpoint) pairs that can be counted in the kernel */
+};
+
+struct loader;
+
+/* NULL on error, with e saying what failed and what to do. */
+struct loader *loader__new(const struct loader_options *o, struct err *e);
+void loader__free(struct loader *l);
+
+/* Attaches to the cgroups and places of the snapshot and detaches from those it no longer names. */
+int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e);
+
+/* Names a route: requests with this hash count for the endpoint from now on. */
+int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint);
+/* Gives (version, endpoint) a slot of its own. Returns the slot, or -ENOSPC. Idempotent. */
+int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
+/* How many new routes may be announced until the next call. */
+void loader__route_budget(struct loader *l, unsigned int n);
+
+/*
+ * The slot's counters summed over CPUs: 32-bit ones modulo 2^32, so that differences of two readings are exact as long
+ * as fewer events lie between them; latency maxima are the greatest so far. 0 or a negative errno.
+ */
+int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out);
+
+/* The ledger of one version, summed over lanes and CPUs: fills rows[TW_MAX_VERSIONS]. */
+int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows);
+/* Programs that found no working space; see lanes_exhausted in bpf/maps.h. */
+uint64_t loader__lanes_exhausted(const struct loader *l);
+
+int loader__ring_fd(const struct loader *l);
+/* Hands every record to fn. */
+int loader__drain(struct loader *l, int (*fn)(void *arg, void *data, size_t len), void *arg);
+
+/* Kernel time spent by all programs, ns, and runs; -ENOTSUP while run-time statistics are off. */
+int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs);
+
+#endif
