@@ -225,9 +225,19 @@ static const char *syntax_hint(const struct builder *b, int line)
 		if (*p != ' ')
 			indent = false;
 		if (*p == '{' || *p == '[' || *p == '*' || *p == '%' || *p == '@' || *p == '`')
-			return ": quote values that contain { [ * or %, as in route: \"GET /cart/{id}\"";
+			return ": quote values that contain { [ * or %, as in \"GET /cart/{id}\" or \"[::1]:8081\"";
 	}
 	return "";
+}
+
+/* A key without its colon is noticed on the line after; and the end of the text counts as a line of its own. */
+static int syntax_line(const struct builder *b, const yaml_parser_t *p)
+{
+	bool in_key = p->context && strcmp(p->context, "while scanning a simple key") == 0;
+	int line = (int)(in_key ? p->context_mark.line : p->problem_mark.line) + 1;
+	int last = line_of_offset(b, b->len ? b->len - 1 : 0);
+
+	return line < last ? line : last;
 }
 
 static int parser_error(const struct builder *b, const yaml_parser_t *p)
@@ -242,7 +252,7 @@ static int parser_error(const struct builder *b, const yaml_parser_t *p)
 		return source_error(b->s, line, "not readable as UTF-8 text (%s): save the file as UTF-8",
 		                    p->problem ? p->problem : "bad byte");
 	default:
-		line = (int)p->problem_mark.line + 1;
+		line = syntax_line(b, p);
 		return source_error(b->s, line, "not valid YAML (%s)%s", p->problem ? p->problem : "syntax",
 		                    syntax_hint(b, line));
 	}
