@@ -6,7 +6,32 @@
  * Invariants:
  *  - a threshold used for tick t depends on ticks before t only (predictable);
  *  - the verdict after a tick depends on the ticks and the policy only, not on how often it was asked for;
- *  - no figure is ever NaN or infinite where a number is promised; absent figures have their flag unset.
+ *  - no figure is ever NaN or infinite where a number is promised; absent figures have their flag unset;
+ *  - evidence comes from ticks in which nobody warmed up, at most 0.1 % was lost and the ledger balanced, and there
+ *    from the endpoints that both arms served; other ticks are shown, not judged.
+ *
+ * What the verdict rests on (alpha is the policy's, both for rollback and for promotion):
+ *  - rollback: the weighted mean of the e-values of all endpoints and tests reaches 1/alpha. A mean of e-values is one
+ *    under any dependence (Vovk & Wang 2021): the chance that a release which is nowhere worse is ever rolled back is
+ *    at most alpha, however often one looks. Errors need no minimum of data (an e-value is as valid after ten
+ *    exchanges), latency waits for it: failing is urgent, slow is not.
+ *  - promote: every endpoint that decides is certified on errors and on latency, each at alpha (intersection-union),
+ *    and all guards hold. Those that decide are the critical ones; if there is none, those the config names; if there
+ *    is none either, every one with at least 1 % of the exchanges.
+ *  - errors are certified by the mean of two e-values, so by either at the price of a factor two:
+ *      ratio: the canary's error share is below max_error_ratio times the baseline's;
+ *      floor: the canary's error share is below 1 %, or below the endpoint's announced error rate if that is lower.
+ *    The floor is for endpoints with few errors or none, of which no ratio can be told (without a bad event the
+ *    conditional test learns nothing): (1-p)^-n grows with every good exchange, the zero-failure demonstration in
+ *    Ville's form. It counts while the baseline's own share is at most a tenth of the floor, and is divided by the
+ *    evidence that errors have become worse. What it cannot do is tell a canary far worse than the baseline from a good
+ *    one below the floor: announce a lower error rate where that matters.
+ *  - latency is certified when the canary's tail beyond the baseline's p95 moved up by floor(16 log2(1 +
+ *    max_latency_increase)) buckets is lighter than the baseline's beyond its p95: its tail is less than that much
+ *    slower, whatever the distribution. A margin under 4.4 % is finer than a bucket and can never be certified.
+ *  - what counts as slow for a rollback: beyond the baseline's p95 of the ticks before; with an announced p95, beyond
+ *    that, or slower than the baseline by more than the margin (the mean of both e-values).
+ *  - worse, but certified within the margins: hold, for the owner to decide.
  */
 #ifndef TW_JUDGE_H
 #define TW_JUDGE_H
@@ -25,9 +50,9 @@ int verdict_exit_code(enum verdict_kind kind);
 
 /* What one arm did on one endpoint within one tick. */
 struct arm_tick {
-	uint64_t n;			   /* exchanges ended */
-	uint64_t bad;			   /* of these, errors */
-	const struct histogram *latency;   /* of `total` in this tick; NULL: none */
+	uint64_t n;                      /* exchanges ended */
+	uint64_t bad;                    /* of these, errors */
+	const struct histogram *latency; /* of `total` in this tick; NULL: none */
 };
 
 struct endpoint_tick {
@@ -35,34 +60,40 @@ struct endpoint_tick {
 };
 
 struct tick {
-	double start, end; /* seconds since the run started */
+	double start, end;                    /* seconds since the run started */
 	uint64_t lost_events, lost_exchanges; /* in this tick, both arms */
-	uint64_t seen;			      /* exchanges seen in this tick, both arms */
+	uint64_t seen;                        /* exchanges seen in this tick, both arms, lost ones included */
 	bool ledger_balanced;
-	bool warming; /* inside the warm-up of a process of either arm: shown, not judged */
+	bool warming;                          /* inside the warm-up of a process of either arm: shown, not judged */
 	const struct endpoint_tick *endpoints; /* [n_endpoints of the judge] */
 };
 
 struct judge_endpoint {
 	const char *name; /* owned by the caller, must outlive the judge */
 	bool critical;
-	double weight;	  /* share of alpha; 0: derived (critical endpoints carry most) */
-	double slo_p95;	  /* seconds; 0: the baseline's own p95 of the tick before is the threshold */
+	bool named;            /* by the config, as opposed to found by watching */
+	double weight;         /* share of alpha; 0: derived (critical endpoints carry most) */
+	double slo_p95;        /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
+	double slo_error_rate; /* fraction; 0 or negative: none was announced */
 };
 
 struct judge;
 
+/* NULL with errno set: ENOMEM, or EINVAL for a policy that has no meaning (alpha outside (0, 1), a negative margin). */
 struct judge *judge__new(const struct gate_policy *policy);
 void judge__free(struct judge *j);
 /* Appends an endpoint (they may appear during a run) and returns its index, or a negative errno. */
 int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep);
-/* Takes one tick; n_endpoints must be the number added so far. Returns 0 or a negative errno (-EINVAL: time runs backwards). */
+/*
+ * Takes one tick; n_endpoints must be the number added so far. Returns 0 or a negative errno (-EINVAL: time runs
+ * backwards, or more bad exchanges than exchanges), and then the tick counts for nothing.
+ */
 int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints);
 
 struct reason {
 	const char *code;     /* stable, "errors_worse" */
 	const char *endpoint; /* or NULL */
-	char text[256];	      /* plain English */
+	char text[256];       /* plain English */
 };
 
 struct guard {
@@ -72,16 +103,16 @@ struct guard {
 };
 
 #define VERDICT_MAX_REASONS 16
-#define VERDICT_MAX_GUARDS 12
+#define VERDICT_MAX_GUARDS  12
 
 struct verdict_endpoint {
 	const char *endpoint;
 	bool critical;
 	uint64_t n_c, n_b, bad_c, bad_b;
-	bool has_ratio;
-	double ratio, ratio_low, ratio_high; /* of bad shares, with its confidence sequence */
-	double log_e_bad, log_e_good;	     /* errors */
-	uint64_t slow_c, slow_b;	     /* exceedances of the announced threshold */
+	bool has_ratio;                      /* the baseline had errors */
+	double ratio, ratio_low, ratio_high; /* of bad shares, with its confidence sequence; high 2^20: no limit yet */
+	double log_e_bad, log_e_good;        /* errors: evidence of being worse; of being within the margin */
+	uint64_t slow_c, slow_b;             /* exceedances of the announced threshold */
 	bool has_threshold;
 	double slow_threshold; /* seconds, of the latest tick */
 	double log_e_slow_bad, log_e_slow_good;
@@ -97,7 +128,7 @@ struct verdict {
 	bool has_eta;
 	double eta_seconds; /* until it can be called, at the present rates */
 	double alpha;
-	double log_e_bad; /* global */
+	double log_e_bad;                   /* global */
 	struct verdict_endpoint *endpoints; /* owned by the judge, valid until the next tick */
 	size_t n_endpoints;
 };

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The guards: what must hold before evidence means anything. Two kinds. Where counts cannot be trusted (lost events,
+ * ledger) the verdict is invalid. The others only stand in the way of a promotion.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "judge/state.h"
+
+#define IDLE_TICKS 3 /* without a request: the arm has no traffic */
+
+static bool __attribute__((format(printf, 4, 5)))
+guard(struct verdict *out, const char *name, bool ok, const char *fmt, ...)
+{
+	struct guard *g;
+	va_list args;
+
+	if (out->n_guards == VERDICT_MAX_GUARDS)
+		return ok;
+	g = &out->guards[out->n_guards++];
+	g->name = name;
+	g->ok = ok;
+	va_start(args, fmt);
+	vsnprintf(g->text, sizeof(g->text), fmt, args);
+	va_end(args);
+	return ok;
+}
+
+static bool minimum_data(const struct judge *j, struct verdict *out)
+{
+	enum deciders who = judge__deciders(j);
+	uint64_t want = j->tests.policy.min_requests;
+	const struct judged_endpoint *least = NULL;
+	size_t deciding = 0, short_of = 0;
+
+	for (size_t i = 0; i < j->n; i++) {
+		const struct judged_endpoint *ep = j->eps[i];
+
+		if (!judge__decides(j, who, ep))
+			continue;
+		deciding++;
+		if (evidence__enough(&ep->ev, &j->tests))
+			continue;
+		short_of++;
+		if (!least || ep->ev.n_c < least->ev.n_c)
+			least = ep;
+	}
+	if (!deciding)
+		return guard(out, "minimum_data", false, "no endpoint has been served by both versions yet");
+	if (!short_of)
+		return guard(out, "minimum_data", true,
+		             "at least %" PRIu64 " requests per version on each of %zu endpoints", want, deciding);
+	return guard(out, "minimum_data", false,
+	             "%zu of %zu endpoints have too few requests; %.60s: canary %" PRIu64 ", baseline %" PRIu64
+	             ", each needs %" PRIu64,
+	             short_of, deciding, least->def.name, least->ev.n_c, least->ev.n_b, want);
+}
+
+static bool warm_up(const struct judge *j, struct verdict *out)
+{
+	if (j->run.warming)
+		return guard(out, "warm_up", false, "a process has just started and is still warming up");
+	return guard(out, "warm_up", true, "no process is warming up");
+}
+
+static bool lost_events(const struct judge *j, struct verdict *out)
+{
+	const struct run_state *r = &j->run;
+	double lost = fmax((double)r->lost_events, (double)r->lost_exchanges);
+	double percent = r->seen ? fmin(100, 100 * lost / (double)r->seen) : lost > 0 ? 100 : 0;
+	bool high = loss_is_high(r->lost_events, r->lost_exchanges, r->seen);
+
+	if (r->lossy && !high)
+		return guard(out, "lost_events", false,
+		             "more than 0.1 %% of the latest requests were lost by the observer (%.2g %% in all)",
+		             percent);
+	return guard(out, "lost_events", !high,
+	             "%.2g %% of all requests were lost by the observer, 0.1 %% is the limit", percent);
+}
+
+static bool ledger(const struct judge *j, struct verdict *out)
+{
+	if (j->run.unbalanced)
+		return guard(out, "ledger", false, "requests seen do not add up to those ended, in flight and lost");
+	return guard(out, "ledger", true, "every request seen is accounted for");
+}
+
+static bool no_traffic(const struct judge *j, struct verdict *out)
+{
+	const struct run_state *r = &j->run;
+	bool c = r->served_c && r->idle_c < IDLE_TICKS, b = r->served_b && r->idle_b < IDLE_TICKS;
+	const char *who = !c && !b ? "canary and baseline" : !c ? "canary" : "baseline";
+	bool ever = (c || r->served_c) && (b || r->served_b);
+
+	if (c && b)
+		return guard(out, "no_traffic", true, "both versions are being served requests");
+	return guard(out, "no_traffic", false, "no requests reach the %s%s", who, ever ? " any more" : "");
+}
+
+static bool simultaneity(const struct judge *j, struct verdict *out)
+{
+	const struct run_state *r = &j->run;
+
+	return guard(out, "simultaneity", r->shared > 0,
+	             "both versions served requests in %" PRIu64 " of %" PRIu64 " judged ticks; only those count",
+	             r->shared, r->judged);
+}
+
+static bool time_runs(const struct judge *j, struct verdict *out)
+{
+	if (j->run.refused)
+		return guard(out, "time", false, "time ran backwards: a tick was refused");
+	return guard(out, "time", true, "%.0f s were watched in %" PRIu64 " ticks", fmin(j->run.end, 1e12),
+	             j->run.ticks);
+}
+
+struct guards_result judge__guards(const struct judge *j, struct verdict *out)
+{
+	struct guards_result result = { .valid = true, .sufficient = true };
+
+	out->n_guards = 0;
+	result.sufficient &= minimum_data(j, out);
+	result.sufficient &= warm_up(j, out);
+	result.valid &= lost_events(j, out);
+	result.valid &= ledger(j, out);
+	result.traffic = no_traffic(j, out);
+	result.sufficient &= result.traffic;
+	result.sufficient &= simultaneity(j, out);
+	result.sufficient &= time_runs(j, out);
+	return result;
+}

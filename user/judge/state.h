@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The judge's state, shared by its own files and nobody else.
+ *
+ * Invariants: the weights of the endpoints and the reserve sum to 1 once they are dealt; a weight never changes after
+ * that. The reserve is the stake not yet bet (an e-value of 1), so an endpoint that appears later is given a part of it
+ * and starts at 1 as well: the weighted mean stays an e-process. Which endpoint appears may depend on the traffic,
+ * never on how it ended.
+ */
+#ifndef TW_JUDGE_STATE_H
+#define TW_JUDGE_STATE_H
+
+#include "judge/evidence.h"
+#include "judge/judge.h"
+
+struct judged_endpoint {
+	struct judge_endpoint def;
+	double weight;
+	struct evidence ev;
+};
+
+/* What the guards look at. */
+struct run_state {
+	double end;                     /* of the latest tick */
+	uint64_t ticks, judged, shared; /* shared: judged, and both arms served some endpoint in it */
+	uint64_t counted;               /* exchanges in judged ticks on endpoints that both arms served */
+	uint64_t served_c, served_b;    /* exchanges, judged or not */
+	unsigned int idle_c, idle_b;    /* ticks without any since the last one */
+	uint64_t seen, lost_events, lost_exchanges;
+	bool warming, unbalanced, lossy; /* the latest tick */
+	bool refused;                    /* a tick was, since the latest one taken: time ran backwards */
+};
+
+struct judge {
+	struct tests tests;
+	struct judged_endpoint **eps;
+	size_t n, cap;
+	struct verdict_endpoint *figures; /* [cap] */
+	double *terms;                    /* [2 * cap + 1], scratch for the weighted mean */
+	bool dealt;
+	unsigned int newcomers;
+	double reserve;
+	struct run_state run;
+};
+
+/* More than 0.1 % of what was seen. */
+bool loss_is_high(uint64_t lost_events, uint64_t lost_exchanges, uint64_t seen);
+
+/* The endpoints that must be certified for a promotion: who they are depends on what there is. */
+enum deciders { DECIDE_CRITICAL, DECIDE_NAMED, DECIDE_BUSY };
+enum deciders judge__deciders(const struct judge *j);
+bool judge__decides(const struct judge *j, enum deciders who, const struct judged_endpoint *ep);
+
+struct guards_result {
+	bool valid;      /* false: the counts cannot be trusted, nothing may be concluded */
+	bool sufficient; /* false: no promotion yet */
+	bool traffic;    /* false: rates say nothing about the future */
+};
+
+struct guards_result judge__guards(const struct judge *j, struct verdict *out);
+
+#endif
