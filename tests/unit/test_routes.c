@@ -151,6 +151,18 @@ static void above_the_cap_new_names_are_other_and_old_ones_keep_their_number(voi
 	routes__free(r);
 }
 
+static void other_does_not_take_a_place_below_the_cap(void **state)
+{
+	struct routes *r = routes__new(NULL, 2);
+
+	assert_string_equal(name_of(r, ""), "other");
+	assert_string_equal(name_of(r, "GET /a"), "GET /a");
+	assert_string_equal(name_of(r, "GET /b"), "GET /b");
+	assert_string_equal(name_of(r, "GET /c"), "other");
+	assert_int_equal(routes__count(r), 3);
+	routes__free(r);
+}
+
 static void the_largest_cap_fits_the_kernels_table(void **state)
 {
 	struct routes *r = routes__new(NULL, 1000000);
@@ -335,6 +347,7 @@ int main(void)
 		cmocka_unit_test(foreign_bytes_come_out_percent_encoded),
 		cmocka_unit_test(what_cannot_be_named_is_other_and_is_not_blamed_on_the_cap),
 		cmocka_unit_test(above_the_cap_new_names_are_other_and_old_ones_keep_their_number),
+		cmocka_unit_test(other_does_not_take_a_place_below_the_cap),
 		cmocka_unit_test(the_largest_cap_fits_the_kernels_table),
 		cmocka_unit_test(the_configs_endpoints_come_first_in_its_order_whatever_the_cap),
 		cmocka_unit_test(the_most_specific_template_wins_whatever_its_place_in_the_file),

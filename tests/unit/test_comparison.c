@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* links: model base */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "model/comparison.h"
+
+static void errors_are_5xx_and_what_the_server_broke_and_nothing_else(void **state)
+{
+	static uint64_t status[STATUS_MAX];
+	struct arm_figures a = { .present = true, .requests = 100000, .status = status };
+
+	for (int code = 0; code < STATUS_MAX; code++)
+		status[code] = 1;
+	for (int outcome = 0; outcome < TW_OUTCOME_NR; outcome++)
+		a.outcome[outcome] = 1000;
+	/* 500..599, and unanswered, truncated, reset by the server. */
+	assert_int_equal(arm_errors(&a), 100 + 3000);
+}
+
+static void errors_never_exceed_the_requests(void **state)
+{
+	static uint64_t status[STATUS_MAX];
+	struct arm_figures a = { .present = true, .requests = 1, .status = status };
+
+	status[502] = 1;
+	a.outcome[TW_TRUNCATED] = 1; /* the same exchange */
+	assert_int_equal(arm_errors(&a), 1);
+}
+
+static void an_arm_without_figures_has_no_errors_and_no_quantile(void **state)
+{
+	struct arm_figures a = { 0 };
+
+	assert_int_equal(arm_errors(&a), 0);
+	assert_true(isnan(arm_quantile(&a, TW_LAT_TOTAL, 0.5)));
+	a.present = true;
+	assert_true(isnan(arm_quantile(&a, TW_LAT_TOTAL, 0.5)));
+}
+
+static void each_kind_of_latency_has_its_own_quantile(void **state)
+{
+	struct arm_figures a = { .present = true };
+
+	histogram_add(&a.lat[TW_LAT_TOTAL], 4000000000);
+	histogram_add(&a.lat[TW_LAT_QUEUE], 1000000000);
+	assert_true(arm_quantile(&a, TW_LAT_TOTAL, 1.0) == 4.0);
+	assert_true(arm_quantile(&a, TW_LAT_QUEUE, 1.0) == 1.0);
+	assert_true(isnan(arm_quantile(&a, TW_LAT_SERVICE, 1.0)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(errors_are_5xx_and_what_the_server_broke_and_nothing_else),
+		cmocka_unit_test(errors_never_exceed_the_requests),
+		cmocka_unit_test(an_arm_without_figures_has_no_errors_and_no_quantile),
+		cmocka_unit_test(each_kind_of_latency_has_its_own_quantile),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
