@@ -46,7 +46,8 @@ enum id_state { ID_FOUND, ID_WAITING, ID_CONFLICT };
 struct id_version {
 	enum id_state state;
 	size_t n_processes, n_listeners;
-	char note[256]; /* "listening on 127.0.0.1:8081, 2 processes (pid 4711 nginx)", or what was found instead and what to do */
+	char note[256]; /* "listening on 127.0.0.1:8081, 2 processes (pid 4711 nginx)", or what was found instead and
+	                   what to do */
 };
 
 struct id_snapshot {
@@ -75,7 +76,7 @@ struct listener {
 	struct tw_place place;
 	uint64_t inode, cgroup_id;
 	uint32_t netns; /* inode of the namespace */
-	pid_t tgid;	/* one of the processes that hold it; 0: not found */
+	pid_t tgid;     /* one of the processes that hold it; 0: not found */
 	char comm[16];
 	bool by_own_netns; /* in the namespace tillwatch runs in */
 };

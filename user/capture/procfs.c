@@ -421,8 +421,8 @@ enum env_match process__env(struct proctable *t, struct process *p, const char *
 		found = strcmp(s, assignment) ? ENV_OTHER_VALUE : ENV_EQUAL;
 		break;
 	}
-	if (len > 0)
-		explicit_bzero(t->buf, (size_t)len);
+	if (t->buf) /* all of it: a read that failed half-way has left something too */
+		explicit_bzero(t->buf, len > 0 ? (size_t)len : t->buf_cap);
 	return found;
 }
 
