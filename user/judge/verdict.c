@@ -193,6 +193,7 @@ static void tell_errors(const struct judge *j, const struct judged_endpoint *ep,
 static void tell_slow(const struct judge *j, const struct judged_endpoint *ep, struct verdict *out)
 {
 	const struct evidence *ev = &ep->ev;
+	char limit[80] = "";
 
 	if (ev->slo.set && eprocess__log_e(&ev->beyond_margin) > eprocess__log_e(&ev->slow_bad)) {
 		reason(out, "latency_worse", ep->def.name,
@@ -201,11 +202,12 @@ static void tell_slow(const struct judge *j, const struct judged_endpoint *ep, s
 		       ep->def.name, margin_percent(j), one_in(eprocess__log_e(&ev->beyond_margin)).s);
 		return;
 	}
+	if (ev->threshold.set)
+		snprintf(limit, sizeof(limit), " (latest limit %s)", duration(histogram_upper(ev->threshold.bucket)).s);
 	reason(out, "latency_worse", ep->def.name,
-	       "%.50s: %.2g %% of canary requests were slow (latest limit %s), %.2g %% on the baseline; chance would do this "
-	       "to %s",
-	       ep->def.name, percent(ev->slow_c, ev->timed_c), duration(histogram_upper(ev->threshold.bucket)).s,
-	       percent(ev->slow_b, ev->timed_b), one_in(eprocess__log_e(&ev->slow_bad)).s);
+	       "%.50s: %.2g %% of canary requests were slow%s, %.2g %% on the baseline; chance would do this to %s",
+	       ep->def.name, percent(ev->slow_c, ev->timed_c), limit, percent(ev->slow_b, ev->timed_b),
+	       one_in(eprocess__log_e(&ev->slow_bad)).s);
 }
 
 /* Those that are conclusive alone; else the one that weighs most, with the remark that it took all together. */
