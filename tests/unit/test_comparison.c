@@ -18,9 +18,10 @@ static void errors_are_5xx_and_what_the_server_broke_and_nothing_else(void **sta
 	for (int code = 0; code < STATUS_MAX; code++)
 		status[code] = 1;
 	for (int outcome = 0; outcome < TW_OUTCOME_NR; outcome++)
-		a.outcome[outcome] = 1000;
+		a.outcome[outcome] = 1000ULL << outcome;
 	/* 500..599, and unanswered, truncated, reset by the server. */
-	assert_int_equal(arm_errors(&a), 100 + 3000);
+	assert_int_equal(arm_errors(&a),
+	                 100 + (1000 << TW_UNANSWERED) + (1000 << TW_TRUNCATED) + (1000 << TW_RESET_BY_SERVER));
 }
 
 static void errors_never_exceed_the_requests(void **state)

@@ -10,6 +10,7 @@
 #include "tw_abi.h"
 
 #define VERSION_NAME_MAX 63
+#define UNIT_MAX         200
 /* Version 0 means "not known". */
 #define VERSIONS_MAX (TW_MAX_VERSIONS - 1)
 
@@ -183,22 +184,19 @@ static bool ends_with(const char *text, const char *end)
 
 int read_unit(const struct source *s, const struct key *k, const struct ynode *v, void *field)
 {
-	char **unit = field;
+	char **unit = field, name[UNIT_MAX + sizeof(".service")];
 	const char *text;
 	int err = want_text(s, k, v, &text);
 
 	if (err)
 		return err;
-	if (strpbrk(text, "/ ") || strlen(text) > 200)
+	if (strpbrk(text, "/ ") || strlen(text) > UNIT_MAX)
 		return bad_match(s, k, v, "is not the name of a systemd unit");
 	if (ends_with(text, ".service") || ends_with(text, ".scope") || ends_with(text, ".slice"))
 		return copy_text(s, text, unit);
 	/* As systemctl does. */
-	if (asprintf(unit, "%s.service", text) < 0) {
-		*unit = NULL;
-		return source_nomem(s);
-	}
-	return 0;
+	snprintf(name, sizeof(name), "%s.service", text);
+	return copy_text(s, name, unit);
 }
 
 int read_env(const struct source *s, const struct key *k, const struct ynode *v, void *field)

@@ -18,7 +18,7 @@ struct histogram {
 	uint64_t b[TW_BUCKETS];
 };
 
-/* Fills table with floor(2^(i/16 + TW_BUCKET_MIN_EXP) * 1e9) ns, padded with all-ones. The table the kernel searches. */
+/* Fills the table that the kernel searches: floor(2^(i/16 + TW_BUCKET_MIN_EXP) * 1e9) ns, padded with all-ones. */
 void histogram_bounds(uint64_t table[TW_BOUNDS_TABLE]);
 /* The bucket of ns: the number of bounds below it. */
 unsigned int histogram_bucket(uint64_t ns);
@@ -29,7 +29,8 @@ void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_merge(struct histogram *to, const struct histogram *from);
 
 /*
- * The q-quantile (0 < q <= 1) in seconds by linear interpolation inside its bucket, never above max;
+ * The q-quantile (0 < q <= 1) in seconds by linear interpolation inside its bucket, never above max (a max that lies
+ * below the bucket contradicts it and is not believed);
  * NaN when the histogram is empty (callers print that as null).
  */
 double histogram_quantile(const struct histogram *h, double q);

@@ -2,8 +2,10 @@
 /*
  * Endpoints: from "METHOD target" texts to numbered endpoints.
  *
- * Order of rules: the most specific template of the config that matches (a literal segment beats a parameter, an exact
- * method beats "*"); else the target with ids collapsed (/orders/8812 -> /orders/{id}); else, above the cap, "other".
+ * Order of rules: the most specific template of the config that matches (the first segment in which one has a literal
+ * and the other a parameter decides, then an exact method beats "*"); else the target with ids collapsed
+ * (/orders/8812 -> /orders/{id}); else, above the cap, "other". Targets without a path are "OPTIONS *" and
+ * "CONNECT (authority)". A truncated target keeps its whole segments and ends in "/{...}"; it matches no template.
  * A segment is an id when it is all digits, or has at least 8 characters that are all hex digits or '-' with at least one
  * digit among them: exactly the rule of the kernel's route hash (bpf/route_hash.h), so that two targets with the same
  * hash always have the same name. Config templates must therefore not name a literal segment that is an id.
