@@ -6,9 +6,9 @@
  * and the other a parameter decides, then an exact method beats "*"); else the target with ids collapsed
  * (/orders/8812 -> /orders/{id}); else, above the cap, "other". Targets without a path are "OPTIONS *" and
  * "CONNECT (authority)". A truncated target keeps its whole segments and ends in "/{...}"; it matches no template.
- * A segment is an id when it is all digits, or has at least 8 characters that are all hex digits or '-' with at least one
- * digit among them: exactly the rule of the kernel's route hash (bpf/route_hash.h), so that two targets with the same
- * hash always have the same name. Config templates must therefore not name a literal segment that is an id.
+ * A segment is an id when it is all digits, or has at least 8 characters that are all hex digits or '-' with at least
+ * one digit among them: exactly the rule of the kernel's route hash (bpf/route_hash.h), so that two targets with the
+ * same hash always have the same name. Config templates must therefore not name a literal segment that is an id.
  *
  * Invariants: endpoint numbers are dense, start at 1 and never change during a run; 1..n_routes are the config's, in
  * its order; names are unique; no query string, fragment or authority is ever part of a name.
@@ -29,8 +29,8 @@ struct routes *routes__new(const struct config *c, unsigned int cap);
 void routes__free(struct routes *r);
 
 /*
- * The endpoint of "METHOD target"; text needs no terminator and is foreign data: bytes outside printable ASCII and '"',
- * '\\' come out percent-encoded in names; truncated: the target was longer than text. Returns the endpoint number
+ * The endpoint of "METHOD target"; text needs no terminator and is foreign data: bytes outside printable ASCII, '"',
+ * '\\', '{' and '}' come out percent-encoded in names; truncated: the target was longer than text. Returns the endpoint number
  * (>= 1); never fails for hostile input: what cannot be named is "other". *counted_as_other says that the cap did that.
  */
 uint16_t routes__name(struct routes *r, const char *text, size_t len, bool truncated, bool *counted_as_other);
