@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -11,13 +10,23 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from tw import net, rawtcp, servers, watch  # noqa: E402
+from tw import dry, net, rawtcp, servers, watch  # noqa: E402
+from tw.wait import until  # noqa: E402
 
 TEST_SECONDS = 90
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "harness: checks the servers, clients and oracles; needs no tillwatch")
+
+
+def pytest_report_header():
+    return "DRY RUN: tillwatch is not run, nothing is tested" if watch.DRY else f"tillwatch: {watch.TILLWATCH}"
+
+
+def pytest_sessionfinish(session):
+    if watch.DRY:
+        session.exitstatus = 5
 
 
 def pytest_collection_modifyitems(items):
@@ -85,7 +94,8 @@ def watching(tmp_path, started):
         if port is not None:
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             options["versions"] = {"v1": ("baseline", {"listen": where})}
-        return started(watch.Watch(tmp_path, **options))
+            options["serving"] = [port]
+        return started((dry.Watch if watch.DRY else watch.Watch)(tmp_path, **options))
 
     return start
 
@@ -116,27 +126,40 @@ def uring_programs(tmp_path_factory):
             servers.build_uring(directory, "uring_b", "bbbbbbbb22222222")]
 
 
+class Cgroup:
+    """A cgroup v2 that is removed with the parents that had to be made for it."""
+
+    def __init__(self, mount, path):
+        self.made = []
+        self.directory = mount
+        for piece in path.strip("/").split("/"):
+            self.directory = os.path.join(self.directory, piece)
+            if not os.path.isdir(self.directory):
+                os.mkdir(self.directory)
+                self.made.append(self.directory)
+
+    def close(self):
+        for directory in reversed(self.made):
+            until(lambda d=directory: removed(d), f"{directory} to be empty")
+
+
+def removed(directory):
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
-def cgroup(request):
-    """cgroup("name") makes a cgroup v2 below the mount and returns (its path in a config, its directory)."""
+def cgroup(started):
+    """cgroup("/a/b") makes that cgroup v2, and returns its directory. It goes after the servers that are put into it."""
     mount = cgroup2_mount()
     if not mount:
         pytest.skip("no cgroup v2 mount")
-
-    def make(path):
-        directory = os.path.join(mount, path.lstrip("/"))
-        made = []
-        part = mount
-        for piece in path.strip("/").split("/"):
-            part = os.path.join(part, piece)
-            if not os.path.isdir(part):
-                os.mkdir(part)
-                made.append(part)
-        for one in made:
-            request.addfinalizer(lambda one=one: remove_cgroup(one))
-        return directory
-
-    return make
+    return lambda path: started(Cgroup(mount, path)).directory
 
 
 def cgroup2_mount():
@@ -148,26 +171,7 @@ def cgroup2_mount():
     return None
 
 
-def remove_cgroup(directory):
-    from tw.wait import until
-
-    def gone():
-        try:
-            os.rmdir(directory)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    until(gone, f"{directory} to be empty")
-
-
 @pytest.fixture
 def ipv6():
     if not net.has_ipv6():
         pytest.skip("no IPv6 loopback address")
-
-
-def bpftool(*args):
-    return subprocess.run(["bpftool", *args], capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -83,7 +84,7 @@ def test_the_uring_server_sends_a_megabyte_and_pipelines(tmp_path, started, urin
 
 def test_prefork_workers_serve_only_once_they_are_forked(tmp_path, started):
     port = net.free_port()
-    server = started(servers.Logged([os.sys.executable, os.path.join(servers.SERVERS, "prefork.py"), "--port", port],
+    server = started(servers.Logged([sys.executable, os.path.join(servers.SERVERS, "prefork.py"), "--port", port],
                                     tmp_path, "prefork", port))
     with Client(server.port) as c:
         c.send(request("GET", "/ok"))

@@ -79,3 +79,31 @@ def reset(sock):
     """Closes with an RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def _states(port):
+    """The states (as in /proc/net/tcp) of all sockets on this local port, either family."""
+    out = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as f:
+                rows = [row.split() for row in f.read().split("\n")[1:-1]]
+        except FileNotFoundError:
+            continue
+        out += [r[3] for r in rows if int(r[1].rsplit(":", 1)[1], 16) == port]
+    return out
+
+
+def _open_sockets(port):
+    """Connections that a process still has to close or read: neither listening nor in TIME_WAIT."""
+    return sum(state in ("01", "03", "08") for state in _states(port))
+
+
+def await_closed(port, seconds=10):
+    """Waits until the server has closed every connection on this port."""
+    until(lambda: _open_sockets(port) == 0, lambda: f"{_open_sockets(port)} connections on {port} to close", seconds)
+
+
+def await_listeners(port, n, seconds=10):
+    """Waits until n sockets listen on this port (SO_REUSEPORT)."""
+    until(lambda: _states(port).count("0A") >= n, f"{n} listeners on {port}", seconds)

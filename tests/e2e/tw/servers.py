@@ -340,8 +340,8 @@ class RawServer:
             sock.close()
 
     def idle(self):
-        """True when every handler has returned."""
-        return not any(t.is_alive() for t in self._threads)
+        """True when there was a connection and every handler has returned."""
+        return self._threads and not any(t.is_alive() for t in self._threads)
 
     def join(self):
         """Waits until every handler has returned; raises what one of them raised."""

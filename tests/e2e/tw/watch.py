@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+from .net import await_closed
 from .proc import Child
 from .wait import until
 
@@ -16,7 +17,12 @@ TILLWATCH = os.environ.get("TILLWATCH", os.path.normpath(os.path.join(HERE, "../
 ARMS = ("baseline", "canary", "other")
 
 
+DRY = TILLWATCH == "dry"
+
+
 def binary_missing():
+    if DRY:
+        return None
     if os.geteuid() != 0:
         return "not root: attaching needs it"
     if not os.access(TILLWATCH, os.X_OK):
@@ -80,6 +86,9 @@ class Document:
             assert a["connections"] <= a["requests"], f"more connections than requests: {where}"
             for kind, q in a["latency"].items():
                 _check_latency(where, kind, q)
+        if "ledger" in d:
+            ledger = d["ledger"]
+            assert ledger["seen"] == ledger["ended"] + ledger["in_flight"] + ledger["lost"], f"unbalanced: {ledger}"
         if lossless:
             assert d["loss"]["events"] == 0 and d["loss"]["exchanges"] == 0, f"loss: {d['loss']}"
 
@@ -145,8 +154,9 @@ def _check_latency(where, kind, q):
 class Watch:
     """`tillwatch watch -c FILE --json`, attached when the constructor returns."""
 
-    def __init__(self, tmp, text=None, args=(), ready=True, json_output=True, **config):
-        self.tmp = tmp
+    def __init__(self, tmp, text=None, args=(), ready=True, json_output=True, serving=(), **config):
+        """serving: the ports whose connections stop() expects to be closed."""
+        self.serving = serving
         self.number = len(list(tmp.glob("watch*.yaml")))
         self.config = tmp / f"watch{self.number}.yaml"
         self.config.write_text(text or config_text(**config))
@@ -178,8 +188,16 @@ class Watch:
         self._stdout.close()
         return code
 
-    def stop(self, number=signal.SIGINT, lossless=True):
-        """Ends it cleanly and returns the document."""
+    def stop(self, number=signal.SIGINT, lossless=True, idle=False):
+        """
+        Ends it cleanly and returns the document. By then every connection must have been closed; idle: they stay open,
+        and what has ended on them must be reported within a second.
+        """
+        if idle:
+            time.sleep(1)
+        else:
+            for port in self.serving:
+                await_closed(port)
         code = self.end(number)
         assert code in (0, 10, 20, 30), f"exit {code}: {self.stderr()[-2000:]}"
         return Document(self.stdout(), self.stderr(), lossless)

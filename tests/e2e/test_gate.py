@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+The verdict as an exit code, on real canaries: servers with seeded errors and delays, loaded alike. Margins and rates
+are such that the expected verdict needs a few seconds of this traffic, with room to spare.
+"""
+import json
+import signal
+
+import pytest
+
+from tw import servers, watch
+from tw.client import ask
+from tw.load import Wrk
+from tw.watch import Background, config_text, run
+
+GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "50%", "min_requests": 200, "warmup": "0s",
+        "tick": "500ms"}
+CODES = {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}
+
+
+@pytest.fixture(autouse=True)
+def not_in_a_dry_run():
+    if watch.DRY:
+        pytest.skip("a dry run does not run the tool")
+
+
+@pytest.fixture
+def release(tmp_path, started):
+    """release(baseline options, canary options): both running; returns the config's path."""
+
+    class Release:
+        def __init__(self, baseline=(), canary=(), gate=None):
+            self.apps = [started(servers.app(tmp_path, n, options=["--seed", seed, *options]))
+                         for n, seed, options in (("stable", 1, baseline), ("fresh", 2, canary))]
+            self.config = tmp_path / "gate.yaml"
+            self.config.write_text(config_text(
+                {"v1": ("baseline", {"listen": str(self.apps[0].port)}), "v2": ("canary", {"listen": str(self.apps[1].port)})},
+                [{"route": "GET /checkout", "critical": True}], gate or GATE))
+
+        def load(self):
+            return [started(Wrk(tmp_path, a.port, ("/checkout",), 6, 60, f"wrk{i}")) for i, a in enumerate(self.apps)]
+
+        def gate(self, *args, span="20s"):
+            self.load()
+            return verdict_of(run("gate", "-c", self.config, "--for", span, "--json", *args))
+
+    return Release
+
+
+def verdict_of(r):
+    doc = json.loads(r.out)
+    assert doc["schema"] == "tillwatch.verdict/1", r
+    assert r.code == CODES[doc["verdict"]], f"{doc['verdict']} with {r}"
+    for reason in doc["reasons"]:
+        assert reason["code"] and reason["text"]
+    return doc
+
+
+def codes(doc):
+    return {r["code"] for r in doc["reasons"]}
+
+
+def test_a_canary_that_fails_more_is_rolled_back(release):
+    doc = release(["--error-rate", 0.02, "--delay-ms", 3], ["--error-rate", 0.2, "--delay-ms", 3]).gate()
+    assert doc["verdict"] == "rollback", doc
+    assert any(r["endpoint"] == "GET /checkout" for r in doc["reasons"]), doc
+    assert doc["endpoints"][0]["bad_c"] > doc["endpoints"][0]["bad_b"]
+
+
+def test_a_canary_that_is_slower_is_rolled_back(release):
+    doc = release(["--error-rate", 0.02, "--delay-ms", 3], ["--error-rate", 0.02, "--delay-ms", 9]).gate()
+    assert doc["verdict"] == "rollback", doc
+
+
+def test_a_canary_that_is_as_good_is_promoted(release):
+    same = ["--error-rate", 0.1, "--delay-ms", 4]
+    doc = release(same, same).gate(span="30s")
+    assert doc["verdict"] == "promote", doc
+    assert all(g["ok"] for g in doc["guards"]), doc
+
+
+def test_too_little_traffic_holds(release):
+    r = release(gate=dict(GATE, min_requests=100_000))
+    r.load()
+    doc = verdict_of(run("gate", "-c", r.config, "--for", "3s", "--json"))
+    assert doc["verdict"] == "hold", doc
+    assert not all(g["ok"] for g in doc["guards"]), doc
+
+
+def test_no_traffic_holds(release):
+    doc = verdict_of(run("gate", "-c", release().config, "--for", "2s", "--json"))
+    assert doc["verdict"] == "hold", doc
+    assert any(g["name"] == "no_traffic" and not g["ok"] for g in doc["guards"]), doc
+
+
+def test_the_warm_up_is_not_judged(release):
+    """A bad canary whose process has just started is not called while it warms up."""
+    r = release([], ["--error-rate", 0.5], gate=dict(GATE, warmup="1h"))
+    r.load()
+    doc = verdict_of(run("gate", "-c", r.config, "--for", "4s", "--json"))
+    assert doc["verdict"] == "hold", doc
+
+
+def test_without_json_the_verdict_is_for_people_and_the_exit_code_the_same(release):
+    r = release(["--error-rate", 0.02, "--delay-ms", 3], ["--error-rate", 0.2, "--delay-ms", 3])
+    r.load()
+    got = run("gate", "-c", r.config, "--for", "20s")
+    assert got.code == 10 and "ROLLBACK" in got.out.upper() and "GET /checkout" in got.out, got
+
+
+def test_sigint_ends_a_gate_early_with_its_document(release, tmp_path):
+    from tw.proc import Child
+
+    r = release(gate=dict(GATE, min_requests=1_000_000))
+    r.load()
+    out = open(tmp_path / "gate.out", "wb")
+    child = Child([watch.TILLWATCH, "gate", "-c", r.config, "--for", "1h", "--json"], tmp_path / "gate.err", stdout=out)
+    try:
+        from tw.wait import until
+
+        until(lambda: "tillwatch: watching " in child.log_text(), child.log_text, 30)
+        code = child.stop(signal.SIGINT)
+    finally:
+        out.close()
+    doc = json.loads((tmp_path / "gate.out").read_text())
+    assert doc["verdict"] == "hold" and code == 20
+
+
+def test_a_gate_without_a_canary_is_wrong_usage(tmp_path):
+    path = tmp_path / "one.yaml"
+    path.write_text(config_text({"v1": ("baseline", {"listen": "8081"})}))
+    r = run("gate", "-c", path, "--for", "1s")
+    assert r.code == 2 and "canary" in r.err, r
+
+
+def test_lost_exchanges_make_the_verdict_invalid(raw_server, tmp_path):
+    """
+    More requests in flight on one connection than the observer keeps: what it cannot keep it counts as lost, and on a
+    leaky ledger there is no verdict.
+    """
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
+    deep = 400
+
+    def handler(c):
+        while True:
+            for _ in range(deep):
+                if not c.request():
+                    return
+            c.send(ok * deep)
+
+    flooded, calm = raw_server(handler), raw_server(servers.answering({"/checkout": ok}))
+    path = tmp_path / "gate.yaml"
+    path.write_text(config_text(
+        {"v1": ("baseline", {"listen": str(calm.port)}), "v2": ("canary", {"listen": str(flooded.port)})},
+        ["GET /checkout"], GATE))
+    gate = Background("gate", "-c", path, "--for", "4s", "--json")
+    while gate.running():
+        ask(calm.port, "GET", "/checkout")
+        flood(flooded.port, deep)
+    doc = verdict_of(gate.result())
+    assert doc["verdict"] == "invalid", doc
+    assert any(g["name"] == "lost_events" and not g["ok"] for g in doc["guards"]), doc
+
+
+def flood(port, deep):
+    from tw.client import Client, request
+
+    with Client(port) as c:
+        c.send(request("GET", "/checkout") * deep)
+        for _ in range(deep):
+            c.answer()
+
+
+def test_a_config_error_is_2_and_a_runtime_failure_is_1(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("service: [\n")
+    assert run("gate", "-c", path, "--for", "1s").code == 2
+    path.write_text(config_text({"v1": ("baseline", {"listen": "8081"}), "v2": ("canary", {"listen": "8082"})}))
+    unwritable = run("gate", "-c", path, "--for", "1s", "--json", env={"PATH": "/nonexistent"})
+    assert unwritable.code in (0, 10, 20, 30), unwritable

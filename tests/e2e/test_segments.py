@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+TCP as networks deliver it: crafted segments through a TUN device against a real nginx. Whatever the order and number of
+the segments, the kernel hands nginx each request once, and nginx's log is what must have been counted.
+"""
+import pytest
+
+from tw.client import request
+from tw.oracle import assert_counts, counts
+from tw.rawtcp import ACK, PSH, RawTcp
+
+OK_BODY = b"\r\n\r\nok\n"
+
+
+@pytest.fixture
+def tapped(nginx, tun, watching):
+    """A watched nginx and a way to open crafted connections to it."""
+
+    class Tapped:
+        def __init__(self, options=""):
+            self.server = nginx(host=tun.server, options=options)
+            self.watch = watching(self.server.port, host=tun.server)
+
+        def connection(self, **options):
+            return RawTcp(tun, self.server.port, **options)
+
+        def check(self, n):
+            d = self.watch.stop()
+            exchanges = self.server.exchanges(n)
+            assert len(exchanges) == n
+            assert_counts(d.counts(), counts(exchanges))
+            assert d.requests() == n and d.outcomes() == {"answered": n}
+            return d
+
+    return Tapped
+
+
+@pytest.mark.parametrize("options", ["", "deferred"])
+def test_a_request_in_the_handshakes_last_ack_is_counted(tapped, options):
+    t = tapped(options)
+    for i in range(10):
+        c = t.connection().connect(request("GET", "/missing" if i % 2 else "/ok"))
+        c.wait_received(b"HTTP/1.1 ")
+        c.segment(request("GET", "/boom"))
+        c.wait_received(b"HTTP/1.1 503")
+        c.close()
+    t.check(20)
+
+
+def test_half_a_request_in_the_handshakes_last_ack_is_counted(tapped):
+    t = tapped()
+    whole = request("GET", "/missing/half")
+    for i in range(1, len(whole), 5):
+        c = t.connection().connect(whole[:i])
+        c.wait_acked()
+        c.segment(whole[i:])
+        c.wait_received(b"HTTP/1.1 404")
+        c.close()
+    t.check(len(range(1, len(whole), 5)))
+
+
+def test_two_requests_in_the_handshakes_last_ack_are_counted(tapped):
+    t = tapped()
+    c = t.connection().connect(request("GET", "/ok") + request("GET", "/missing"))
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_the_handshakes_last_ack_with_data_may_come_twice(tapped):
+    t = tapped()
+    r = request("GET", "/ok")
+    c = t.connection().connect(r)
+    c.segment(r, at=0)
+    c.wait_received(OK_BODY)
+    c.segment(r)
+    c.wait_received(OK_BODY, 2)
+    c.close()
+    t.check(2)
+
+
+def test_clients_of_a_deferred_listener_are_counted(tapped, tun):
+    from tw.client import ask
+
+    t = tapped("deferred")
+    for _ in range(10):
+        assert ask(t.server.port, "GET", "/ok", host=tun.server).status == 200
+    t.check(10)
+
+
+def test_a_retransmitted_request_is_counted_once(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    for _ in range(5):
+        r = request("GET", "/ok")
+        start = c.sent
+        c.segment(r)
+        c.segment(r, at=start)
+        c.segment(r, at=start)
+        c.wait_received(OK_BODY, _ + 1)
+        c.segment(r, at=start)
+    c.close()
+    t.check(5)
+
+
+def test_a_retransmission_long_after_the_answer_is_not_a_request(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    r = request("GET", "/ok")
+    for i in range(3):
+        c.segment(r)
+        c.wait_received(OK_BODY, i + 1)
+    for start in (0, len(r), 0):
+        c.segment(r, at=start)
+    c.segment(request("GET", "/missing"))
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(4)
+
+
+def test_the_halves_of_a_request_may_swap_at_every_byte(tapped):
+    t = tapped()
+    r = request("GET", "/missing/swap")
+    for i in range(1, len(r), 3):
+        c = t.connection().connect()
+        c.segment(r[i:], at=i)
+        c.segment(r[:i], at=0)
+        c.sent = len(r)
+        c.wait_received(b"HTTP/1.1 404")
+        c.segment(request("GET", "/ok"))
+        c.wait_received(OK_BODY)
+        c.close()
+    t.check(2 * len(range(1, len(r), 3)))
+
+
+def test_pipelined_requests_may_arrive_in_any_order(tapped):
+    t = tapped()
+    rs = [request("GET", x) for x in ("/ok", "/missing", "/boom", "/ok/1")]
+    starts = [sum(map(len, rs[:i])) for i in range(len(rs))]
+    orders = [(1, 0, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (0, 3, 1, 2)]
+    for order in orders:
+        c = t.connection().connect()
+        for i in order:
+            c.segment(rs[i], at=starts[i])
+        c.sent = starts[-1] + len(rs[-1])
+        c.wait_received(b"HTTP/1.1 ", 4)
+        c.close()
+    t.check(4 * len(orders))
+
+
+def test_overlapping_segments_are_counted_by_their_new_bytes(tapped):
+    t = tapped()
+    two = request("GET", "/ok") + request("GET", "/missing")
+    c = t.connection().connect()
+    for start, end in ((0, 10), (5, 30), (0, 40), (35, 60), (20, len(two))):
+        c.segment(two[start:end], at=start)
+    c.sent = len(two)
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_a_retransmission_that_also_carries_the_next_request_is_counted_by_its_new_bytes(tapped):
+    t = tapped()
+    a, b = request("GET", "/ok"), request("GET", "/missing")
+    c = t.connection().connect()
+    c.segment(a)
+    c.segment(a + b, at=0)
+    c.sent = len(a) + len(b)
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_body_segments_may_be_reordered_and_doubled(tapped):
+    t = tapped()
+    body = b"".join(b"GET /evil/%d HTTP/1.1\r\n\r\n" % i for i in range(400))
+    whole = request("POST", "/ok", body)
+    pieces = [(i, whole[i:i + 1000]) for i in range(0, len(whole), 1000)]
+    c = t.connection().connect()
+    c.segment(pieces[0][1], at=0)
+    for start, data in reversed(pieces[1:]):
+        c.segment(data, at=start)
+        c.segment(data, at=start)
+    c.sent = len(whole)
+    c.wait_received(OK_BODY)
+    c.segment(request("GET", "/missing"))
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_an_answer_that_the_server_sends_again_is_counted_once(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    c.acknowledging = False
+    c.segment(request("GET", "/ok"))
+    c.wait(lambda: sum(b"ok\n" in s.data for s in c.segments) >= 3, "two retransmissions")
+    c.acknowledging = True
+    c.ack()
+    c.segment(request("GET", "/missing"))
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_an_answer_in_many_small_segments_is_one_answer(tapped):
+    t = tapped()
+    t.server.file("page", b"HTTP/1.1 500 evil\r\n\r\n" * 500)
+    c = t.connection(mss=100, window=300).connect()
+    for i in range(3):
+        c.segment(request("GET", "/files/page"))
+        c.wait(lambda i=i: len(c.received) >= (i + 1) * 10_500, "the page")
+        c.segment(request("GET", "/missing"))
+        c.wait_received(b"HTTP/1.1 404", i + 1)
+    c.close()
+    t.check(6)
+
+
+def test_the_sequence_space_may_wrap_inside_a_request(tapped):
+    t = tapped()
+    r = request("GET", "/missing/wrap")
+    for before in (2, len(r) // 2, len(r), len(r) + 5, len(r) + len(r) // 2):
+        c = t.connection(isn=(1 << 32) - 1 - before).connect()
+        for i in range(3):
+            c.segment(r)
+            c.wait_received(b"HTTP/1.1 404", i + 1)
+        c.close()
+    t.check(15)
+
+
+def test_a_keepalive_probe_with_a_garbage_byte_is_not_data(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    for i in range(3):
+        c.segment(request("GET", "/ok"))
+        c.wait_received(OK_BODY, i + 1)
+        c.segment(b"X", at=c.sent - 1)
+    c.close()
+    t.check(3)
+
+
+def test_forty_bytes_of_tcp_options_are_passed_over(tapped):
+    t = tapped()
+    for options in (b"\x01" * 4, b"\x01" * 12, b"\x01" * 40):
+        c = t.connection(options=options).connect(request("GET", "/ok"))
+        c.wait_received(OK_BODY)
+        c.segment(request("GET", "/missing"))
+        c.wait_received(b"HTTP/1.1 404")
+        c.close()
+    t.check(6)
+
+
+def test_a_request_with_fin_in_its_segment_is_answered(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    c.fin(request("GET", "/ok"))
+    c.wait_received(OK_BODY)
+    c.wait(lambda: c.finished or c.reset, "the server's FIN")
+    t.check(1)
+
+
+def test_a_segment_far_outside_the_window_is_not_believed(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    c.segment(request("GET", "/ok"))
+    c.wait_received(OK_BODY)
+    c.segment(request("GET", "/spoofed"), at=c.sent + (1 << 30))
+    c.segment(request("GET", "/spoofed"), at=c.sent - (1 << 30))
+    c.segment(request("GET", "/missing"))
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_a_segment_with_a_wrong_checksum_is_not_believed(tapped):
+    t = tapped()
+    c = t.connection().connect()
+    c.segment(request("GET", "/ok"))
+    c.wait_received(OK_BODY)
+    for size in (10, 300):
+        c.segment(request("GET", "/spoofed", headers=["X-Pad: " + "p" * size]), at=c.sent, bad_checksum=True)
+    c.segment(request("GET", "/missing"), flags=ACK | PSH)
+    c.wait_received(b"HTTP/1.1 404")
+    c.close()
+    t.check(2)
+
+
+def test_a_gap_that_closes_late_hides_nothing(tapped):
+    """The first byte of a request is lost and comes again only after 20 segments of pipelined requests behind it."""
+    t = tapped()
+    rs = [request("GET", "/ok" if i % 2 else "/missing", headers=["X-Pad: " + "p" * 200]) for i in range(20)]
+    whole = b"".join(rs)
+    c = t.connection().connect()
+    start = 1
+    for r in rs:
+        end = min(start + len(r), len(whole))
+        c.segment(whole[start:end], at=start)
+        start = end
+    c.segment(whole[:1], at=0)
+    c.sent = len(whole)
+    c.wait_received(b"HTTP/1.1 ", 20)
+    c.close()
+    t.check(20)

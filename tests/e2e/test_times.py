@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""total, first_byte, queue and service against nginx's $request_time and the client's clock."""
+import random
+import threading
+
+from tw import servers
+from tw.client import Client, ask, request
+from tw.oracle import BUCKET, assert_counts, assert_quantiles, counts
+from tw.wait import until
+
+MS = 0.001
+
+
+def near(value, seconds, slack):
+    assert value is not None and abs(value - seconds) <= slack, f"{value} s is not {seconds} s ± {slack}"
+
+
+def in_parallel(n, work):
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
+def test_total_agrees_with_the_request_time_of_nginx(tmp_path, nginx, started, watching):
+    """nginx's clock has a resolution of 1 ms; at 60 to 250 ms that is less than a bucket."""
+    app = started(servers.app(tmp_path))
+    server = nginx(server=f"location /sleep/ {{ proxy_pass http://127.0.0.1:{app.port}; }}")
+    chance = random.Random(11)
+    delays = [[chance.randrange(60, 250) for _ in range(12)] for _ in range(10)]
+    w = watching(server.port)
+
+    def client(i):
+        with Client(server.port) as c:
+            for ms in delays[i]:
+                c.ask("GET", f"/sleep/{ms}/x")
+
+    in_parallel(10, client)
+    d = w.stop()
+    assert_counts(d.counts(), counts(server.exchanges(120)))
+    times = [line.seconds for line in server.log()]
+    latency = d.latency("GET /sleep/{id}/x")
+    assert_quantiles(latency, times, resolution=MS)
+    near(latency["mean"], sum(times) / len(times), MS + 0.0005)
+
+
+def test_total_agrees_with_the_clock_of_the_client(tmp_path, started, watching):
+    """Sub-millisecond answers: the client's time is longer by its own two trips through the stack, never shorter."""
+    server = started(servers.app(tmp_path))
+    w = watching(server.port)
+    with Client(server.port) as c:
+        times = [c.ask("GET", "/ok").seconds for _ in range(300)]
+    d = w.stop()
+    latency = d.latency("GET /ok")
+    mean = sum(times) / len(times)
+    assert latency["max"] <= max(times)
+    assert mean - 0.0003 <= latency["mean"] <= mean
+    assert latency["p50"] <= sorted(times)[150] * BUCKET
+
+
+def test_a_body_that_streams_for_three_seconds_has_a_long_total_and_a_short_first_byte(tmp_path, started, watching):
+    server = started(servers.app(tmp_path))
+    w = watching(server.port)
+    with Client(server.port) as c:
+        got = c.ask("GET", "/stream/3000/30")
+        d = w.stop(idle=True)
+    total, first = d.latency("GET /stream/{id}/{id}"), d.latency("GET /stream/{id}/{id}", "first_byte")
+    assert d.counts() == {("GET /stream/{id}/{id}", 200): 1}
+    near(total["max"], got.seconds, 0.01)
+    near(first["max"], got.first_byte, 0.01)
+    assert total["max"] >= 2.9 and first["max"] < 0.05
+
+
+def test_a_body_that_streams_until_close_lasts_until_its_last_byte(raw_server, watching):
+    pause = threading.Event()
+
+    def handler(c):
+        c.request()
+        c.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        pause.wait(0.5)
+        c.send(b"the end")
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    got = ask(server.port, "GET", "/stream")
+    server.join()
+    d = w.stop()
+    near(d.latency("GET /stream")["max"], got.seconds, 0.01)
+    assert d.latency("GET /stream", "first_byte")["max"] < 0.1
+
+
+def test_first_byte_waits_for_the_final_answer_not_for_early_hints(raw_server, watching):
+    pause = threading.Event()
+
+    def handler(c):
+        c.request()
+        c.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        pause.wait(0.3)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    got = ask(server.port, "GET", "/hints")
+    d = w.stop()
+    assert got.first_byte < 0.1
+    assert d.latency("GET /hints", "first_byte")["max"] >= 0.295
+    near(d.latency("GET /hints")["max"], got.seconds, 0.01)
+
+
+def test_an_upload_that_trickles_in_counts_from_its_first_byte(nginx, watching):
+    server = nginx()
+    pause = threading.Event()
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(request("POST", "/ok", headers=["Content-Length: 10"]))
+        for _ in range(5):
+            pause.wait(0.08)
+            c.sock.sendall(b"xx")
+        got = c.answer()
+    d = w.stop()
+    near(d.latency("POST /ok")["max"], got.seconds, 0.01)
+    assert d.latency("POST /ok")["max"] >= 0.39
+
+
+def test_a_request_head_that_trickles_in_counts_from_its_first_byte(nginx, watching):
+    server = nginx()
+    pause = threading.Event()
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(b"GET /o")
+        pause.wait(0.3)
+        c.sock.sendall(b"k HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = c.answer()
+    d = w.stop()
+    near(d.latency("GET /ok")["max"], got.seconds, 0.01)
+
+
+def test_waiting_for_a_busy_server_is_queue_and_its_work_is_service(tmp_path, started, watching):
+    """A server of one thread sleeps half a second a request; the second client's request waits in the accept queue."""
+    server = started(servers.threading_server(tmp_path, options=["--single"]))
+    w = watching(server.port)
+    answers = {}
+
+    def client(name):
+        answers[name] = ask(server.port, "GET", f"/sleep/500/{name}")
+
+    first = threading.Thread(target=client, args=("first",))
+    first.start()
+    # The first is being served when the kernel has one more connection than the accept queue holds.
+    until(lambda: accepted(server.port), "the first connection to be accepted")
+    second = threading.Thread(target=client, args=("second",))
+    second.start()
+    first.join()
+    second.join()
+    d = w.stop()
+    for name, queue in (("first", 0.0), ("second", 0.5)):
+        e = f"GET /sleep/{{id}}/{name}"
+        near(d.latency(e, "queue")["max"], queue, 0.05)
+        near(d.latency(e, "service")["max"], 0.5, 0.03)
+        near(d.latency(e)["max"], answers[name].seconds, 0.01)
+        near(d.latency(e, "queue")["mean"] + d.latency(e, "service")["mean"], d.latency(e, "first_byte")["mean"], MS)
+
+
+def accepted(port):
+    """Has the listener's accept queue been emptied into a process? (Established, and not in the queue.)"""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [row.split() for row in f.read().split("\n")[1:-1]]
+    mine = [r for r in rows if int(r[1].rsplit(":", 1)[1], 16) == port]
+    queued = sum(int(r[4].split(":")[1], 16) for r in mine if r[3] == "0A")
+    return sum(r[3] == "01" for r in mine) > queued
+
+
+def test_two_slow_requests_on_an_event_loop_do_not_share_their_time(tmp_path, started, watching):
+    server = started(servers.app(tmp_path))
+    w = watching(server.port)
+    in_parallel(2, lambda i: ask(server.port, "GET", f"/sleep/{200 + 200 * i}/{'ab'[i]}"))
+    d = w.stop()
+    near(d.latency("GET /sleep/{id}/a")["max"], 0.2, 0.03)
+    near(d.latency("GET /sleep/{id}/b")["max"], 0.4, 0.03)
+
+
+def test_time_between_requests_of_a_connection_is_nobodys(nginx, watching):
+    server = nginx()
+    pause = threading.Event()
+    w = watching(server.port)
+    with Client(server.port) as c:
+        for _ in range(3):
+            c.ask("GET", "/ok")
+            pause.wait(0.3)
+    d = w.stop()
+    assert d.latency("GET /ok")["max"] < 0.05
+
+
+def test_a_pipelined_request_counts_from_its_own_arrival(raw_server, watching):
+    pause = threading.Event()
+
+    def handler(c):
+        c.request()
+        c.request()
+        pause.wait(0.3)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        pause.wait(0.3)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(request("GET", "/one") + request("GET", "/two"))
+        c.answer()
+        c.answer()
+    server.join()
+    d = w.stop()
+    near(d.latency("GET /one")["max"], 0.3, 0.03)
+    near(d.latency("GET /two")["max"], 0.6, 0.03)
+
+
+def test_the_time_until_a_client_takes_a_large_answer_is_total_not_first_byte(nginx, watching):
+    server = nginx()
+    server.file("big", b"x" * (8 << 20))
+    pause = threading.Event()
+    w = watching(server.port)
+    with Client(server.port, receive_buffer=65536) as c:
+        c.send(request("GET", "/files/big"))
+        pause.wait(0.4)
+        got = c.answer()
+    d = w.stop()
+    assert d.latency("GET /files/big", "first_byte")["max"] < 0.1
+    total = d.latency("GET /files/big")["max"]
+    assert 0.39 <= total <= got.seconds

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Load from wrk, as much as it can or for as long as it is told."""
+import signal
+import shutil
+import subprocess
+
+import pytest
+
+from .proc import Child
+
+SCRIPT = """
+local targets, i = {{ {targets} }}, 0
+request = function()
+  i = i + 1
+  return wrk.format("GET", targets[i % #targets + 1])
+end
+"""
+
+
+class Wrk:
+    """Runs until its time is over; stop() ends it early, wait() waits for its end."""
+
+    def __init__(self, tmp, port, targets=("/ok",), connections=8, seconds=60, name="wrk"):
+        if not shutil.which("wrk"):
+            pytest.skip("wrk is not installed")
+        script = tmp / f"{name}.lua"
+        script.write_text(SCRIPT.format(targets=", ".join(f'"{t}"' for t in targets)))
+        self.seconds = seconds
+        self.child = Child(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}"],
+                           tmp / f"{name}.out")
+
+    def wait(self):
+        try:
+            assert self.child.proc.wait(self.seconds + 20) == 0, self.child.log_text()
+        except subprocess.TimeoutExpired:
+            raise AssertionError("wrk does not end") from None
+        return self.child.log_text()
+
+    def stop(self):
+        self.child.stop(signal.SIGKILL)
