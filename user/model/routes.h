@@ -31,8 +31,8 @@ void routes__free(struct routes *r);
 /*
  * The endpoint of "METHOD target"; text needs no terminator and is foreign data: bytes outside printable ASCII, '"',
  * '\\', '{' and '}' come out percent-encoded in names; truncated: the target was longer than text. Returns the endpoint
- * number (>= 1); never fails for hostile input: what cannot be named is "other". *counted_as_other says that the cap did
- * that.
+ * number (>= 1); never fails for hostile input: what cannot be named is "other". *counted_as_other says that the cap
+ * did that.
  */
 uint16_t routes__name(struct routes *r, const char *text, size_t len, bool truncated, bool *counted_as_other);
 
