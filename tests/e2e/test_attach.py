@@ -251,19 +251,24 @@ def test_attaching_and_detaching_under_load_harms_no_request(tmp_path, nginx, wa
     stop, bad = threading.Event(), []
 
     def client():
-        with Client(server.port) as c:
-            while not stop.is_set():
-                if c.ask("GET", "/ok").status != 200:
-                    bad.append(1)
+        try:
+            with Client(server.port) as c:
+                while not stop.is_set():
+                    if c.ask("GET", "/ok").status != 200:
+                        bad.append("not 200")
+        except OSError as e:
+            bad.append(e)
 
     threads = [threading.Thread(target=client) for _ in range(4)]
     for t in threads:
         t.start()
-    for _ in range(3):
-        watching(server.port).stop(idle=True)
-    stop.set()
-    for t in threads:
-        t.join()
+    try:
+        for _ in range(3):
+            watching(server.port).stop(idle=True)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
     assert not bad
 
 
