@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Who watches: nobody, tillwatch, a bpftrace script, nginx's own log. One interface:
+
+start(raw)      attaches; returns when it sees traffic. raw is the stem of its files of raw output.
+stop()          detaches; returns how many exchanges it counted, or None.
+cpu_seconds(), rss()   of the observer's own process.
+kernel_time(n)  kernel time per request of its programs, if measure_kernel (an EmptyProgram) is set.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import host
+from host import BenchError
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def programs():
+    """Every BPF program of this host: id -> what bpftool says."""
+    return {p["id"]: p for p in json.loads(host.run(["bpftool", "prog", "show", "-j"]))}
+
+
+class Nobody:
+    has_programs = False
+    process = None
+    measure_kernel = None
+
+    def start(self, raw):
+        pass
+
+    def stop(self):
+        return None
+
+    def cpu_seconds(self):
+        if not self.process:
+            return 0.0
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss(self):
+        if not self.process:
+            return None
+        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE
+
+    def kernel_time(self, requests):
+        return {}
+
+
+class AccessLog(Nobody):
+    """nginx writes a line a request, unbuffered, as Debian configures it, with $request_time added."""
+
+    def __init__(self, nginx):
+        self.nginx = nginx
+
+    def start(self, raw):
+        os.truncate(self.nginx.log, 0)
+
+    def stop(self):
+        lines = 0
+        with open(self.nginx.log, "rb") as f:
+            while True:
+                block = f.read(1 << 20)
+                if not block:
+                    break
+                lines += block.count(b"\n")
+        os.truncate(self.nginx.log, 0)
+        return lines
+
+
+class Agent(Nobody):
+    """An observer that is a process with BPF programs."""
+
+    has_programs = True
+    command = ()
+    name = ""
+
+    def start(self, raw):
+        self.raw = raw
+        self.empty = self.measure_kernel
+        before = set(programs())
+        with open(raw.with_suffix(f".{self.name}.out"), "wb") as out, \
+                open(raw.with_suffix(f".{self.name}.err"), "wb") as err:
+            self.process = host.start(self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+        self.mine = self.wait_until_attached(before)
+        if self.empty:
+            self.empty.attach()
+            self.before = programs()
+
+    def wait_until_attached(self, before):
+        """Until the programs it has loaded have been the same for a second. Returns their ids."""
+        deadline, stable_since, seen = time.monotonic() + 30, time.monotonic(), set()
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise BenchError(f"{self.name} ended: {self.last_words()}")
+            now = {i for i, p in programs().items() if i not in before and self.owns(p)}
+            if now != seen:
+                seen, stable_since = now, time.monotonic()
+            elif seen and time.monotonic() - stable_since > 1:
+                return seen
+            time.sleep(0.1)
+        host.stop(self.process)
+        raise BenchError(f"{self.name} attached no program within 30 s: {self.last_words()}")
+
+    def owns(self, program):
+        # bpftool names the processes that hold a program, where the kernel lets it.
+        pids = program.get("pids")
+        return pids is None or any(p["pid"] == self.process.pid for p in pids)
+
+    def last_words(self):
+        return self.raw.with_suffix(f".{self.name}.err").read_text(errors="replace").strip()[-2000:] or "(no message)"
+
+    def kernel_time(self, requests):
+        """Nanoseconds in its programs per request, less what an empty program shows in the same run."""
+        if not self.empty:
+            return {}
+        after = programs()
+        self.raw.with_suffix(".programs.json").write_text(
+            json.dumps({"before": self.before, "after": after, "mine": sorted(self.mine)}, indent=1))
+
+        def spent(number):
+            a, b = after[number], self.before[number]
+            return a.get("run_time_ns", 0) - b.get("run_time_ns", 0), a.get("run_cnt", 0) - b.get("run_cnt", 0)
+
+        empty_time, empty_runs = spent(self.empty.id)
+        mine = {i: spent(i) for i in self.mine if i in after and i in self.before}
+        self.empty.detach()
+        self.empty = None
+        if not empty_runs or not requests:
+            return {}
+        per_run = empty_time / empty_runs
+        gross, runs = (sum(v[k] for v in mine.values()) for k in (0, 1))
+        return {"kernel_ns_gross": gross / requests, "kernel_runs": runs / requests, "empty_ns": per_run,
+                "kernel_ns": (gross - per_run * runs) / requests,
+                "kernel_ns_by_program": {f"{after[i]['name']}#{i}": [t / requests, n / requests]
+                                         for i, (t, n) in sorted(mine.items())}}
+
+    def finish(self):
+        if self.empty:
+            self.empty.detach()
+            self.empty = None
+        host.stop(self.process, signal.SIGINT, 15)
+        text = self.raw.with_suffix(f".{self.name}.out").read_text(errors="replace")
+        self.process = None
+        return text
+
+
+class Tillwatch(Agent):
+    name = "tillwatch"
+
+    def __init__(self, root, config, watches):
+        self.command = [root / "tillwatch", "watch", "-c", config, "--for", "1h", "--json"]
+        self.watches = watches
+
+    def stop(self):
+        text = self.finish()
+        try:
+            document = json.loads(text)
+        except ValueError as e:
+            raise BenchError(f"tillwatch watch --json gave no document: {e}; {self.last_words()}") from e
+        if not self.watches:
+            return None
+        return sum(arm["requests"] for endpoint in document["endpoints"] for arm in endpoint["arms"].values() if arm)
+
+
+class Bpftrace(Agent):
+    name = "bpftrace"
+
+    def __init__(self, pid):
+        # bpftrace wants the trace file system; where it is not mounted it gets one of its own.
+        script = ("mountpoint -q /sys/kernel/tracing || mountpoint -q /sys/kernel/debug/tracing || "
+                  "mount -t tracefs tracefs /sys/kernel/tracing && exec bpftrace \"$@\"")
+        self.command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh",
+                        host.HERE / "peer.bt", pid]
+
+    def stop(self):
+        return sum(int(n) for n in re.findall(r"^@answers\[.*\]: (\d+)$", self.finish(), re.M))
+
+
+class EmptyProgram:
+    """empty.bpf.c on a cgroup, beside the programs that are measured there."""
+
+    def __init__(self, cgroup, program):
+        self.cgroup, self.program, self.id = cgroup, program, None
+
+    def attach(self):
+        # Loading through bpftool needs a pin, and the pin a bpf file system; the cgroup then holds the program.
+        before = set(programs())
+        pin = f"/sys/fs/bpf/tillwatch-bench-{os.getpid()}"
+        host.run(["unshare", "-m", "--propagation", "private", "sh", "-ec", f"""
+            mount -t bpf bpf /sys/fs/bpf
+            bpftool prog load {self.program} {pin} type cgroup/skb
+            bpftool cgroup attach {self.cgroup} ingress pinned {pin} multi
+            bpftool cgroup attach {self.cgroup} egress pinned {pin} multi"""])
+        new = [i for i, p in programs().items() if i not in before and p.get("name") == "empty"]
+        if not new:
+            raise BenchError("the empty program is not there after loading it")
+        self.id = max(new)
+
+    def detach(self):
+        if self.id is not None:
+            for way in ("ingress", "egress"):
+                host.run(["bpftool", "cgroup", "detach", self.cgroup, way, "id", self.id])
+        self.id = None
+
+
+class Tools:
+    """Makes the observers; knows where their files are."""
+
+    def __init__(self, root, directory, out):
+        self.root, self.directory, self.out = root, directory, out
+        self.empty = directory / "empty.bpf.o"
+        host.run(["clang", "-O2", "-target", "bpf", "-c", host.HERE / "empty.bpf.c", "-o", self.empty])
+
+    def empty_program(self, cgroup):
+        return EmptyProgram(cgroup, self.empty)
+
+    def tillwatch(self, port, second_port, watches=True):
+        config = self.out / f"config-{port}.yaml"
+        config.write_text(f"""service: bench
+versions:
+  v1: {{ arm: baseline, match: {{ listen: "127.0.0.1:{port}" }} }}
+  v2: {{ arm: canary, match: {{ listen: "127.0.0.1:{second_port}" }} }}
+endpoints:
+  - {{ route: "GET /product/{{id}}", critical: true }}
+  - {{ route: "GET /account/{{id}}" }}
+  - {{ route: "GET /cart/{{id}}" }}
+  - {{ route: "GET /pictures/{{id}}" }}
+""")
+        return Tillwatch(self.root, config, watches)
+
+    def bpftrace(self, pid):
+        return Bpftrace(pid)

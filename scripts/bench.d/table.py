@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The table at the end of a bench: medians over the rounds, ratios within each round."""
+import statistics
+
+HEADERS = ("", "requests/s", "of bare", "(range)", "CPU us/req", "more", "p50 ms", "p99 ms", "kernel ns/req",
+           "agent CPU", "agent RSS", "answered", "served", "counted")
+
+# title starts with, observer, what, figure, bar, at most or at least
+BARS = (
+    ("nginx", "tillwatch", "throughput of nginx at saturation, of bare", "ratio", 0.93, "min"),
+    ("nginx", "tillwatch", "kernel ns a request, net of an empty program", "kernel_ns", 500, "max"),
+    ("nginx", "tillwatch", "agent CPU, of one core", "agent_cpu", 0.01, "max"),
+    ("nginx", "tillwatch", "agent RSS, MB", "agent_rss_mb", 40, "max"),
+    ("work100", "tillwatch", "throughput of a server that works 100 us, of bare", "ratio", 0.99, "min"),
+    ("unwatched", "tillwatch", "throughput of an unwatched server, of bare", "ratio", 0.99, "min"),
+)
+
+
+def comparable(row, name, limit):
+    """Pairs (run, bare run of the same round), without the rounds that others disturbed if any is left then."""
+    pairs = list(zip(row["results"][name], row["results"][row["bare"]]))
+    quiet = [(a, b) for a, b in pairs if max(a["disturbed"], b["disturbed"]) <= limit]
+    return quiet or pairs
+
+
+def rate(run):
+    return run["requests"] / run["seconds"]
+
+
+def summary(row, name, limit):
+    """The figures of one observer in one comparison."""
+    runs, pairs = row["results"][name], comparable(row, name, limit)
+
+    def middle(key):
+        values = [run[key] for run, _ in pairs if run.get(key) is not None]
+        return statistics.median(values) if values else None
+
+    def total(key):
+        values = [run.get(key) for run in runs]
+        return sum(values) if all(v is not None for v in values) else None
+
+    ratios = [rate(a) / rate(b) for a, b in pairs]
+    rss = middle("agent_rss")
+    return {"rate": statistics.median(rate(run) for run, _ in pairs), "ratio": statistics.median(ratios),
+            "low": min(ratios), "high": max(ratios), "cpu": middle("cpu_per_request"),
+            "cpu_more": statistics.median(a["cpu_per_request"] / b["cpu_per_request"] - 1 for a, b in pairs),
+            "p50": middle("p50"), "p99": middle("p99"), "agent_cpu": middle("agent_cpu"),
+            "agent_rss_mb": rss / 1e6 if rss else None, "answered": total("requests"), "handled": total("handled"),
+            "counted": total("counted"), "kernel_ns": row["kernel"].get(name, {}).get("kernel_ns")}
+
+
+def cells(name, s, bare):
+    def show(value, form):
+        return "-" if value is None else form.format(value)
+
+    agent = s["agent_rss_mb"] is not None
+    return (name, show(s["rate"], "{:,.0f}"), "" if bare else show(s["ratio"], "{:.3f}"),
+            "" if bare else f"{s['low']:.3f}-{s['high']:.3f}", show(s["cpu"] * 1e6, "{:.2f}"),
+            "" if bare else show(s["cpu_more"] * 100, "{:+.1f} %"), show(s["p50"] * 1e3, "{:.3f}"),
+            show(s["p99"] * 1e3, "{:.3f}"), show(s["kernel_ns"], "{:.0f}"),
+            show(s["agent_cpu"] * 100 if agent else None, "{:.2f} %"), show(s["agent_rss_mb"], "{:.1f} MB"),
+            show(s["answered"], "{:,}"), show(s["handled"], "{:,}"), show(s["counted"], "{:,}"))
+
+
+def bars(rows, limit):
+    """One line a bar: what was to be reached, and what was."""
+    for start, name, what, figure, bar, kind in BARS:
+        for row in rows:
+            if row["title"].startswith(start) and name in row["results"]:
+                value = summary(row, name, limit)[figure]
+                if value is not None:
+                    met = value <= bar if kind == "max" else value >= bar
+                    side = "most" if kind == "max" else "least"
+                    yield f"  {'met   ' if met else 'MISSED'}  {what}: {value:.4g} (bar: at {side} {bar:g})"
+
+
+def counting(rows):
+    """Exchanges counted against what nginx served, per run: a request that wrk left behind may differ, no other."""
+    for row in rows:
+        for name, runs in row["results"].items():
+            pairs = [(r["counted"], r["handled"], r["requests"]) for r in runs
+                     if r.get("counted") is not None and r.get("handled") is not None]
+            if pairs and name != row["bare"]:
+                off = [c - h for c, h, _ in pairs]
+                short = sum(max(0, n - c) for c, _, n in pairs)
+                yield (f"  {row['title'].split()[0]}, {name}: counted less served, per run: "
+                       f"{', '.join(f'{d:+d}' for d in off)}; answered but not counted: {short}")
+
+
+def disturbed(rows, limit):
+    runs = [run for row in rows for results in row["results"].values() for run in results]
+    n = sum(run["disturbed"] > limit for run in runs)
+    if n:
+        yield f"  {n} of {len(runs)} runs lost more than {limit:.0%} of a processor to other processes, even repeated:"
+        yield "  their rounds are left out of the ratios where quiet ones remain. CPU us/req hardly depends on it."
+
+
+def grid(row, limit):
+    lines = [(row["title"],) + HEADERS[1:]]
+    lines += [cells(name, summary(row, name, limit), name == row["bare"]) for name in row["results"]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADERS))]
+    return ["  ".join([line[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(line[1:], widths[1:])]).rstrip()
+            for line in lines]
+
+
+def render(rows, machine, chosen, limit):
+    """The whole report as text; limit is the share of a processor that others may take before a run is disturbed."""
+    lines = ["", machine,
+             f"{chosen.rounds} rounds, {chosen.seconds} s a run, {chosen.connections} connections. Medians; ratios "
+             "within a round. CPU: server + wrk + agent.",
+             "kernel ns: BPF programs alone, net of an empty one, from a separate run."]
+    for row in rows:
+        lines += [""] + grid(row, limit)
+    for title, found in (("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
+                         ("Bars", bars(rows, limit)), ("Disturbed", disturbed(rows, limit))):
+        found = list(found)
+        if found:
+            lines += ["", title] + found
+    return "\n".join(lines) + "\n"
