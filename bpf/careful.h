@@ -13,7 +13,7 @@
 
 #define CAREFUL_WINDOWS 8
 
-enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD };
+enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD, TAIL_FLUSH = TAIL_HOLD + 2, TAIL_NR };
 
 /* Departures carry TCP's own stamp; arrivals do not. */
 static __always_inline __u64 segment_time(struct ctx *x)
@@ -31,37 +31,64 @@ static __always_inline int packet_done(struct ctx *x)
 	return 1;
 }
 
-/* What a side's FIN or RST means for what is in flight. */
-static __always_inline void stream_close(struct ctx *x, __u8 tcp_flags, int requests)
+/*
+ * What a side's FIN or RST means for what is in flight: the outcomes to flush with, or 0 when nothing ends (no flush is
+ * 0: an exchange that a close ends is never all TW_ANSWERED).
+ */
+static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int requests)
 {
 	struct tw_conn *c = x->c;
-	__u8 begun, first;
+	__u8 first, rest;
 
 	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
-		return;
+		return 0;
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
-		if (tcp_flags & TCP_RST)
-			exchange_end_all(x, TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT);
-		return;
+		return tcp_flags & TCP_RST ? FLUSH(TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT) : 0;
 	}
 	c->rs_flags |= tcp_flags & TCP_RST ? TW_C_RS_RST : TW_C_RS_FIN;
-	if (c->tail == c->head)
-		return;
-	begun = c->rs.status != 0;
-	if (tcp_flags & TCP_RST) {
-		exchange_end_all(x, TW_RESET_BY_SERVER, TW_RESET_BY_SERVER);
-	} else if (c->rs.state == H1_LOST) {
-		exchange_end_all(x, TW_UNOBSERVED, TW_UNOBSERVED);
-	} else {
-		if (c->rs.state == H1_UNTIL_CLOSE)
-			first = TW_ANSWERED;
-		else if (c->flags & TW_C_RQ_FIN)
-			first = TW_CLIENT_ABANDONED;
-		else
-			first = begun ? TW_TRUNCATED : TW_UNANSWERED;
-		exchange_end_all(x, first, c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED);
+	if (tcp_flags & TCP_RST)
+		return FLUSH(TW_RESET_BY_SERVER, TW_RESET_BY_SERVER);
+	if (c->rs.state == H1_LOST)
+		return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED);
+	rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
+	if (c->rs.state == H1_UNTIL_CLOSE)
+		first = TW_ANSWERED;
+	else if (c->flags & TW_C_RQ_FIN)
+		first = TW_CLIENT_ABANDONED;
+	else
+		first = c->rs.status ? TW_TRUNCATED : TW_UNANSWERED;
+	return FLUSH(first, rest);
+}
+
+/* Step is lost for good or until a place to join again is found: what to flush with. */
+static __always_inline __u32 conn_lost(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (c->kind == TW_NEW) {
+		count(x->l, c->version, TW_L_NOT_HTTP);
+		c->kind = TW_IGNORED;
+		return 0;
 	}
+	count(x->l, c->version, TW_L_DESYNC);
+	return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED) | FLUSH_LOST;
+}
+
+/* The end of every packet program: flushes if something has to end, and gives back what was claimed. */
+static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
+{
+	struct tw_conn *c = x->c;
+
+	if (flush & FLUSH_LOST || (flush && c->tail != c->head)) {
+		x->skb->cb[0] = x->lane;
+		x->skb->cb[2] = flush;
+		x->skb->cb[3] = x->by_tuple << 8;
+		bpf_tail_call(x->skb, tails, TAIL_FLUSH);
+		/* Out of tail calls: what is in flight stays so, and is ended with the socket. */
+		c->rq.state = c->rs.state = H1_LOST;
+	}
+	return packet_done(x);
 }
 
 /* The held segment that brings the next byte: its number + 1, or 0. Those that lie behind are let go. */
@@ -93,6 +120,7 @@ static __always_inline int careful_enter(struct ctx *x, int ingress)
 	x->l = lane_get(x->lane);
 	if (!x->l)
 		return 0;
+	x->c = 0;
 	x->by_tuple = skb->cb[3] >> 8 & 1;
 	x->sk = skb->sk;
 	if (!x->sk || segment_parse(skb, &x->s))
@@ -135,13 +163,13 @@ static __always_inline __u32 careful_load(struct ctx *x, struct tw_held *h, __u3
 }
 
 /* One window of the segment: body bytes are counted off, others go through the automaton. */
-static __always_inline enum next careful_window(struct ctx *x, int requests, struct h1_text *t, struct tw_held *h,
-						__u32 held_at, __u64 now)
+static __always_inline enum next careful_window(struct ctx *x, int requests, struct tw_held *h, __u32 held_at,
+						__u64 now)
 {
 	struct tw_conn *c = x->c;
 	struct h1 *p = requests ? &c->rq : &c->rs;
 	enum h1_event e;
-	__u32 n, used = 0;
+	__u32 n;
 
 	if (is_counting(p)) {
 		if (!requests)
@@ -165,23 +193,25 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, str
 	n = careful_load(x, h, held_at);
 	if (!n)
 		return NEXT_LOST;
-	e = h1_run(p, requests ? t : 0, x->l->window, n, hash_seed, &used);
-	segment_advance(x, used);
-	return requests ? request_event(x, t, e) : response_event(x, e);
+	x->l->run = *p;
+	e = requests ? run_request(x->lane, n) : run_response(x->lane, n);
+	*p = x->l->run;
+	segment_advance(x, x->l->used);
+	return requests ? request_event(x, e) : response_event(x, e);
 }
 
 /* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns. */
-static __always_inline void careful_held(struct ctx *x, int requests, void *tails, __u32 self, struct tw_held *h)
+static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self, struct tw_held *h)
 {
 	struct tw_conn *c = x->c;
 	__u32 expected = requests ? c->rq_next : c->rs_next, k;
 	struct tw_held_segment *s;
 
 	if (!c->held || !h)
-		return;
+		return 0;
 	k = held_next(x, h, expected);
 	if (!k)
-		return;
+		return 0;
 	s = &h->s[(k - 1) & (TW_HELD - 1)];
 	x->skb->cb[1] = expected - s->seq;
 	x->skb->cb[2] = s->len - (expected - s->seq);
@@ -191,7 +221,13 @@ static __always_inline void careful_held(struct ctx *x, int requests, void *tail
 	else
 		c->rs_next = s->seq + s->len;
 	bpf_tail_call(x->skb, tails, self);
-	conn_lost(x);
+	return conn_lost(x);
+}
+
+/* Inside a request head, for which the text is kept from one segment to the next. */
+static __always_inline int is_in_head(__u8 state)
+{
+	return state >= H1_METHOD && state <= H1_TE_OTHER;
 }
 
 static __always_inline int careful(struct __sk_buff *skb, int ingress, int requests, void *tails, __u32 self)
@@ -200,7 +236,7 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	struct h1_text *t = 0;
 	struct tw_held *h = 0;
 	enum next next = NEXT_CAREFUL;
-	__u32 held_at = skb->cb[4], i;
+	__u32 held_at = skb->cb[4], flush, i;
 	__u64 now;
 
 	if (!careful_enter(&x, ingress))
@@ -208,7 +244,9 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	if (requests) {
 		t = text_get(&x, 1);
 		if (!t)
-			next = NEXT_LOST;
+			return packet_end(&x, tails, conn_lost(&x));
+		if (is_in_head(x.c->rq.state))
+			x.l->text = *t;
 	}
 	if (ingress && x.c->held)
 		h = held_get(&x, 0);
@@ -219,19 +257,21 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	if (!requests)
 		x.c->t_last = now;
 	for (i = 0; i < CAREFUL_WINDOWS && next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED; i++)
-		next = careful_window(&x, requests, t, h, held_at, now);
+		next = careful_window(&x, requests, h, held_at, now);
+	if (t && is_in_head(x.c->rq.state))
+		*t = x.l->text;
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {
 		skb->cb[1] = x.s.off;
 		skb->cb[2] = x.s.len;
 		bpf_tail_call(skb, tails, self);
 		next = NEXT_LOST;
 	}
+	flush = stream_close(&x, x.s.tcp_flags, requests);
 	if (next == NEXT_LOST)
-		conn_lost(&x);
+		flush = conn_lost(&x);
 	else if (ingress)
-		careful_held(&x, requests, tails, self, h);
-	stream_close(&x, x.s.tcp_flags, requests);
-	return packet_done(&x);
+		flush |= careful_held(&x, requests, tails, self, h);
+	return packet_end(&x, tails, flush);
 }
 
 /* Keeps a segment that came before the bytes in front of it. 0, or -1 when there is no room. */
@@ -275,14 +315,51 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 	return 0;
 }
 
-static __always_inline int hold(struct __sk_buff *skb, int requests)
+static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails)
 {
 	struct ctx x = { .skb = skb };
+	__u32 flush = 0;
 
 	if (!careful_enter(&x, 1))
 		return 1;
 	if (hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next))
-		conn_lost(&x);
+		flush = conn_lost(&x);
+	return packet_end(&x, tails, flush);
+}
+
+#define FLUSH_STEP 16
+
+/* Ends what is in flight with the outcomes in cb[2]. The status of a response that had begun is kept. */
+static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails)
+{
+	struct ctx x = { .skb = skb };
+	__u32 what = skb->cb[2], i;
+	struct tw_pending *p;
+	struct tw_conn *c;
+	__u8 outcome;
+
+	skb->cb[1] = 0;
+	if (!careful_enter(&x, ingress))
+		return 1;
+	c = x.c;
+	for (i = 0; i < FLUSH_STEP; i++) {
+		if (c->tail == c->head)
+			break;
+		p = pending_at(&x, c->tail, 0);
+		if (!p)
+			break;
+		outcome = what;
+		exchange_end(&x, p, outcome, c->rs.status);
+		c->rs.status = 0;
+		what = (what & ~0xff) | (what >> 8 & 0xff);
+	}
+	skb->cb[2] = what;
+	if (c->tail != c->head)
+		bpf_tail_call(skb, tails, TAIL_FLUSH);
+	if (what & FLUSH_LOST) {
+		c->rq.state = c->rs.state = H1_LOST;
+		c->held = 0;
+	}
 	return packet_done(&x);
 }
 

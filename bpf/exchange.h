@@ -9,25 +9,6 @@
 #ifndef TW_EXCHANGE_H
 #define TW_EXCHANGE_H
 
-#include "tw_status.h"
-
-/* The bucket of ns: how many of the bounds lie below it. */
-static __always_inline __u32 latency_bucket(__u64 ns)
-{
-	__u32 i = 0, step;
-
-	for (step = TW_BOUNDS_TABLE / 2; step; step >>= 1)
-		if (tw_bounds[(i + step - 1) & (TW_BOUNDS_TABLE - 1)] < ns)
-			i += step;
-	return i;
-}
-
-static __always_inline __u64 ring_flags(void)
-{
-	/* Waking user space for each record would cost more than the record; it polls ten times a second. */
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
-
 /* Entry number n of the requests in flight; NULL when it cannot be had. */
 static __always_inline struct tw_pending *pending_at(struct ctx *x, __u32 n, int create)
 {
@@ -37,7 +18,11 @@ static __always_inline struct tw_pending *pending_at(struct ctx *x, __u32 n, int
 	if (n < c->pipe_from)
 		return &c->in[n & (TW_INLINE_PENDING - 1)];
 	p = pipe_get(x, create);
-	return p ? &p->p[n & (TW_PIPELINE_MAX - 1)] : 0;
+	if (!p)
+		return 0;
+	/* Or the compiler adds the offset before the check, which the verifier refuses. */
+	asm volatile("" : "+r"(p));
+	return &p->p[n & (TW_PIPELINE_MAX - 1)];
 }
 
 /* The endpoint of a route hash, or TW_EP_UNKNOWN when it has to be announced first. */
@@ -105,56 +90,6 @@ static __always_inline int conn_first_of(struct tw_conn *c, __u16 ep, __u64 hash
 	return 0;
 }
 
-static __always_inline void hist_add(struct tw_hist *h, __u64 ns, __u32 bucket)
-{
-	h->sum += ns;
-	if (ns > h->max)
-		h->max = ns;
-	if (bucket < TW_BUCKETS)
-		h->b[bucket]++;
-}
-
-static __always_inline void series_add(struct tw_series *s, __u8 outcome, __u8 status, const __u64 *lat, int first)
-{
-	__u32 total = 0, i;
-
-	s->exchanges++;
-	s->connections += first;
-	s->outcome[outcome & (TW_OUTCOME_NR - 1)]++;
-	s->status[status & (TW_STATUS_NR - 1)]++;
-	if (lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
-		return;
-	total = latency_bucket(lat[TW_LAT_TOTAL]);
-	hist_add(&s->lat[TW_LAT_TOTAL], lat[TW_LAT_TOTAL], total);
-	/* A response in one segment: first byte and last byte are the same. */
-	hist_add(&s->lat[TW_LAT_FIRST_BYTE], lat[TW_LAT_FIRST_BYTE],
-		 lat[TW_LAT_FIRST_BYTE] == lat[TW_LAT_TOTAL] ? total : latency_bucket(lat[TW_LAT_FIRST_BYTE]));
-	for (i = TW_LAT_QUEUE; i <= TW_LAT_SERVICE; i++)
-		if (lat[i] != TW_NOT_MEASURED)
-			hist_add(&s->lat[i], lat[i], latency_bucket(lat[i]));
-}
-
-static __always_inline int exchange_record(struct ctx *x, const struct tw_pending *p, __u16 version, __u16 ep,
-					   __u8 outcome, __u16 status, const __u64 *lat, int first)
-{
-	struct tw_exchange_record *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-
-	if (!r)
-		return -1;
-	r->type = TW_R_EXCHANGE;
-	r->tgid = x->c->tgid;
-	r->hash = p->hash;
-	r->t_start = p->t_start;
-	__builtin_memcpy(r->lat, lat, sizeof(r->lat));
-	r->version = version;
-	r->endpoint = ep;
-	r->status = status;
-	r->outcome = outcome;
-	r->new_connection = first;
-	bpf_ringbuf_submit(r, ring_flags());
-	return 0;
-}
-
 static __always_inline __u64 since(__u64 from, __u64 to)
 {
 	/* A departure stamped by TCP may precede a clock reading taken a moment earlier. */
@@ -164,83 +99,42 @@ static __always_inline __u64 since(__u64 from, __u64 to)
 /* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
 static __always_inline void exchange_end(struct ctx *x, struct tw_pending *p, __u8 outcome, __u16 status)
 {
+	struct tw_ended *d = &x->l->ended;
 	struct tw_conn *c = x->c;
-	__u16 version = conn_version(c), ep = p->endpoint;
-	__u64 lat[TW_LAT_NR] = { TW_NOT_MEASURED, TW_NOT_MEASURED, TW_NOT_MEASURED, TW_NOT_MEASURED };
-	__u32 at, *slot;
-	struct tw_series *s = 0;
-	__u8 known = 0;
-	int first;
+	__u64 t_read = p->t_read;
 
 	c->tail++;
-	if (ep == TW_EP_PENDING || !ep)
-		ep = route_find(p->hash);
+	d->hash = p->hash;
+	d->t_start = p->t_start;
+	d->version = conn_version(c);
+	d->endpoint = p->endpoint;
+	if (d->endpoint == TW_EP_PENDING || !d->endpoint)
+		d->endpoint = route_find(p->hash);
+	d->status = status;
+	d->outcome = outcome;
+	d->tgid = c->tgid;
+	d->lat[TW_LAT_TOTAL] = d->lat[TW_LAT_FIRST_BYTE] = d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] =
+		TW_NOT_MEASURED;
 	if (outcome == TW_ANSWERED) {
-		lat[TW_LAT_TOTAL] = since(p->t_start, c->t_last);
-		lat[TW_LAT_FIRST_BYTE] = since(p->t_start, c->t_first);
-		if (p->t_read) {
-			lat[TW_LAT_QUEUE] = since(p->t_start, p->t_read);
-			lat[TW_LAT_SERVICE] = since(p->t_read, c->t_first);
+		d->lat[TW_LAT_TOTAL] = since(p->t_start, c->t_last);
+		d->lat[TW_LAT_FIRST_BYTE] = since(p->t_start, c->t_first);
+		if (t_read) {
+			d->lat[TW_LAT_QUEUE] = since(p->t_start, t_read);
+			d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
 		}
 	}
-	first = conn_first_of(c, ep, p->hash);
-	if (status < TW_STATUS_TABLE)
-		known = tw_status_index[status & (TW_STATUS_TABLE - 1)];
-	if (p->version != version) {
+	d->first = conn_first_of(c, d->endpoint, d->hash);
+	if (p->version != d->version) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
 		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
-		count(x->l, version, TW_L_REQUESTS);
+		count(x->l, d->version, TW_L_REQUESTS);
 	}
-	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
-	if (version && ep && ep < TW_MAX_ENDPOINTS && known && !x->lane) {
-		at = (version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (ep & (TW_MAX_ENDPOINTS - 1));
-		slot = bpf_map_lookup_elem(&slots, &at);
-		if (slot && *slot)
-			s = bpf_map_lookup_elem(&series, slot);
-	}
-	if (s) {
-		series_add(s, outcome, known, lat, first);
-	} else if (exchange_record(x, p, version, ep, outcome, status, lat, first)) {
-		count(x->l, version, TW_L_LOST_EVENTS);
-		count(x->l, version, TW_L_LOST_EXCHANGES);
-		return;
-	}
-	count(x->l, version, TW_L_ENDED);
+	count_ended(x->lane);
 }
 
-/* Ends everything in flight the same way, and loses step with both streams. The status of a begun response is kept. */
-static __always_inline void exchange_end_all(struct ctx *x, __u8 first_outcome, __u8 outcome)
-{
-	struct tw_conn *c = x->c;
-	__u32 i;
-
-	for (i = 0; i < TW_PIPELINE_MAX + TW_INLINE_PENDING; i++) {
-		struct tw_pending *p;
-
-		if (c->tail == c->head)
-			break;
-		p = pending_at(x, c->tail, 0);
-		if (!p)
-			break;
-		exchange_end(x, p, i ? outcome : first_outcome, i ? 0 : c->rs.status);
-	}
-}
-
-/* The stream of this connection cannot be followed any more: say so, and wait for a place to join it again. */
-static __always_inline void conn_lost(struct ctx *x)
-{
-	struct tw_conn *c = x->c;
-
-	if (c->kind == TW_NEW) {
-		count(x->l, c->version, TW_L_NOT_HTTP);
-		c->kind = TW_IGNORED;
-		return;
-	}
-	count(x->l, c->version, TW_L_DESYNC);
-	exchange_end_all(x, TW_UNOBSERVED, TW_UNOBSERVED);
-	c->rq.state = c->rs.state = H1_LOST;
-	c->held = 0;
-}
+/* What a flush program is to do: see TAIL_FLUSH in careful.h. */
+#define FLUSH(first, rest) ((first) | (rest) << 8)
+#define FLUSH_LOST (1 << 16) /* and lose step with both streams */
 
 /*
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.

@@ -126,8 +126,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 {
 	struct tw_conn *c = x->c;
 	struct tw_pipe *p = 0;
-	__u8 first, rest;
-	__u32 i;
+	__u32 first, rest, outcome, i;
 
 	if (c->rs.state == H1_LOST && c->rs.status)
 		first = rest = TW_UNOBSERVED;
@@ -145,9 +144,12 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	}
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
 		first = TW_ANSWERED;
+	/* See h1_scan_lines: the loop is proved once, not once for each outcome. */
+	outcome = first ^ x->l->zero;
+	rest ^= x->l->zero;
 	if (c->pipe_from != TW_NEVER)
 		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
-	for (i = 0; i < TW_PIPELINE_MAX + TW_INLINE_PENDING; i++) {
+	for (i = 0; i < TW_PIPELINE_MAX; i++) {
 		struct tw_pending *e;
 		__u32 n = c->tail;
 
@@ -159,7 +161,9 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
 		else
 			break;
-		exchange_end(x, e, i ? rest : first, i ? 0 : c->rs.status);
+		exchange_end(x, e, outcome, c->rs.status);
+		c->rs.status = 0;
+		outcome = rest;
 	}
 }
 

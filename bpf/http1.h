@@ -6,7 +6,7 @@
  * builds the same source for tests and fuzzing.
  *
  * Two engines give the same answers:
- *  - h1_scan_request / h1_scan_response read eight bytes at a time and only take a head that lies whole and plain in
+ *  - h1_scan_request_line, h1_scan_status_line and h1_scan_lines read eight bytes at a time and only take a head that lies whole and plain in
  *    the window; whatever they are not certain of, they leave (return 0) to
  *  - h1_run, a table-driven automaton that takes bytes as they come, split anywhere. Its table is built by h1_build
  *    (user/capture/http1_table.c) and is the specification of what is accepted.
@@ -72,13 +72,27 @@ static __always_inline __u8 h1_method_flags(__u64 word)
 	return 0;
 }
 
+/*
+ * A place in the window. Callers keep pos below H1_WINDOW; the mask shows that to the verifier, and the empty asm keeps
+ * the compiler, which can see it too, from leaving the mask out.
+ */
+static __always_inline __u32 h1_at(__u32 pos)
+{
+	asm volatile("" : "+r"(pos));
+	return pos & (H1_WINDOW - 1);
+}
+
 static __always_inline __u64 h1_load(const __u8 *window, __u32 pos)
 {
+#ifdef __bpf__
+	/* memcpy would become eight loads of a byte: the compiler does not know that the kernel takes unaligned ones. */
+	return *(const __u64 *)(window + h1_at(pos));
+#else
 	__u64 w;
 
-	/* The mask bounds pos for the verifier; callers keep it below H1_WINDOW. */
-	__builtin_memcpy(&w, window + (pos & (H1_WINDOW - 1)), 8);
+	__builtin_memcpy(&w, window + h1_at(pos), 8);
 	return w;
+#endif
 }
 
 /* Are all bytes selected by `in` (bit 7 of each) upper-case letters or '-'? */
@@ -97,10 +111,10 @@ static __always_inline int h1_number(const __u8 *window, __u32 pos, __u64 *out)
 	__u64 v = 0;
 	__u32 i, digits = 0;
 
-	if (window[pos & (H1_WINDOW - 1)] == ' ')
+	if (window[h1_at(pos)] == ' ')
 		pos++;
 	for (i = 0; i < 16; i++) {
-		__u8 c = window[(pos + i) & (H1_WINDOW - 1)];
+		__u8 c = window[h1_at(pos + i)];
 
 		if (c == '\r' || c == '\n')
 			break;
@@ -114,8 +128,11 @@ static __always_inline int h1_number(const __u8 *window, __u32 pos, __u64 *out)
 }
 
 /*
- * Header lines from pos to the empty one. `fresh`: pos is at the start of a line. `zero` is 0: a variable that starts
- * from a constant keeps the verifier from merging the paths through the loop.
+ * Header lines from pos to the empty one: len, content_length and flags (added) of out. `fresh`: pos is at the start
+ * of a line. 1: the head lies whole and plain in the window; 0: not certain.
+ *
+ * `zero` is 0, but the verifier does not know it. What a loop carries along is XORed with it: a value that the verifier
+ * knows nothing of lets it merge the paths through the loop, where known ones would be followed one by one.
  */
 static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fresh, __u32 n, __u32 zero,
 					 struct h1_head *out)
@@ -148,25 +165,24 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fr
 				    (m >> 48 & 0xff) == ':') {
 					if (length_at)
 						return 0;
-					length_at = pos + 15;
+					length_at = (pos + 15) ^ zero;
 				}
 			} else if (l == H1_WORD("transfer")) {
 				m = h1_load(window, pos + 8);
 				if ((m | H1_LOWER) == H1_WORD("-encodin") && (m & 0xff) == '-') {
 					if (coding_at)
 						return 0;
-					coding_at = pos + 16;
+					coding_at = (pos + 16) ^ zero;
 				}
 			}
 		}
 		m = rh_find(w, '\n');
-		fresh = m != 0;
-		pos += m ? rh_count(rh_below(m)) + 1 : 8;
+		fresh = (m != 0) ^ zero;
+		pos = (pos + (m ? rh_count(rh_below(m)) + 1 : 8)) ^ zero;
 	}
 	if (!done || pos > n)
 		return 0;
 	out->len = pos;
-	out->flags = 0;
 	out->content_length = 0;
 	if (coding_at) {
 		/* "g: chunked\r\n" and nothing else, or the careful engine. */
@@ -186,12 +202,13 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fr
 }
 
 /* The target at *pos: folds its path into *h and moves *pos to the version; *path_end is where the path ended. */
-static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64 *h_, __u32 *path_end, __u32 n)
+static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64 *h_, __u32 *path_end, __u32 n,
+					  __u32 zero)
 {
 	__u64 h = *h_, start, m, below;
-	struct rh_segment s = {};
+	struct rh_segment s = { zero, zero, zero, zero };
 	__u32 pos = *pos_, i;
-	__u8 c = window[pos & (H1_WINDOW - 1)];
+	__u8 c = window[h1_at(pos)];
 
 	if (c <= ' ' || c == '?')
 		return 0;
@@ -212,8 +229,8 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
 		if (!m) {
 			rh_classify(&s, w, ~0ULL);
 			h = rh_mix(h, w);
-			s.len += 8;
-			pos += 8;
+			s.len = (s.len + 8) ^ zero;
+			pos = (pos + 8) ^ zero;
 			continue;
 		}
 		below = rh_below(m);
@@ -221,13 +238,13 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
 		s.len += rh_count(below);
 		pos += rh_count(below);
 		h = rh_segment_end(start, h, w & below, &s);
-		c = window[pos & (H1_WINDOW - 1)];
+		c = window[h1_at(pos)];
 		if (c != '/')
 			break;
-		pos++;
+		pos = (pos + 1) ^ zero;
 		start = h;
-		s.not_digit = s.not_hex = s.digit = 0;
-		s.len = 0;
+		s.not_digit = s.not_hex = s.digit = zero;
+		s.len = zero;
 	}
 	if (i == 64)
 		return 0;
@@ -237,11 +254,11 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
 			if (pos >= n || pos >= H1_WINDOW)
 				return 0;
 			m = rh_find_below(h1_load(window, pos), 0x21);
-			pos += m ? rh_count(rh_below(m)) : 8;
+			pos = (pos + (m ? rh_count(rh_below(m)) : 8)) ^ zero;
 			if (m)
 				break;
 		}
-		c = window[pos & (H1_WINDOW - 1)];
+		c = window[h1_at(pos)];
 	}
 	if (c != ' ')
 		return 0;
@@ -250,8 +267,12 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
 	return 1;
 }
 
-/* A whole, plain request head at the start of the window (n bytes of it are valid). 1: out is filled; 0: not certain. */
-static __always_inline int h1_scan_request(const __u8 *window, __u32 n, __u64 seed, __u32 zero, struct h1_head *out)
+/*
+ * A plain request line at the start of the window (n bytes of it are valid): where the header lines start, and hash,
+ * text_len and flags of out; 0: not certain.
+ */
+static __always_inline __u32 h1_scan_request_line(const __u8 *window, __u32 n, __u64 seed, __u32 zero,
+						  struct h1_head *out)
 {
 	__u64 w = h1_load(window, 0), m = rh_find(w, ' '), below, method;
 	__u32 pos, path_end = 0;
@@ -265,17 +286,17 @@ static __always_inline int h1_scan_request(const __u8 *window, __u32 n, __u64 se
 	pos = rh_count(below);
 	out->hash = rh_close(seed, method, pos);
 	pos++;
-	if (!h1_scan_target(window, &pos, &out->hash, &path_end, n) || pos >= H1_WINDOW - 16)
+	if (!h1_scan_target(window, &pos, &out->hash, &path_end, n, zero) || pos >= H1_WINDOW - 16)
 		return 0;
 	w = h1_load(window, pos);
 	if ((w & H1_LOW7BYTES) != (H1_WORD("HTTP/1.\0") & H1_LOW7BYTES) || w >> 56 < '0' || w >> 56 > '9')
 		return 0;
 	w = h1_load(window, pos + 8);
-	if ((w & 0xffff) != 0x0a0d || !h1_scan_lines(window, pos + 10, 1, n, zero, out))
+	if ((w & 0xffff) != 0x0a0d)
 		return 0;
-	out->flags |= h1_method_flags(method);
+	out->flags = h1_method_flags(method);
 	out->text_len = path_end;
-	return 1;
+	return pos + 10;
 }
 
 static __always_inline int h1_starts_response(const __u8 *window)
@@ -285,8 +306,8 @@ static __always_inline int h1_starts_response(const __u8 *window)
 	return (w & H1_LOW7BYTES) == (H1_WORD("HTTP/1.\0") & H1_LOW7BYTES) && w >> 56 >= '0' && w >> 56 <= '9';
 }
 
-/* The same for a response head. */
-static __always_inline int h1_scan_response(const __u8 *window, __u32 n, __u32 zero, struct h1_head *out)
+/* The same for a status line; what it returns lies inside the line. */
+static __always_inline __u32 h1_scan_status_line(const __u8 *window, __u32 n, struct h1_head *out)
 {
 	__u64 v = h1_load(window, 8);
 	__u32 a = v >> 8 & 0xff, b = v >> 16 & 0xff, c = v >> 24 & 0xff, d = v >> 32 & 0xff;
@@ -296,7 +317,8 @@ static __always_inline int h1_scan_response(const __u8 *window, __u32 n, __u32 z
 	if ((v & 0xff) != ' ' || a < '1' || a > '9' || b < '0' || b > '9' || c < '0' || c > '9' || (d != ' ' && d != '\r'))
 		return 0;
 	out->status = (a - '0') * 100 + (b - '0') * 10 + (c - '0');
-	return h1_scan_lines(window, 12, 0, n, zero, out);
+	out->flags = 0;
+	return 12;
 }
 
 static __always_inline void h1_text_put(struct h1_text *t, __u8 c)

@@ -82,6 +82,20 @@ struct tw_tuple {
 	__u32 pad;
 };
 
+/* An exchange that has ended, on its way into the counters. */
+struct tw_ended {
+	__u64 hash;
+	__u64 t_start;
+	__u64 lat[TW_LAT_NR];
+	__u32 tgid;
+	__u16 version;
+	__u16 endpoint;
+	__u16 status;
+	__u8 outcome;
+	__u8 first; /* of this endpoint on its connection */
+	__u32 pad;
+};
+
 /*
  * Per-CPU working space. A program may be interrupted, or preempted, by another on the same CPU: each claims the first
  * free of TW_LANES, so that what is in a lane has one writer. Ledger rows are summed over lanes and CPUs.
@@ -90,7 +104,13 @@ struct tw_lane {
 	struct tw_ledger_row ledger[TW_MAX_VERSIONS]; /* first: user space reads this part */
 	__u32 busy;
 	__u32 zero; /* stays 0: see h1_scan_lines */
+	/* What goes in and out of the functions of verified.h. */
 	struct h1_head head;
+	struct h1 run;
+	struct h1_text text;
+	__u32 used;
+	__u32 pad;
+	struct tw_ended ended;
 	__u8 window[H1_WINDOW + 8];
 };
 

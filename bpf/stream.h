@@ -192,7 +192,7 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 
 	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
 		n = window_load(x);
-		if (n && h1_scan_request(x->l->window, n, hash_seed, x->l->zero, &x->l->head)) {
+		if (n && scan_request(x->lane, n)) {
 			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)
 				count(x->l, c->version, TW_L_RESYNC);
 			h1_reset(&c->rq, H1_REQ);
@@ -216,8 +216,9 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 }
 
 /* An event of the careful engine on the requesting side. */
-static __always_inline enum next request_event(struct ctx *x, struct h1_text *t, enum h1_event e)
+static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 {
+	struct h1_text *t = &x->l->text;
 	struct tw_conn *c = x->c;
 	int announce;
 	__u8 flags;
@@ -327,7 +328,7 @@ static __always_inline enum next response_segment(struct ctx *x, __u64 now)
 			h1_reset(&c->rs, H1_RES);
 		}
 		c->t_first = now;
-		if (n && h1_scan_response(x->l->window, n, x->l->zero, h)) {
+		if (n && scan_response(x->l, x->lane, n)) {
 			c->rs.status = h->status;
 			c->rs.flags = h->flags;
 			c->rs.left = h->content_length;

@@ -21,6 +21,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "maps.h"
 #include "lane.h"
 #include "packet.h"
+#include "verified.h"
 #include "conn.h"
 #include "exchange.h"
 #include "stream.h"
@@ -34,27 +35,32 @@ int ingress_hold_requests(struct __sk_buff *skb);
 int ingress_hold_responses(struct __sk_buff *skb);
 int egress_requests(struct __sk_buff *skb);
 int egress_responses(struct __sk_buff *skb);
+int ingress_flush(struct __sk_buff *skb);
+int egress_flush(struct __sk_buff *skb);
 
 /* The careful engine's programs; filled at load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, TAIL_NR);
 	__uint(key_size, sizeof(__u32));
 	__array(values, int(struct __sk_buff *));
 } ingress_tails SEC(".maps") = {
 	.values = { [TAIL_REQUESTS] = &ingress_requests,
 		    [TAIL_RESPONSES] = &ingress_responses,
 		    [TAIL_HOLD + TAIL_REQUESTS] = &ingress_hold_requests,
-		    [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses },
+		    [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses,
+		    [TAIL_FLUSH] = &ingress_flush },
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, TAIL_NR);
 	__uint(key_size, sizeof(__u32));
 	__array(values, int(struct __sk_buff *));
 } egress_tails SEC(".maps") = {
-	.values = { [TAIL_REQUESTS] = &egress_requests, [TAIL_RESPONSES] = &egress_responses },
+	.values = { [TAIL_REQUESTS] = &egress_requests,
+		    [TAIL_RESPONSES] = &egress_responses,
+		    [TAIL_FLUSH] = &egress_flush },
 };
 
 /* Which end of which watched port is this? 0: none. */
@@ -97,29 +103,26 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 }
 
 /* What is left of the segment goes to another program. Returns only when that cannot be had. */
-static __always_inline void packet_tail(struct ctx *x, __u32 tail)
+static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
 {
 	x->skb->cb[0] = x->lane;
 	x->skb->cb[1] = x->s.off;
 	x->skb->cb[2] = x->s.len;
 	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
 	x->skb->cb[4] = 0;
-	if (x->ingress)
-		bpf_tail_call(x->skb, &ingress_tails, tail);
-	else
-		bpf_tail_call(x->skb, &egress_tails, tail);
+	bpf_tail_call(x->skb, tails, tail);
 }
 
-static __always_inline void packet_segment(struct ctx *x, int requests)
+static __always_inline int packet_segment(struct ctx *x, int requests, void *tails)
 {
 	struct tw_conn *c = x->c;
+	struct h1 *p = requests ? &c->rq : &c->rs;
+	__u32 *expected = requests ? &c->rq_next : &c->rs_next;
 	enum next next = NEXT_DONE;
+	__u32 flush;
 	__u64 now;
 
 	if (x->s.len) {
-		struct h1 *p = requests ? &c->rq : &c->rs;
-		__u32 *expected = requests ? &c->rq_next : &c->rs_next;
-
 		next = p->state == H1_LOST ? NEXT_CAREFUL : segment_order(x, *expected);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
@@ -127,18 +130,17 @@ static __always_inline void packet_segment(struct ctx *x, int requests)
 			next = requests ? request_segment(x, now) : response_segment(x, now);
 		}
 	}
-	if (next == NEXT_CAREFUL)
-		packet_tail(x, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
+	if (next == NEXT_CAREFUL || (next == NEXT_DONE && c->held))
+		packet_tail(x, tails, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
 	else if (next == NEXT_HOLD && x->ingress)
-		packet_tail(x, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
-	else if (next == NEXT_DONE && c->held && x->s.len != 0xffffffff)
-		packet_tail(x, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
+		packet_tail(x, tails, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
+	flush = stream_close(x, x->s.tcp_flags, requests);
 	if (next != NEXT_DONE)
-		conn_lost(x);
-	stream_close(x, x->s.tcp_flags, requests);
+		flush = conn_lost(x);
+	return packet_end(x, tails, flush);
 }
 
-static __always_inline int packet(struct __sk_buff *skb, int ingress)
+static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tails)
 {
 	struct ctx x = { .skb = skb, .ingress = ingress };
 	__u8 side;
@@ -160,22 +162,22 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress)
 		x.c->busy = 1;
 	}
 	if ((side == TW_PORT_SERVER) == ingress)
-		packet_segment(&x, 1);
-	else if (side == TW_PORT_SERVER || have_clients)
-		packet_segment(&x, 0);
+		return packet_segment(&x, 1, tails);
+	if (side == TW_PORT_SERVER || have_clients)
+		return packet_segment(&x, 0, tails);
 	return packet_done(&x);
 }
 
 SEC("cgroup_skb/ingress")
 int tw_ingress(struct __sk_buff *skb)
 {
-	return packet(skb, 1);
+	return packet(skb, 1, &ingress_tails);
 }
 
 SEC("cgroup_skb/egress")
 int tw_egress(struct __sk_buff *skb)
 {
-	return packet(skb, 0);
+	return packet(skb, 0, &egress_tails);
 }
 
 SEC("cgroup_skb/ingress")
@@ -193,13 +195,13 @@ int ingress_responses(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int ingress_hold_requests(struct __sk_buff *skb)
 {
-	return hold(skb, 1);
+	return hold(skb, 1, &ingress_tails);
 }
 
 SEC("cgroup_skb/ingress")
 int ingress_hold_responses(struct __sk_buff *skb)
 {
-	return hold(skb, 0);
+	return hold(skb, 0, &ingress_tails);
 }
 
 SEC("cgroup_skb/egress")
@@ -212,6 +214,18 @@ SEC("cgroup_skb/egress")
 int egress_responses(struct __sk_buff *skb)
 {
 	return careful(skb, 0, 0, &egress_tails, TAIL_RESPONSES);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_flush(struct __sk_buff *skb)
+{
+	return flush(skb, 1, &ingress_tails);
+}
+
+SEC("cgroup_skb/egress")
+int egress_flush(struct __sk_buff *skb)
+{
+	return flush(skb, 0, &egress_tails);
 }
 
 #include "hooks.h"

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The loops, as global functions: the verifier proves each once and by itself, where it would follow an inlined one
+ * anew for every path that leads to it. They take numbers only (5.10 knows no pointers to memory here): their operands
+ * lie in the lane.
+ */
+#ifndef TW_VERIFIED_H
+#define TW_VERIFIED_H
+
+#include "tw_status.h"
+
+__attribute__((noinline)) int scan_lines(__u32 lane, __u32 pos, __u32 fresh, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? h1_scan_lines(l->window, pos, fresh, n, l->zero, &l->head) : 0;
+}
+
+__attribute__((noinline)) int scan_request_line(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? h1_scan_request_line(l->window, n, hash_seed, l->zero, &l->head) : 0;
+}
+
+/* lane->window[0..n) -> lane->head. 1: a whole, plain request head; 0: not certain. */
+static __always_inline int scan_request(__u32 lane, __u32 n)
+{
+	__u32 pos = scan_request_line(lane, n);
+
+	return pos && scan_lines(lane, pos, 1, n);
+}
+
+/* The same for a response head. */
+static __always_inline int scan_response(struct tw_lane *l, __u32 lane, __u32 n)
+{
+	__u32 pos = h1_scan_status_line(l->window, n, &l->head);
+
+	return pos && scan_lines(lane, pos, 0, n);
+}
+
+/* lane->window[0..n) through the automaton: lane->run and lane->text are its state, lane->used what it took. */
+__attribute__((noinline)) int run_request(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? (int)h1_run(&l->run, &l->text, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+}
+
+__attribute__((noinline)) int run_response(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? (int)h1_run(&l->run, 0, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+}
+
+/* The bucket of ns: how many of the bounds lie below it. */
+static __always_inline __u32 latency_bucket(__u64 ns)
+{
+	__u32 i = 0, step;
+
+	for (step = TW_BOUNDS_TABLE / 2; step; step >>= 1)
+		if (tw_bounds[(i + step - 1) & (TW_BOUNDS_TABLE - 1)] < ns)
+			i += step;
+	return i;
+}
+
+static __always_inline __u64 ring_flags(void)
+{
+	/* Waking user space for each record would cost more than the record; it polls ten times a second. */
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void hist_add(struct tw_hist *h, __u64 ns, __u32 bucket)
+{
+	h->sum += ns;
+	if (ns > h->max)
+		h->max = ns;
+	if (bucket < TW_BUCKETS)
+		h->b[bucket]++;
+}
+
+/* status: its index, see tw_status.h. */
+static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status)
+{
+	const __u64 *lat = d->lat;
+	__u32 total = 0, i;
+
+	s->exchanges++;
+	s->connections += d->first;
+	s->outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
+	s->status[status & (TW_STATUS_NR - 1)]++;
+	if (lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
+		return;
+	total = latency_bucket(lat[TW_LAT_TOTAL]);
+	hist_add(&s->lat[TW_LAT_TOTAL], lat[TW_LAT_TOTAL], total);
+	/* A response in one segment: first byte and last byte are the same. */
+	hist_add(&s->lat[TW_LAT_FIRST_BYTE], lat[TW_LAT_FIRST_BYTE],
+		 lat[TW_LAT_FIRST_BYTE] == lat[TW_LAT_TOTAL] ? total : latency_bucket(lat[TW_LAT_FIRST_BYTE]));
+	for (i = TW_LAT_QUEUE; i <= TW_LAT_SERVICE; i++)
+		if (lat[i] != TW_NOT_MEASURED)
+			hist_add(&s->lat[i], lat[i], latency_bucket(lat[i]));
+}
+
+static __always_inline int exchange_record(const struct tw_ended *d)
+{
+	struct tw_exchange_record *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+
+	if (!r)
+		return -1;
+	r->type = TW_R_EXCHANGE;
+	r->tgid = d->tgid;
+	r->hash = d->hash;
+	r->t_start = d->t_start;
+	__builtin_memcpy(r->lat, d->lat, sizeof(r->lat));
+	r->version = d->version;
+	r->endpoint = d->endpoint;
+	r->status = d->status;
+	r->outcome = d->outcome;
+	r->new_connection = d->first;
+	bpf_ringbuf_submit(r, ring_flags());
+	return 0;
+}
+
+/* Counts lane->ended: in its slot, or else as a record, or else as lost. */
+__attribute__((noinline)) int count_ended(__u32 lane)
+{
+	struct tw_lane *l = lane_get(lane);
+	struct tw_series *s = 0;
+	struct tw_ended *d;
+	__u32 at, *slot;
+	__u8 known = 0;
+
+	if (!l)
+		return 0;
+	d = &l->ended;
+	if (d->status < TW_STATUS_TABLE) {
+		at = d->status;
+		asm volatile("" : "+r"(at)); /* keeps the mask for the verifier, see h1_at */
+		known = tw_status_index[at & (TW_STATUS_TABLE - 1)];
+	}
+	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
+	if (d->version && d->endpoint && d->endpoint < TW_MAX_ENDPOINTS && known && !lane) {
+		at = (d->version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (d->endpoint & (TW_MAX_ENDPOINTS - 1));
+		slot = bpf_map_lookup_elem(&slots, &at);
+		if (slot && *slot)
+			s = bpf_map_lookup_elem(&series, slot);
+	}
+	if (s) {
+		series_add(s, d, known);
+	} else if (exchange_record(d)) {
+		count(l, d->version, TW_L_LOST_EVENTS);
+		count(l, d->version, TW_L_LOST_EXCHANGES);
+		return 0;
+	}
+	count(l, d->version, TW_L_ENDED);
+	return 0;
+}
+
+#endif
