@@ -374,7 +374,7 @@ static void the_verdicts_figures_are_those_of_the_worked_vector(void **state)
 	assert_true(v.endpoints[0].has_ratio);
 	assert_true(v.endpoints[0].ratio_low < v.endpoints[0].ratio &&
 	            v.endpoints[0].ratio < v.endpoints[0].ratio_high);
-	/* E = 189.7 with half of 0.9 of the stake is conclusive: 85 > 20. */
+	/* E = 189.7 on 0.6 of 0.95 of the stake is conclusive: 108 > 20. */
 	assert_int_equal(v.kind, VERDICT_ROLLBACK);
 	assert_true(says(&v, "errors_worse"));
 	judge__free(r.j);
@@ -500,7 +500,8 @@ static void an_announced_error_rate_lowers_the_floor(void **state)
 	r = start(&policy, &ep);
 	ticks(&r, 40, 950, 0, 50, 0);
 	expect(&r, VERDICT_HOLD, "errors_not_certified");
-	ticks(&r, 60, 950, 0, 50, 0);
+	/* (1 - 0.001)^-n on a third of a tenth of the stake: 20 * 30 needs 6400 good requests. */
+	ticks(&r, 90, 950, 0, 50, 0);
 	expect(&r, VERDICT_PROMOTE, "errors_below_floor");
 	judge__free(r.j);
 }

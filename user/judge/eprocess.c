@@ -15,9 +15,11 @@ double log_sum_exp(const double *x, unsigned int n)
 	return max + log(sum);
 }
 
-double log_mean2(double a, double b)
+double log_mix(double weight, double a, double b)
 {
-	return fmax(a, b) + log1p(exp(-fabs(a - b))) - M_LN2;
+	const double both[2] = { a + log(weight), b + log1p(-weight) };
+
+	return log_sum_exp(both, 2);
 }
 
 void eprocess__init(struct eprocess *e, double rho0, const double *rho, unsigned int n)

@@ -56,7 +56,7 @@ double floor_test__exchanges_to(const struct floor_test *f, double need, double 
 
 /* log(sum exp(x)) without overflow. n > 0. */
 double log_sum_exp(const double *x, unsigned int n);
-/* The log of the mean of two e-values. */
-double log_mean2(double a, double b);
+/* The log of the weighted mean of two e-values, 0 < weight < 1 being that of the first. */
+double log_mix(double weight, double a, double b);
 
 #endif

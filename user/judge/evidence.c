@@ -6,7 +6,13 @@
 
 #define FLOOR_ERROR_SHARE 0.01
 #define FLOOR_FEW         0.1 /* of the floor: a baseline with more errors has enough for a ratio */
-#define LATE_KEEPS        0.8
+/*
+ * Stakes of the two ways to certify errors. The floor looks at the canary alone, so nothing that happens to both arms
+ * at once cancels out in it: it gets the smaller one and has to be the surer.
+ */
+#define RATIO_STAKE 0.9
+#define FLOOR_STAKE (1 - RATIO_STAKE)
+#define LATE_KEEPS  0.8
 
 static const double worse_by[] = { 1.25, 1.5, 2, 3, 5 };
 static const double tail_lighter[] = { 0.5, 0.65, 0.8 };
@@ -151,15 +157,15 @@ double evidence__errors_good(const struct evidence *ev)
 {
 	double ratio = eprocess__log_e(&ev->errors_good);
 
-	/* Where it does not apply its half of the stake is lost, or the choice would be made after the fact. */
-	return floor_applies(ev) ? log_mean2(ratio, floor_log_e(ev)) : ratio - M_LN2;
+	/* Where it does not apply its stake is lost, or the choice would be made after the fact. */
+	return floor_applies(ev) ? log_mix(RATIO_STAKE, ratio, floor_log_e(ev)) : ratio + log(RATIO_STAKE);
 }
 
 double evidence__slow_bad(const struct evidence *ev)
 {
 	double log_e = eprocess__log_e(&ev->slow_bad);
 
-	return ev->slo.set ? log_mean2(log_e, eprocess__log_e(&ev->beyond_margin)) : log_e;
+	return ev->slo.set ? log_mix(0.5, log_e, eprocess__log_e(&ev->beyond_margin)) : log_e;
 }
 
 bool evidence__enough(const struct evidence *ev, const struct tests *t)
@@ -217,14 +223,14 @@ static double planned_ratio(const struct evidence *ev, const struct tests *t)
 static double errors_seconds(const struct evidence *ev, const struct tests *t, double rate_c, double rate_b)
 {
 	double share = rate_c / (rate_c + rate_b), rho = planned_ratio(ev, t);
-	double need = t->need + M_LN2; /* either of two e-values, by their mean */
 	double worse = fmax(0, eprocess__log_e(&ev->errors_bad));
 	double events, exchanges, bad_rate = share_bad(ev->bad_b, ev->n_b) * (rate_b + rho * rate_c);
 
 	if (evidence__errors_certified(ev, t))
 		return 0;
-	events = eprocess__events_to(&ev->errors_good, need, share, rho);
-	exchanges = floor_test__exchanges_to(&ev->floor, need + worse, share_bad(ev->bad_c, ev->n_c));
+	events = eprocess__events_to(&ev->errors_good, t->need - log(RATIO_STAKE), share, rho);
+	exchanges =
+		floor_test__exchanges_to(&ev->floor, t->need - log(FLOOR_STAKE) + worse, share_bad(ev->bad_c, ev->n_c));
 	if (!floor_applies(ev))
 		exchanges = -1;
 	return sooner(seconds_for(events, bad_rate), seconds_for(exchanges, rate_c));

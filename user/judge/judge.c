@@ -7,9 +7,9 @@
 
 #include "judge/state.h"
 
-#define RESERVE        0.1 /* of the stake, for endpoints that appear later */
-#define CRITICAL_PART  0.8 /* of what is dealt, when both kinds exist */
-#define NEWCOMERS_HALF 16  /* newcomers after which half of the reserve is gone */
+#define RESERVE        0.05 /* of the stake, for endpoints that appear later */
+#define CRITICAL_PART  0.8  /* of what is dealt, when both kinds exist */
+#define NEWCOMERS_HALF 16   /* newcomers after which half of the reserve is gone */
 #define LOSS_LIMIT     0.001
 #define BUSY_PART      0.01
 

@@ -18,7 +18,7 @@
  *  - promote: every endpoint that decides is certified on errors and on latency, each at alpha (intersection-union),
  *    and all guards hold. Those that decide are the critical ones; if there is none, those the config names; if there
  *    is none either, every one with at least 1 % of the exchanges.
- *  - errors are certified by the mean of two e-values, so by either at the price of a factor two:
+ *  - errors are certified by the weighted mean of two e-values (0.9 and 0.1), so by either at that price:
  *      ratio: the canary's error share is below max_error_ratio times the baseline's;
  *      floor: the canary's error share is below 1 %, or below the endpoint's announced error rate if that is lower.
  *    The floor is for endpoints with few errors or none, of which no ratio can be told (without a bad event the
@@ -31,7 +31,7 @@
  *    slower, whatever the distribution. A margin under 4.4 % is finer than a bucket and can never be certified.
  *  - what counts as slow for a rollback: beyond the baseline's p95 of the ticks before; with an announced p95, beyond
  *    that, or slower than the baseline by more than the margin (the mean of both e-values).
- *  - worse, but certified within the margins: hold, for the owner to decide.
+ *  - worse, but in what it is worse at certified within the margin: hold, for the owner to decide.
  */
 #ifndef TW_JUDGE_H
 #define TW_JUDGE_H

@@ -39,7 +39,7 @@ struct picture {
 	bool worse;
 	const struct judged_endpoint *strongest; /* the largest part of the evidence for a rollback */
 	bool strongest_slow;                     /* it is about latency */
-	bool culprits_certified;                 /* worse, but every culprit is within the margins */
+	bool answered;                           /* worse, but each accusation is certified to lie within the margin */
 };
 
 static void __attribute__((format(printf, 4, 5)))
@@ -95,10 +95,12 @@ static double margin_percent(const struct judge *j)
 	return 100 * (exp2(j->tests.shift / 16.0) - 1);
 }
 
-/* Both tests of an endpoint share its weight evenly. */
-static double stake(const struct judged_endpoint *ep)
+/* Failing is the more urgent of the two tests of an endpoint and gets the larger part of its weight. */
+#define ERRORS_PART 0.6
+
+static double stake(const struct judged_endpoint *ep, bool slow)
 {
-	return ep->weight > 0 ? log(ep->weight / 2) : -1e3;
+	return ep->weight > 0 ? log(ep->weight * (slow ? 1 - ERRORS_PART : ERRORS_PART)) : -1e3;
 }
 
 static double errors_evidence(const struct judged_endpoint *ep)
@@ -117,10 +119,15 @@ static double slow_evidence(const struct judge *j, const struct judged_endpoint 
 	return evidence__enough(&ep->ev, &j->tests) ? log_e : fmin(log_e, 0);
 }
 
-/* Does this test alone carry the whole verdict? */
-static bool conclusive(const struct judge *j, const struct judged_endpoint *ep, double log_e)
+/* Does one test alone carry the whole verdict? */
+static bool errors_conclusive(const struct judge *j, const struct judged_endpoint *ep)
 {
-	return stake(ep) + log_e >= j->tests.need;
+	return stake(ep, false) + errors_evidence(ep) >= j->tests.need;
+}
+
+static bool slow_conclusive(const struct judge *j, const struct judged_endpoint *ep)
+{
+	return stake(ep, true) + slow_evidence(j, ep) >= j->tests.need;
 }
 
 static double weigh(const struct judge *j, struct picture *p)
@@ -133,7 +140,7 @@ static double weigh(const struct judge *j, struct picture *p)
 
 		for (int slow = 0; slow < 2; slow++) {
 			double log_e = slow ? slow_evidence(j, ep) : errors_evidence(ep);
-			double term = stake(ep) + log_e;
+			double term = stake(ep, slow) + log_e;
 
 			j->terms[n++] = term;
 			if (term <= most)
@@ -149,24 +156,30 @@ static double weigh(const struct judge *j, struct picture *p)
 	return log_sum_exp(j->terms, n);
 }
 
+/* An accusation of one kind is answered by a certificate of that kind on that endpoint. */
+static bool answers(const struct judge *j, const struct judged_endpoint *ep, bool slow)
+{
+	return slow ? evidence__latency_certified(&ep->ev, &j->tests) : evidence__errors_certified(&ep->ev, &j->tests);
+}
+
 static void look(const struct judge *j, struct picture *p, struct verdict *out)
 {
 	memset(p, 0, sizeof(*p));
 	p->who = judge__deciders(j);
 	out->log_e_bad = weigh(j, p);
 	p->worse = out->log_e_bad >= j->tests.need;
-	p->culprits_certified = !p->strongest || evidence__certified(&p->strongest->ev, &j->tests);
+	p->answered = !p->strongest || answers(j, p->strongest, p->strongest_slow);
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
-		bool certified = evidence__certified(&ep->ev, &j->tests);
-		bool culprit = conclusive(j, ep, errors_evidence(ep)) || conclusive(j, ep, slow_evidence(j, ep));
 
-		if (culprit && !certified)
-			p->culprits_certified = false;
+		if (errors_conclusive(j, ep) && !answers(j, ep, false))
+			p->answered = false;
+		if (slow_conclusive(j, ep) && !answers(j, ep, true))
+			p->answered = false;
 		if (!judge__decides(j, p->who, ep))
 			continue;
 		p->deciding++;
-		p->certified += certified;
+		p->certified += evidence__certified(&ep->ev, &j->tests);
 	}
 }
 
@@ -217,8 +230,8 @@ static void tell_culprits(const struct judge *j, const struct picture *p, struct
 
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
-		bool errors = conclusive(j, ep, errors_evidence(ep));
-		bool slow = conclusive(j, ep, slow_evidence(j, ep));
+		bool errors = errors_conclusive(j, ep);
+		bool slow = slow_conclusive(j, ep);
 
 		if (errors)
 			tell_errors(j, ep, out);
@@ -301,12 +314,13 @@ static void tell_failed_guards(struct verdict *out)
 }
 
 /*
- *  counts trusted | worse | deciding endpoints certified | culprits certified | guards hold | verdict
- *  no             |       |                              |                    |             | invalid
- *  yes            | yes   | yes                          | yes                |             | hold: the owner decides
- *  yes            | yes   | any other                    |                    |             | rollback
- *  yes            | no    | yes                          |                    | yes         | promote
- *  yes            | no    | any other                    |                    |             | hold
+ *  counts trusted | worse | within the margins in what is worse | deciding endpoints certified, guards hold | verdict
+ *  no             |       |                                     |                                           | invalid
+ *  yes            | yes   | yes                                 |                                           | hold:
+ * owner yes            | yes   | no                                  |                                           |
+ * rollback yes            | no    |                                     | yes                                       |
+ * promote yes            | no    |                                     | no                                        |
+ * hold
  */
 static void decide(const struct judge *j, const struct picture *p, struct guards_result guards, struct verdict *out)
 {
@@ -316,9 +330,9 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 	if (!guards.valid) {
 		out->kind = VERDICT_INVALID;
 		tell_failed_guards(out);
-	} else if (p->worse && all && p->culprits_certified) {
+	} else if (p->worse && p->answered) {
 		reason(out, "worse_within_margin", NULL,
-		       "the canary is worse than the baseline, but certainly within the margins: the owner decides");
+		       "the canary is worse than the baseline, but in that it is certainly within the margins: the owner decides");
 		tell_culprits(j, p, out);
 	} else if (p->worse) {
 		out->kind = VERDICT_ROLLBACK;
@@ -348,7 +362,8 @@ static void plan(const struct judge *j, const struct picture *p, struct verdict 
 		longest = seconds < 0 ? -1 : fmax(longest, seconds);
 	}
 	if (longest < 0 && p->strongest && p->strongest->weight > 0)
-		longest = evidence__rollback_seconds(&p->strongest->ev, j->tests.need - stake(p->strongest));
+		longest = evidence__rollback_seconds(&p->strongest->ev,
+		                                     j->tests.need - stake(p->strongest, p->strongest_slow));
 	out->has_eta = longest >= 0 && longest < 1e9;
 	out->eta_seconds = out->has_eta ? longest : 0;
 }
