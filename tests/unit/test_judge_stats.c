@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The judge on synthetic traffic: how often it is wrong, how soon it is right. Seeded, so that every run sees the same
- * traffic. The bars are Ville's inequality (false alarms at most alpha, looking at every tick) and the project's own
- * for detection and for promoting what is bad.
+ * traffic. False alarms: Ville's inequality is the bar (at most alpha, looking at every tick). Detection: the bars
+ * guard what was measured over 1,500 to 2,500 runs of the same scenarios (errors x2 found after 115 s, latency x1.1
+ * after 320 s; medians over all runs, not only those in which it was found), widened by the scatter of the few runs
+ * made here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -219,10 +221,10 @@ static void a_release_without_errors_is_promoted_within_two_minutes(void **state
 static void a_canary_that_fails_one_in_a_hundred_beside_a_perfect_baseline_is_not_promoted(void **state)
 {
 	struct scenario s = { .errors = 0.0001, .error_ratio = 100, .slower = 1, .ticks = 60 };
-	struct summary sum = releases("errors 0.01 % to 1 %", &s, 1000);
+	struct summary sum = releases("errors 0.01 % to 1 %", &s, 500);
 
-	assert_true(sum.promoted_first <= 10);
-	assert_true(sum.rolled_back >= 980);
+	assert_true(sum.promoted_first <= 5);
+	assert_true(sum.rolled_back >= 490);
 }
 
 /* Ville on the bare e-process: Poisson counts at ratio 1, a share that moves, a look at every tick. */

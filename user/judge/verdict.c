@@ -256,7 +256,7 @@ static void tell_certified(const struct judge *j, const struct picture *p, struc
 
 	reason(out, "certified", NULL,
 	       "the canary is as good as the baseline on all %zu endpoints that decide: latency less than %.3g %% slower, "
-	       "errors within %.3g times the baseline's or under the floor (wrong in at most %.3g %% of bad releases)",
+	       "errors within %.3g times the baseline's or under the floor (a release beyond these limits gets here in at most %.3g %% of cases)",
 	       p->deciding, margin_percent(j), t->policy.max_error_ratio, 100 * t->policy.alpha);
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
@@ -266,7 +266,7 @@ static void tell_certified(const struct judge *j, const struct picture *p, struc
 			continue;
 		reason(out, "errors_below_floor", ep->def.name,
 		       "%.60s: too few errors for a ratio (canary %" PRIu64 " of %" PRIu64 ", baseline %" PRIu64
-		       " of %" PRIu64 "), but certainly below %.3g %% on the canary",
+		       " of %" PRIu64 "), but shown to be below %.3g %% on the canary",
 		       ep->def.name, ev->bad_c, ev->n_c, ev->bad_b, ev->n_b, 100 * ev->floor.p0);
 	}
 }
@@ -282,7 +282,7 @@ static void tell_missing_latency(const struct judge *j, const struct judged_endp
 		reason(out, "latency_not_certified", ep->def.name, "%.60s: no latencies to compare yet", ep->def.name);
 	else
 		reason(out, "latency_not_certified", ep->def.name,
-		       "%.60s: it is not yet certain that the canary is less than %.3g %% slower", ep->def.name,
+		       "%.60s: not yet shown that the canary is less than %.3g %% slower", ep->def.name,
 		       margin_percent(j));
 }
 
@@ -296,7 +296,7 @@ static void tell_missing(const struct judge *j, const struct picture *p, struct 
 			continue;
 		if (!evidence__errors_certified(ev, &j->tests))
 			reason(out, "errors_not_certified", ep->def.name,
-			       "%.60s: it is not yet certain that errors stay below %.3g times the baseline's or %.3g %% (canary "
+			       "%.60s: not yet shown that errors stay below %.3g times the baseline's or %.3g %% (canary "
 			       "%" PRIu64 " of %" PRIu64 ", baseline %" PRIu64 " of %" PRIu64 ")",
 			       ep->def.name, j->tests.policy.max_error_ratio, 100 * ev->floor.p0, ev->bad_c, ev->n_c,
 			       ev->bad_b, ev->n_b);
@@ -332,7 +332,7 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 		tell_failed_guards(out);
 	} else if (p->worse && p->answered) {
 		reason(out, "worse_within_margin", NULL,
-		       "the canary is worse than the baseline, but in that it is certainly within the margins: the owner decides");
+		       "the canary is worse than the baseline, but in that it is shown to be within the margins: the owner decides");
 		tell_culprits(j, p, out);
 	} else if (p->worse) {
 		out->kind = VERDICT_ROLLBACK;
