@@ -437,6 +437,23 @@ static void slower_within_the_margin_is_for_the_owner_to_decide(void **state)
 	judge__free(r.j);
 }
 
+static void a_canary_that_turns_bad_after_half_an_hour_is_rolled_back_within_seconds(void **state)
+{
+	struct run r = start(&policy, &checkout);
+
+	ticks(&r, 360, 950, 0, 50, 0);
+	expect(&r, VERDICT_PROMOTE, "certified");
+	ticks(&r, 3, 950, 0, 50, 5);
+	expect(&r, VERDICT_ROLLBACK, "errors_worse");
+	judge__free(r.j);
+	r = start(&policy, &checkout);
+	ticks(&r, 360, 950, 0, 50, 0);
+	r.ms_c = 20;
+	ticks(&r, 6, 950, 0, 50, 0);
+	expect(&r, VERDICT_ROLLBACK, "latency_worse");
+	judge__free(r.j);
+}
+
 static void the_first_tick_says_nothing_about_latency(void **state)
 {
 	struct run r = start(&policy, &checkout);
@@ -876,6 +893,7 @@ int main(void)
 		cmocka_unit_test(failing_is_rolled_back_before_there_is_the_minimum_of_data),
 		cmocka_unit_test(a_slower_canary_is_rolled_back),
 		cmocka_unit_test(slower_within_the_margin_is_for_the_owner_to_decide),
+		cmocka_unit_test(a_canary_that_turns_bad_after_half_an_hour_is_rolled_back_within_seconds),
 		cmocka_unit_test(the_first_tick_says_nothing_about_latency),
 		cmocka_unit_test(an_announced_p95_is_the_threshold_from_the_first_tick),
 		cmocka_unit_test(within_the_announced_p95_but_far_beyond_the_margin_is_no_promotion),

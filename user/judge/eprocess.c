@@ -58,6 +58,14 @@ double eprocess__log_e(const struct eprocess *e)
 	return log_sum_exp(e->l, e->n) - log(e->n);
 }
 
+void eprocess__cap(struct eprocess *e, double most)
+{
+	double excess = eprocess__log_e(e) - most;
+
+	for (unsigned int j = 0; j < e->n && excess > 0; j++)
+		e->l[j] -= excess;
+}
+
 double eprocess__growth(const struct eprocess *e, unsigned int j, double share, double rho)
 {
 	double theta = rho * share / (1 + (rho - 1) * share);
@@ -104,6 +112,14 @@ void floor_test__add(struct floor_test *f, double n, double bad)
 double floor_test__log_e(const struct floor_test *f)
 {
 	return log_sum_exp(f->l, FLOOR_TEST_NR) - log(FLOOR_TEST_NR);
+}
+
+void floor_test__cap(struct floor_test *f, double most)
+{
+	double excess = floor_test__log_e(f) - most;
+
+	for (unsigned int j = 0; j < FLOOR_TEST_NR && excess > 0; j++)
+		f->l[j] -= excess;
 }
 
 double floor_test__exchanges_to(const struct floor_test *f, double need, double p)

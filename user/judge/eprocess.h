@@ -31,6 +31,11 @@ void eprocess__init(struct eprocess *e, double rho0, const double *rho, unsigned
 /* One tick: exposures and bad events of canary and baseline. */
 void eprocess__add(struct eprocess *e, double n_c, double n_b, double k_c, double k_b);
 double eprocess__log_e(const struct eprocess *e);
+/*
+ * Gives away what exceeds log E = most. Still valid (wealth is only ever thrown away), and a long good history can no
+ * longer outvote a change: for evidence that answers "is it good now?".
+ */
+void eprocess__cap(struct eprocess *e, double most);
 /* What one bad event adds to the log likelihood of alternative j on average when the true ratio is rho. */
 double eprocess__growth(const struct eprocess *e, unsigned int j, double share, double rho);
 /* Bad events still needed until log E reaches need if the true ratio is rho; negative: it never will. */
@@ -51,6 +56,7 @@ struct floor_test {
 void floor_test__init(struct floor_test *f, double p0);
 void floor_test__add(struct floor_test *f, double n, double bad);
 double floor_test__log_e(const struct floor_test *f);
+void floor_test__cap(struct floor_test *f, double most);
 /* Exchanges still needed until log E reaches need if a share p is bad; negative: it never will. */
 double floor_test__exchanges_to(const struct floor_test *f, double need, double p);
 

@@ -12,7 +12,9 @@
  */
 #define RATIO_STAKE 0.9
 #define FLOOR_STAKE (1 - RATIO_STAKE)
-#define LATE_KEEPS  0.8
+/* Certificates keep up to a hundred times the evidence they need. */
+#define SLACK      4.605170186
+#define LATE_KEEPS 0.8
 
 static const double worse_by[] = { 1.25, 1.5, 2, 3, 5 };
 static const double tail_lighter[] = { 0.5, 0.65, 0.8 };
@@ -132,6 +134,9 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	floor_test__add(&ev->floor, c.n, c.bad);
 	ratio__add(&ev->ratio, &t->grid, c.n, b.n, c.bad, b.bad);
 	judge_latency(ev, t, &c, &b, &p95);
+	eprocess__cap(&ev->errors_good, t->need - log(RATIO_STAKE) + SLACK);
+	floor_test__cap(&ev->floor, t->need - log(FLOOR_STAKE) + SLACK);
+	eprocess__cap(&ev->slow_good, t->need + SLACK);
 }
 
 void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick)

@@ -31,6 +31,8 @@
  *    slower, whatever the distribution. A margin under 4.4 % is finer than a bucket and can never be certified.
  *  - what counts as slow for a rollback: beyond the baseline's p95 of the ticks before; with an announced p95, beyond
  *    that, or slower than the baseline by more than the margin (the mean of both e-values).
+ *  - certificates keep at most a hundred times the evidence they need, so that one is withdrawn soon after things
+ * change.
  *  - worse, but in what it is worse at certified within the margin: hold, for the owner to decide.
  */
 #ifndef TW_JUDGE_H
