@@ -256,7 +256,8 @@ static void tell_certified(const struct judge *j, const struct picture *p, struc
 
 	reason(out, "certified", NULL,
 	       "the canary is as good as the baseline on all %zu endpoints that decide: latency less than %.3g %% slower, "
-	       "errors within %.3g times the baseline's or under the floor (a release beyond these limits gets here in at most %.3g %% of cases)",
+	       "errors within %.3g times the baseline's or under the floor (a release beyond these limits gets here "
+	       "in at most %.3g %% of cases)",
 	       p->deciding, margin_percent(j), t->policy.max_error_ratio, 100 * t->policy.alpha);
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
