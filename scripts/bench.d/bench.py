@@ -96,7 +96,7 @@ class Bench:
     def compare(self, title, server, contestants, seconds):
         """contestants: (name, observer, url). The first is the bare one."""
         results = {name: [] for name, _, _ in contestants}
-        slug = title.split()[0]
+        slug = title.split()[0].rstrip(":")
         for _ in range(self.chosen.rounds):
             for name, observer, url in contestants:
                 results[name].append(self.run(f"{slug}-{name}", observer, server, url, seconds))

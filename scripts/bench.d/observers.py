@@ -6,6 +6,7 @@ stop()          detaches; returns how many exchanges it counted, or None.
 cpu_seconds(), rss()   of the observer's own process.
 kernel_time(n)  kernel time per request of its programs, if measure_kernel (an EmptyProgram) is set.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -24,6 +25,15 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def programs():
     """Every BPF program of this host: id -> what bpftool says."""
     return {p["id"]: p for p in json.loads(host.run(["bpftool", "prog", "show", "-j"]))}
+
+
+def held_programs(pid):
+    """Ids of the BPF programs a process holds a descriptor of; those of others on this host are not ours to count."""
+    held = set()
+    for path in pathlib.Path(f"/proc/{pid}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            held.update(map(int, re.findall(r"^prog_id:\s*(\d+)$", path.read_text(), re.M)))
+    return held
 
 
 class Nobody:
@@ -83,22 +93,21 @@ class Agent(Nobody):
     def start(self, raw):
         self.raw = raw
         self.empty = self.measure_kernel
-        before = set(programs())
         with open(raw.with_suffix(f".{self.name}.out"), "wb") as out, \
                 open(raw.with_suffix(f".{self.name}.err"), "wb") as err:
             self.process = host.start(self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
-        self.mine = self.wait_until_attached(before)
+        self.mine = self.wait_until_attached()
         if self.empty:
             self.empty.attach()
             self.before = programs()
 
-    def wait_until_attached(self, before):
+    def wait_until_attached(self):
         """Until the programs it has loaded have been the same for a second. Returns their ids."""
         deadline, stable_since, seen = time.monotonic() + 30, time.monotonic(), set()
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise BenchError(f"{self.name} ended: {self.last_words()}")
-            now = {i for i, p in programs().items() if i not in before and self.owns(p)}
+            now = held_programs(self.process.pid)
             if now != seen:
                 seen, stable_since = now, time.monotonic()
             elif seen and time.monotonic() - stable_since > 1:
@@ -106,11 +115,6 @@ class Agent(Nobody):
             time.sleep(0.1)
         host.stop(self.process)
         raise BenchError(f"{self.name} attached no program within 30 s: {self.last_words()}")
-
-    def owns(self, program):
-        # bpftool names the processes that hold a program, where the kernel lets it.
-        pids = program.get("pids")
-        return pids is None or any(p["pid"] == self.process.pid for p in pids)
 
     def last_words(self):
         return self.raw.with_suffix(f".{self.name}.err").read_text(errors="replace").strip()[-2000:] or "(no message)"
