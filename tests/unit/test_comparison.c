@@ -46,7 +46,8 @@ static void an_arm_without_figures_has_no_errors_and_no_quantile(void **state)
 
 static void each_kind_of_latency_has_its_own_quantile(void **state)
 {
-	struct arm_figures a = { .present = true };
+	static struct histogram lat[TW_LAT_NR];
+	struct arm_figures a = { .present = true, .lat = lat };
 
 	histogram_add(&a.lat[TW_LAT_TOTAL], 4000000000);
 	histogram_add(&a.lat[TW_LAT_QUEUE], 1000000000);

@@ -30,6 +30,7 @@ struct fixture {
 	struct comparison c;
 	struct endpoint_figures ep[MAX_ENDPOINTS];
 	uint64_t status[MAX_ENDPOINTS][ARM_NR][STATUS_MAX];
+	struct histogram lat[MAX_ENDPOINTS][ARM_NR][TW_LAT_NR];
 	char names[MAX_ENDPOINTS][32];
 	struct verdict_endpoint judged[1];
 	const char *notes[2];
@@ -56,6 +57,7 @@ static struct arm_figures *set_arm(struct fixture *x, size_t endpoint, enum arm 
 	a->connections = 40;
 	a->outcome[TW_ANSWERED] = ok + failed;
 	a->status = x->status[endpoint][arm];
+	a->lat = x->lat[endpoint][arm];
 	a->status[200] = ok;
 	a->status[503] = failed;
 	return a;

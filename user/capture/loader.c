@@ -303,7 +303,12 @@ static int apply_processes(struct loader *l, const struct id_snapshot *s, struct
 	for (size_t i = 0; i < s->n_processes; i++) {
 		uint32_t tgid = (uint32_t)s->processes[i].tgid, version = s->processes[i].version;
 
-		bpf_map_update_elem(fd, &tgid, &version, BPF_ANY);
+		/* One that serves places of two versions is listed twice: its reading tells nothing. */
+		if ((i && s->processes[i - 1].tgid == s->processes[i].tgid) ||
+		    (i + 1 < s->n_processes && s->processes[i + 1].tgid == s->processes[i].tgid))
+			bpf_map_delete_elem(fd, &tgid);
+		else
+			bpf_map_update_elem(fd, &tgid, &version, BPF_ANY);
 	}
 	for (size_t i = 0; i < l->n_processes; i++) {
 		uint32_t tgid = (uint32_t)l->processes[i].tgid;
@@ -338,6 +343,25 @@ int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint)
 	uint32_t value = endpoint;
 
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.routes), &hash, &value, BPF_ANY);
+}
+
+uint16_t loader__route_find(struct loader *l, uint64_t hash)
+{
+	uint32_t value = 0;
+
+	bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.routes), &hash, &value);
+	return (uint16_t)value;
+}
+
+int loader__process(struct loader *l, uint32_t tgid, uint16_t version)
+{
+	uint32_t value = version;
+
+	if (!version) {
+		bpf_map_delete_elem(bpf_map__fd(l->skel->maps.procs), &tgid);
+		return 0;
+	}
+	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.procs), &tgid, &value, BPF_ANY) ? -errno : 0;
 }
 
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
@@ -441,4 +465,28 @@ int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
 		*runs += info.run_cnt;
 	}
 	return *runs ? 0 : -ENOTSUP;
+}
+
+void loader__describe(struct loader *l, char *text, size_t len)
+{
+	struct bpf_program *p;
+	const char *largest = "";
+	unsigned int n = 0, most = 0;
+
+	bpf_object__for_each_program(p, l->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (!bpf_program__autoload(p) || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+			continue;
+		n++;
+		if (info.verified_insns > most) {
+			most = info.verified_insns;
+			largest = bpf_program__name(p);
+		}
+	}
+	if (most)
+		snprintf(text, len, "%u loaded; the verifier walked at most %u of 1000000 instructions (%s)", n, most, largest);
+	else
+		snprintf(text, len, "%u loaded; this kernel does not tell how many instructions were verified", n);
 }

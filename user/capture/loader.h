@@ -35,6 +35,10 @@ int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e);
 
 /* Names a route: requests with this hash count for the endpoint from now on. */
 int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint);
+/* The endpoint of a hash, TW_EP_PENDING or 0. */
+uint16_t loader__route_find(struct loader *l, uint64_t hash);
+/* Connections that this process reads belong to the version; 0: to none. */
+int loader__process(struct loader *l, uint32_t tgid, uint16_t version);
 /* Gives (version, endpoint) a slot of its own. Returns the slot, or -ENOSPC. Idempotent. */
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
 /* How many new routes may be announced until the next call. */
@@ -57,5 +61,8 @@ int loader__drain(struct loader *l, int (*fn)(void *arg, void *data, size_t len)
 
 /* Kernel time spent by all programs, ns, and runs; -ENOTSUP while run-time statistics are off. */
 int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs);
+
+/* "12 programs, 640,000 instructions verified in all, at most 250,000 for one (tw_egress)". */
+void loader__describe(struct loader *l, char *text, size_t len);
 
 #endif

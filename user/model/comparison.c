@@ -5,7 +5,7 @@
 
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q)
 {
-	return a->present ? histogram_quantile(&a->lat[kind], q) : NAN;
+	return a->present && a->lat ? histogram_quantile(&a->lat[kind], q) : NAN;
 }
 
 /*

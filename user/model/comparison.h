@@ -25,8 +25,8 @@ struct arm_figures {
 	uint64_t requests; /* exchanges ended */
 	uint64_t connections;
 	uint64_t outcome[TW_OUTCOME_NR];
-	uint64_t *status; /* [STATUS_MAX], by status code */
-	struct histogram lat[TW_LAT_NR];
+	uint64_t *status;      /* [STATUS_MAX], by status code; NULL: none */
+	struct histogram *lat; /* [TW_LAT_NR]; NULL: nothing was measured */
 };
 
 struct endpoint_figures {

@@ -126,7 +126,8 @@ static void put_latency(struct document *d, cJSON *arm, const struct arm_figures
 	cJSON *latency = put_object(d, arm, "latency"), *o;
 
 	for (int kind = 0; kind < TW_LAT_NR; kind++) {
-		const struct histogram *h = &a->lat[kind];
+		static const struct histogram none;
+		const struct histogram *h = a->lat ? &a->lat[kind] : &none;
 
 		o = put_object(d, latency, latency_names[kind]);
 		for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)

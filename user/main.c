@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+#include <cjson/cJSON.h>
+
+#include "cmd/cmd.h"
+
+static const struct command *const commands[] = { &cmd_doctor, &cmd_top, &cmd_init, &cmd_watch, &cmd_gate };
+#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
+
+static void print_usage(FILE *out)
+{
+	fputs("usage: tillwatch COMMAND [OPTION...]\n\n"
+	      "Watches the endpoints that earn money while a new version takes over, and says promote, hold or roll back.\n\n",
+	      out);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+	fputs("\n`tillwatch COMMAND --help` explains each. Exit codes: 0 promote (or done), 10 rollback, 20 hold, 30 invalid,\n"
+	      "1 failure, 2 usage.\n",
+	      out);
+}
+
+static void print_version(void)
+{
+	printf("tillwatch %s\n"
+	       "libbpf %u.%u, cJSON %s\n"
+	       "protocols: HTTP/1.0, HTTP/1.1 (plaintext)\n"
+	       "versions by: listen cgroup upstream pid exe unit env build_id\n"
+	       "output: table, lines, tillwatch.comparison/1, tillwatch.verdict/1\n",
+	       TW_VERSION, libbpf_major_version(), libbpf_minor_version(), cJSON_Version());
+}
+
+int main(int argc, char **argv)
+{
+	int at = 1;
+
+	/* A pipe that closes early is an error to report, not a reason to die with maps half read. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc > at && !strcmp(argv[at], "--verbose")) {
+		log_threshold = LOG_DEBUG;
+		at++;
+	}
+	if (argc <= at) {
+		print_usage(stderr);
+		return TW_EXIT_USAGE;
+	}
+	if (!strcmp(argv[at], "--version") || !strcmp(argv[at], "version")) {
+		print_version();
+		return TW_EXIT_OK;
+	}
+	if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h") || !strcmp(argv[at], "help")) {
+		print_usage(stdout);
+		return TW_EXIT_OK;
+	}
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(argv[at], commands[i]->name))
+			return commands[i]->run(argc - at, argv + at);
+	fprintf(stderr, "tillwatch: there is no command '%s'; `tillwatch --help` lists them\n", argv[at]);
+	return TW_EXIT_USAGE;
+}

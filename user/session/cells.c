@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/route_key.h"
+#include "session/internal.h"
+#include "tw_status.h"
+
+/* Index -> status code, from the table that the kernel's programs use the other way round. */
+static const uint16_t *status_codes(void)
+{
+	static uint16_t codes[TW_STATUS_NR];
+
+	if (!codes[2])
+		for (unsigned int code = 0; code < TW_STATUS_TABLE; code++)
+			if (tw_status_index[code])
+				codes[tw_status_index[code]] = (uint16_t)code;
+	return codes;
+}
+
+struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint)
+{
+	size_t at = (size_t)version * TW_MAX_ENDPOINTS + endpoint;
+	struct cell *c = s->cells[at];
+
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->total.status = calloc(STATUS_MAX, sizeof(*c->total.status));
+	c->total.lat = calloc(TW_LAT_NR, sizeof(*c->total.lat));
+	if (!c->total.status || !c->total.lat) {
+		free(c->total.status);
+		free(c->total.lat);
+		free(c);
+		return NULL;
+	}
+	c->version = version;
+	c->endpoint = endpoint;
+	c->total.present = true;
+	c->slot = loader__slot(s->loader, version, endpoint);
+	if (c->slot < 0) {
+		log_debug("no slot for version %u, endpoint %u: its exchanges come as records", version, endpoint);
+		c->slot = 0;
+	}
+	s->cells[at] = c;
+	s->live[s->n_live++] = c;
+	return c;
+}
+
+void cells_free(struct session *s)
+{
+	for (size_t i = 0; i < s->n_live; i++) {
+		free(s->live[i]->total.status);
+		free(s->live[i]->total.lat);
+		free(s->live[i]);
+	}
+	free(s->live);
+	free(s->cells);
+}
+
+/* ---- counters ---------------------------------------------------------------------------------------------------- */
+
+static void add_latency(struct histogram *h, const struct tw_hist *now, const struct tw_hist *last)
+{
+	for (int i = 0; i < TW_BUCKETS; i++) {
+		uint32_t n = now->b[i] - last->b[i];
+
+		h->b[i] += n;
+		h->count += n;
+	}
+	h->sum += now->sum - last->sum;
+	if (now->max > h->max)
+		h->max = now->max;
+}
+
+/* An exchange that counts against its version: a 5xx, or an end that the server caused. */
+static bool status_is_bad(unsigned int code)
+{
+	return code >= 500 && code < 600;
+}
+
+static bool outcome_is_bad(int outcome)
+{
+	return outcome == TW_UNANSWERED || outcome == TW_TRUNCATED || outcome == TW_RESET_BY_SERVER;
+}
+
+static void cell_add(struct cell *c, const struct tw_series *now)
+{
+	const struct tw_series *last = &c->last;
+	const uint16_t *codes = status_codes();
+	uint64_t bad = 0;
+
+	c->total.requests += now->exchanges - last->exchanges;
+	c->tick_n += now->exchanges - last->exchanges;
+	c->total.connections += now->connections - last->connections;
+	for (int i = 0; i < TW_OUTCOME_NR; i++) {
+		uint32_t n = now->outcome[i] - last->outcome[i];
+
+		c->total.outcome[i] += n;
+		if (outcome_is_bad(i))
+			bad += n;
+	}
+	for (int i = 2; i < TW_STATUS_NR; i++) {
+		uint32_t n = now->status[i] - last->status[i];
+
+		c->total.status[codes[i]] += n;
+		if (status_is_bad(codes[i]))
+			bad += n;
+	}
+	/* A 5xx that was cut off is in both counts. */
+	c->tick_bad += bad;
+	for (int k = 0; k < TW_LAT_NR; k++)
+		add_latency(&c->total.lat[k], &now->lat[k], &last->lat[k]);
+	add_latency(&c->tick_latency, &now->lat[TW_LAT_TOTAL], &last->lat[TW_LAT_TOTAL]);
+}
+
+int cells_read(struct session *s)
+{
+	static struct tw_series now;
+
+	for (size_t i = 0; i < s->n_live; i++) {
+		struct cell *c = s->live[i];
+		int err;
+
+		if (!c->slot)
+			continue;
+		err = loader__read_slot(s->loader, (unsigned int)c->slot, &now);
+		if (err)
+			return err;
+		if (now.exchanges == c->last.exchanges)
+			continue;
+		cell_add(c, &now);
+		c->last = now;
+	}
+	return 0;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static void on_route(struct session *s, const struct tw_route_record *r, size_t len)
+{
+	bool other = false;
+	uint16_t ep;
+
+	if (len < offsetof(struct tw_route_record, text) + r->len || r->len > TW_PATH_MAX)
+		return;
+	ep = routes__name(s->routes, r->text, r->len, r->flags & TW_ROUTE_TRUNCATED, &other);
+	loader__route(s->loader, r->hash, ep);
+}
+
+/* The endpoint of an exchange that ended before its route was named. */
+static uint16_t record_endpoint(struct session *s, const struct tw_exchange_record *r)
+{
+	uint16_t ep = r->endpoint;
+
+	if (ep && ep != TW_EP_PENDING)
+		return ep;
+	ep = loader__route_find(s->loader, r->hash);
+	if (ep && ep != TW_EP_PENDING)
+		return ep;
+	s->unnamed++;
+	return routes__other(s->routes);
+}
+
+static uint16_t record_version(struct session *s, const struct tw_exchange_record *r)
+{
+	uint16_t version = r->version;
+
+	if (version || !r->tgid)
+		return version;
+	version = identity__version_of(s->config, (pid_t)r->tgid);
+	if (version)
+		loader__process(s->loader, r->tgid, version);
+	return version;
+}
+
+static void on_exchange(struct session *s, const struct tw_exchange_record *r)
+{
+	uint16_t version = record_version(s, r);
+	struct cell *c;
+
+	if (!version) {
+		/* Read by a process of no version that shares the port, or by nobody. */
+		if (r->tgid)
+			s->foreign++;
+		else
+			s->unattributed++;
+		return;
+	}
+	c = version < TW_MAX_VERSIONS ? cell_get(s, version, record_endpoint(s, r)) : NULL;
+	if (!c) {
+		s->lost_in_user_space++;
+		return;
+	}
+	c->total.requests++;
+	c->tick_n++;
+	c->total.connections += r->new_connection;
+	c->total.outcome[r->outcome % TW_OUTCOME_NR]++;
+	if (r->status && r->status < STATUS_MAX)
+		c->total.status[r->status]++;
+	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))
+		c->tick_bad++;
+	for (int k = 0; k < TW_LAT_NR; k++)
+		if (r->lat[k] != TW_NOT_MEASURED)
+			histogram_add(&c->total.lat[k], r->lat[k]);
+	if (r->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED)
+		histogram_add(&c->tick_latency, r->lat[TW_LAT_TOTAL]);
+}
+
+/* It may have inherited a version that its new program does not belong to, or belong to one now. */
+static void on_process(struct session *s, const struct tw_process_record *r)
+{
+	loader__process(s->loader, r->tgid, identity__version_of(s->config, (pid_t)r->tgid));
+	versions_look_again(s, RESOLVE_LATER);
+}
+
+int record_handle(void *arg, void *data, size_t len)
+{
+	struct session *s = arg;
+	uint32_t type;
+
+	if (len < sizeof(type))
+		return 0;
+	memcpy(&type, data, sizeof(type));
+	if (type == TW_R_ROUTE) {
+		on_route(s, data, len);
+	} else if (type == TW_R_EXCHANGE && len >= sizeof(struct tw_exchange_record)) {
+		on_exchange(s, data);
+	} else if (type == TW_R_PROCESS && len >= sizeof(struct tw_process_record)) {
+		on_process(s, data);
+	} else if (type == TW_R_LISTEN) {
+		versions_look_again(s, RESOLVE_SOON);
+		s->listeners_changed = true;
+	}
+	return 0;
+}
+
+/* ---- the config's endpoints -------------------------------------------------------------------------------------- */
+
+/* Names the config's routes before their first request, so that it already counts in the kernel. */
+int routes_announce_config(struct session *s)
+{
+	for (size_t i = 0; i < s->config->n_routes; i++) {
+		const struct route *r = &s->config->routes[i];
+		uint64_t hash;
+
+		if (!strcmp(r->method, "*") || route_key(s->seed, r->method, r->path, &hash))
+			continue;
+		loader__route(s->loader, hash, (uint16_t)(i + 1));
+		for (size_t v = 0; v < s->config->n_versions; v++)
+			if (!cell_get(s, (uint16_t)(v + 1), (uint16_t)(i + 1)))
+				return -ENOMEM;
+	}
+	return 0;
+}

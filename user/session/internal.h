@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of this folder share; nobody else includes it. */
+#ifndef TW_SESSION_INTERNAL_H
+#define TW_SESSION_INTERNAL_H
+
+#include <time.h>
+
+#include "capture/identity.h"
+#include "capture/loader.h"
+#include "model/routes.h"
+#include "session/session.h"
+
+/* Figures of one (version, endpoint). */
+struct cell {
+	uint16_t version, endpoint;
+	int slot; /* in the kernel; 0: none was free, everything comes as records */
+	struct tw_series last;
+	struct arm_figures total; /* since the start */
+	uint64_t tick_n, tick_bad; /* since the last tick */
+	struct histogram tick_latency;
+};
+
+struct session {
+	const struct config *config;
+	struct loader *loader;
+	struct routes *routes;
+	uint64_t seed;
+
+	struct id_snapshot *ids;
+	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
+	double resolved_at, resolve_at; /* the last look at the host and the next one */
+	bool listeners_changed;
+
+	struct cell **cells; /* [version * TW_MAX_ENDPOINTS + endpoint], NULL where nothing was seen */
+	struct cell **live;  /* those that exist */
+	size_t n_live;
+
+	struct tw_ledger_row first[TW_MAX_VERSIONS], now[TW_MAX_VERSIONS];
+	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
+
+	struct judge *judge;
+	size_t n_judged; /* endpoints the judge knows: 1..n_judged */
+	double tick_at, tick_start;
+	struct tw_ledger_row tick_ledger;
+
+	double ns_per_request; /* NaN: not measured */
+	int stats_fd;
+	uint64_t stats_ns, stats_requests;
+	double stats_at;
+
+	struct timespec started;
+	double start, end; /* CLOCK_MONOTONIC, s */
+	char run[40];
+	int epoll_fd, signal_fd, timer_fd;
+	bool interrupted;
+
+	struct comparison comparison;
+	const char *notes[TW_MAX_VERSIONS];
+};
+
+/* session.c */
+double session_now(void);
+
+/* cells.c */
+struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint);
+int cells_read(struct session *s);
+void cells_free(struct session *s);
+int record_handle(void *arg, void *data, size_t len);
+int routes_announce_config(struct session *s);
+
+/* versions.c: how long after the last look at the host the next one may follow, so that bursts of changes cost one */
+#define RESOLVE_SOON 0.05
+#define RESOLVE_LATER 1.0
+void versions_look_again(struct session *s, double spacing);
+int versions_resolve(struct session *s, struct err *e);
+bool versions_warming(const struct session *s, double now);
+int versions_arm(const struct session *s, enum arm arm);
+
+/* ledger.c */
+int ledger_read(struct session *s);
+void ledger_total(const struct session *s, struct tw_ledger_row *out);
+void ledger_fill(struct session *s, struct comparison *c);
+void overhead_sample(struct session *s, double now);
+void overhead_fill(const struct session *s, struct overhead *o);
+
+/* compare.c */
+int tick_close(struct session *s, double now);
+
+#endif

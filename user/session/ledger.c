@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <stdio.h>
+
+#include <bpf/bpf.h>
+
+#include "capture/features.h"
+#include "session/internal.h"
+
+/* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
+#define STATS_EVERY 5.0
+#define STATS_FOR 0.25
+
+int ledger_read(struct session *s)
+{
+	return loader__read_ledger(s->loader, s->now);
+}
+
+/* All versions together, since the start. */
+void ledger_total(const struct session *s, struct tw_ledger_row *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (int v = 0; v < TW_MAX_VERSIONS; v++)
+		for (int i = 0; i < TW_L_NR; i++)
+			out->c[i] += s->now[v].c[i];
+}
+
+void ledger_fill(struct session *s, struct comparison *c)
+{
+	const struct feature_state *f = features__try();
+	struct coverage *v = &c->coverage;
+	struct tw_ledger_row t;
+	uint64_t over;
+
+	ledger_total(s, &t);
+	c->ledger.seen = t.c[TW_L_REQUESTS];
+	c->ledger.ended = t.c[TW_L_ENDED];
+	c->ledger.lost_exchanges = t.c[TW_L_LOST_EXCHANGES] + s->lost_in_user_space;
+	c->ledger.lost_events = t.c[TW_L_LOST_EVENTS];
+	over = t.c[TW_L_ENDED] + t.c[TW_L_LOST_EXCHANGES];
+	c->ledger.in_flight = c->ledger.seen > over ? c->ledger.seen - over : 0;
+	v->connections = t.c[TW_L_CONNECTIONS];
+	v->decoded = t.c[TW_L_DECODED];
+	v->opaque_tls = t.c[TW_L_OPAQUE_TLS];
+	v->http2 = t.c[TW_L_HTTP2];
+	v->not_http = t.c[TW_L_NOT_HTTP];
+	v->upgraded = t.c[TW_L_UPGRADED];
+	v->desynchronised = t.c[TW_L_DESYNC] + t.c[TW_L_NO_STATE] + loader__lanes_exhausted(s->loader);
+	v->resynchronised = t.c[TW_L_RESYNC];
+	v->midstream = t.c[TW_L_MIDSTREAM];
+	v->unattributed = s->unattributed;
+	v->unnamed = s->unnamed + t.c[TW_L_UNNAMED];
+	v->queue_measured = f[FEATURE_READ].ok;
+	v->complete = !v->desynchronised && !v->opaque_tls && !v->http2 && !v->unattributed && !c->ledger.lost_exchanges &&
+		      !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
+}
+
+/* ---- what it costs ----------------------------------------------------------------------------------------------- */
+
+void overhead_sample(struct session *s, double now)
+{
+	struct tw_ledger_row t;
+	uint64_t ns, runs;
+
+	if (now < s->stats_at || ledger_read(s))
+		return;
+	ledger_total(s, &t);
+	if (s->stats_fd < 0) {
+		s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+		s->stats_at = now + (s->stats_fd < 0 ? STATS_EVERY : STATS_FOR);
+		loader__run_time(s->loader, &s->stats_ns, &runs);
+		s->stats_requests = t.c[TW_L_REQUESTS];
+		return;
+	}
+	if (!loader__run_time(s->loader, &ns, &runs) && t.c[TW_L_REQUESTS] > s->stats_requests)
+		s->ns_per_request = (double)(ns - s->stats_ns) / (double)(t.c[TW_L_REQUESTS] - s->stats_requests);
+	close(s->stats_fd);
+	s->stats_fd = -1;
+	s->stats_at = now + STATS_EVERY;
+}
+
+static uint64_t resident_bytes(void)
+{
+	unsigned long size, resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	fclose(f);
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void overhead_fill(const struct session *s, struct overhead *o)
+{
+	struct rusage u;
+
+	o->kernel_ns_per_request = s->ns_per_request;
+	o->agent_rss_bytes = resident_bytes();
+	getrusage(RUSAGE_SELF, &u);
+	o->agent_cpu_seconds = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+			       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "session/session.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "session/internal.h"
+
+/* Records wait in the ring for no longer than this; see ring_flags in bpf/verified.h. */
+#define POLL_MS 100
+/* New routes that may be announced in that time; a thousand a second is more than any service has. */
+#define ROUTES_A_POLL 100
+/* Kernel memory that the counters of all slots and CPUs may take together. */
+#define SERIES_MEMORY (64UL << 20)
+
+double session_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static unsigned int slots_for(const struct config *c)
+{
+	unsigned long cpus = (unsigned long)sysconf(_SC_NPROCESSORS_CONF);
+	unsigned long fit = SERIES_MEMORY / sizeof(struct tw_series) / (cpus ? cpus : 1);
+	unsigned long want = (unsigned long)c->n_versions * (c->max_endpoints + 2UL);
+
+	if (fit > TW_MAX_SLOTS - 1)
+		fit = TW_MAX_SLOTS - 1;
+	return (unsigned int)(want < fit ? want : fit);
+}
+
+static bool has_clients(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_versions; i++)
+		if (c->versions[i].match.has_upstream)
+			return true;
+	return false;
+}
+
+static bool by_process(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_versions; i++) {
+		const struct match *m = &c->versions[i].match;
+
+		if (m->exe || m->env || m->build_id || m->unit || m->cgroup || m->pid)
+			return true;
+	}
+	return false;
+}
+
+static int open_events(struct session *s, struct err *e)
+{
+	const struct itimerspec every = { { 0, POLL_MS * 1000000 }, { 0, POLL_MS * 1000000 } };
+	struct epoll_event ev = { .events = EPOLLIN };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->signal_fd < 0 || s->timer_fd < 0 || s->epoll_fd < 0 || timerfd_settime(s->timer_fd, 0, &every, NULL))
+		return err_set(e, errno, "cannot set up timers and signals: %s", strerror(errno));
+	for (int i = 0; i < 3; i++) {
+		ev.data.fd = i == 0 ? s->signal_fd : i == 1 ? s->timer_fd : loader__ring_fd(s->loader);
+		if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+			return err_set(e, errno, "cannot wait for events: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int load(struct session *s, struct err *e)
+{
+	struct loader_options o = { .seed = s->seed,
+				    .endpoint_other = routes__other(s->routes),
+				    .have_clients = has_clients(s->config),
+				    .watch_process = by_process(s->config),
+				    .slots = slots_for(s->config) };
+
+	s->loader = loader__new(&o, e);
+	if (!s->loader)
+		return -1;
+	loader__route_budget(s->loader, ROUTES_A_POLL);
+	if (routes_announce_config(s))
+		return err_set(e, ENOMEM, "out of memory");
+	if (open_events(s, e))
+		return -1;
+	return versions_resolve(s, e);
+}
+
+static int allocate(struct session *s, const struct session_options *o)
+{
+	s->cells = calloc((size_t)TW_MAX_VERSIONS * TW_MAX_ENDPOINTS, sizeof(struct cell *));
+	s->live = calloc((size_t)TW_MAX_VERSIONS * TW_MAX_ENDPOINTS, sizeof(struct cell *));
+	s->routes = routes__new(o->config, o->config->max_endpoints);
+	if (o->judge)
+		s->judge = judge__new(&o->config->gate);
+	return s->cells && s->live && s->routes && (!o->judge || s->judge) ? 0 : -ENOMEM;
+}
+
+struct session *session__new(const struct session_options *o, struct err *e)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	s->config = o->config;
+	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
+	s->ns_per_request = s->end = NAN;
+	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) || allocate(s, o)) {
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
+	if (load(s, e))
+		goto fail;
+	clock_gettime(CLOCK_REALTIME, &s->started);
+	s->start = s->tick_start = session_now();
+	s->tick_at = s->start + s->config->gate.tick;
+	s->stats_at = s->start + 0.5;
+	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
+	return s;
+fail:
+	session__free(s);
+	return NULL;
+}
+
+void session__free(struct session *s)
+{
+	if (!s)
+		return;
+	if (s->stats_fd >= 0)
+		close(s->stats_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	if (s->timer_fd >= 0)
+		close(s->timer_fd);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	loader__free(s->loader);
+	id_snapshot__free(s->ids);
+	judge__free(s->judge);
+	routes__free(s->routes);
+	cells_free(s);
+	free(s->comparison.endpoints);
+	free(s);
+}
+
+void session__until(struct session *s, double seconds)
+{
+	s->end = isnan(seconds) ? NAN : session_now() + seconds;
+}
+
+double session__remaining(const struct session *s)
+{
+	double left = s->end - session_now();
+
+	return left < 0 ? 0 : left;
+}
+
+bool session__interrupted(const struct session *s)
+{
+	return s->interrupted;
+}
+
+static void take_events(struct session *s, int timeout_ms)
+{
+	struct epoll_event ev[4];
+	struct signalfd_siginfo sig;
+	uint64_t ticks;
+	int n = epoll_wait(s->epoll_fd, ev, 4, timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.fd == s->signal_fd && read(s->signal_fd, &sig, sizeof(sig)) == sizeof(sig))
+			s->interrupted = true;
+		if (ev[i].data.fd == s->timer_fd && read(s->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+			loader__route_budget(s->loader, ROUTES_A_POLL);
+	}
+	loader__drain(s->loader, record_handle, s);
+}
+
+static int keep_in_step(struct session *s, double now)
+{
+	struct err e = { "" };
+	int err = 0;
+
+	if (now >= s->resolve_at) {
+		err = versions_resolve(s, &e);
+		if (err) {
+			/* The host changes under our eyes: what fails now may work in a moment. */
+			log_warn("%s; trying again", e.text);
+			s->resolve_at = now + 1;
+			err = 0;
+		}
+	}
+	overhead_sample(s, now);
+	if (s->judge && now >= s->tick_at) {
+		err = tick_close(s, now);
+		s->tick_at += s->config->gate.tick;
+		if (s->tick_at <= now) /* we were stopped for a while */
+			s->tick_at = now + s->config->gate.tick;
+	}
+	return err;
+}
+
+int session__run(struct session *s, double refresh)
+{
+	double until = session_now() + refresh;
+
+	while (!s->interrupted) {
+		double now = session_now(), wait;
+		int err = keep_in_step(s, now);
+
+		if (err)
+			return err;
+		if (now >= s->end)
+			break;
+		if (now >= until)
+			return 1;
+		wait = until - now;
+		if (s->end - now < wait)
+			wait = s->end - now;
+		if (s->judge && s->tick_at - now < wait)
+			wait = s->tick_at - now;
+		take_events(s, wait <= 0 ? 0 : (int)ceil(wait * 1000));
+	}
+	loader__drain(s->loader, record_handle, s);
+	/* The last tick may be short: what was seen in it counts too. */
+	if (s->judge && session_now() - s->tick_start > 0.1)
+		return tick_close(s, session_now());
+	return 0;
+}
+
+bool session__listeners_changed(struct session *s)
+{
+	bool changed = s->listeners_changed;
+
+	s->listeners_changed = false;
+	return changed;
+}
+
+int session__versions_changed(struct session *s, struct err *e)
+{
+	return versions_resolve(s, e);
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "session/internal.h"
+
+/* How often the host is looked at when nothing says that something has changed. */
+#define RESOLVE_EVERY 30.0
+/* While a version has not been found, or the kernel cannot tell of changes. */
+#define RESOLVE_WAITING 1.0
+
+void versions_look_again(struct session *s, double spacing)
+{
+	double at = s->resolved_at + spacing;
+
+	if (at < s->resolve_at)
+		s->resolve_at = at;
+}
+
+static bool waiting(const struct id_snapshot *ids)
+{
+	for (size_t i = 0; i < ids->n_versions; i++)
+		if (ids->versions[i].state == ID_WAITING)
+			return true;
+	return false;
+}
+
+static void note_changes(const struct session *s, const struct id_snapshot *old)
+{
+	for (size_t i = 0; i < s->ids->n_versions; i++) {
+		const char *note = s->ids->versions[i].note;
+
+		if (old && i < old->n_versions && !strcmp(old->versions[i].note, note))
+			continue;
+		if (s->ids->versions[i].state == ID_FOUND)
+			log_debug("%s: %s", s->config->versions[i].name, note);
+		else
+			log_warn("%s: %s", s->config->versions[i].name, note);
+	}
+}
+
+static void note_ages(struct session *s, double now)
+{
+	for (int v = 0; v < TW_MAX_VERSIONS; v++)
+		s->process_start[v] = NAN;
+	for (size_t i = 0; i < s->ids->n_processes; i++) {
+		const struct id_process *p = &s->ids->processes[i];
+		double start = now - p->age;
+
+		if (p->version < TW_MAX_VERSIONS && !(s->process_start[p->version] <= start))
+			s->process_start[p->version] = start;
+	}
+}
+
+int versions_resolve(struct session *s, struct err *e)
+{
+	struct id_snapshot *old = s->ids, *ids = NULL;
+	double now = session_now();
+	int err = identity__resolve(s->config, &ids, e);
+
+	if (err)
+		return err;
+	err = loader__apply(s->loader, ids, e);
+	if (err) {
+		id_snapshot__free(ids);
+		return err;
+	}
+	s->ids = ids;
+	s->resolved_at = now;
+	s->resolve_at = now + (waiting(ids) ? RESOLVE_WAITING : RESOLVE_EVERY);
+	note_changes(s, old);
+	note_ages(s, now);
+	id_snapshot__free(old);
+	return 0;
+}
+
+/* A service is warming up for the first seconds of its life, and no longer when a single worker is replaced. */
+bool versions_warming(const struct session *s, double now)
+{
+	for (size_t v = 1; v <= s->config->n_versions; v++) {
+		if (s->config->versions[v - 1].arm == ARM_OTHER)
+			continue;
+		if (now - s->process_start[v] < s->config->gate.warmup)
+			return true;
+	}
+	return false;
+}
+
+int versions_arm(const struct session *s, enum arm arm)
+{
+	int i = config__version_of_arm(s->config, arm);
+
+	return i < 0 ? 0 : i + 1;
+}
