@@ -49,6 +49,7 @@ LIBS := $(FOLDERS:%=$(B)/lib%.a)
 SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
 SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+PACKETS := $(patsubst tests/bpf/%.c,$(B)/bpf/%,$(wildcard tests/bpf/test_*.c))
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
 all: $(TOOL)
@@ -80,8 +81,6 @@ $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@.tmp && mv $@.tmp $@
 
 # --- tests ---------------------------------------------------------------------------------------------------------
-# A unit test links the folders it names in a comment "links: judge model base"; "sim" below means the host build of
-# the recognisers, which needs nothing.
 $(B)/unit/%: tests/unit/%.c Makefile $(LIBS)
 	@mkdir -p $(@D)
 	$(say) CC $<
@@ -89,6 +88,15 @@ $(B)/unit/%: tests/unit/%.c Makefile $(LIBS)
 
 unit: $(UNIT)
 	@scripts/run-unit $(UNIT)
+
+# Crafted packets through the kernel's test-run facility; needs root.
+packets: $(PACKETS)
+	@scripts/run-unit $(PACKETS)
+
+$(B)/bpf/%: tests/bpf/%.c Makefile $(LIBS)
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
 
 test: ; @scripts/test
 demo: ; @scripts/demo
@@ -103,6 +111,6 @@ check-format:
 clean:
 	rm -rf build tillwatch
 
-.PHONY: all unit test demo bench format check-format clean
+.PHONY: all unit packets test demo bench format check-format clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

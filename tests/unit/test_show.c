@@ -514,7 +514,7 @@ static void what_was_not_measured_is_a_dash_or_null_and_never_nan(void **state)
 	x->c.verdict.eta_seconds = INFINITY;
 	x->judged[0].ratio = x->judged[0].ratio_high = x->judged[0].log_e_bad = NAN;
 	for (int arm = 0; arm < ARM_NR; arm++) {
-		memset(x->ep[0].arm[arm].lat, 0, sizeof(x->ep[0].arm[arm].lat));
+		memset(x->lat[0][arm], 0, sizeof(x->lat[0][arm]));
 		x->ep[1].arm[arm].requests = 0;
 	}
 	text[0] = shown(&x->c, SHOW_TERMINAL, 80, 40, false, NAN);
