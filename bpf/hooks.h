@@ -121,7 +121,12 @@ int BPF_PROG(tw_read, struct sock *sk)
 	return 0;
 }
 
-/* What a connection still owes when its socket goes. */
+/*
+ * What a connection still owes when its socket goes. Most endings show in a packet, and are flushed there to the last
+ * request; what only a vanished peer leaves behind is bounded here, and the rest counts as lost.
+ */
+#define DESTROY_MAX 32
+
 static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 {
 	struct tw_conn *c = x->c;
@@ -149,7 +154,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	rest ^= x->l->zero;
 	if (c->pipe_from != TW_NEVER)
 		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
-	for (i = 0; i < TW_PIPELINE_MAX; i++) {
+	for (i = 0; i < DESTROY_MAX; i++) {
 		struct tw_pending *e;
 		__u32 n = c->tail;
 
@@ -165,6 +170,8 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		c->rs.status = 0;
 		outcome = rest;
 	}
+	x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_LOST_EXCHANGES] += c->head - c->tail;
+	c->tail = c->head;
 }
 
 SEC("?tp_btf/tcp_destroy_sock")
