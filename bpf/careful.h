@@ -42,6 +42,9 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 
 	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
 		return 0;
+	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
+	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq_next : c->rs_next))
+		return 0;
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		return tcp_flags & TCP_RST ? FLUSH(TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT) : 0;

@@ -110,6 +110,16 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	return bpf_map_lookup_elem(&early, &k);
 }
 
+/* A connection that closes and has no state of its own: has it left something with the listener? */
+static __always_inline int conn_waits(struct ctx *x, int client)
+{
+	struct tw_tuple k;
+
+	if (x->by_tuple)
+		return 1;
+	return !client && !segment_tuple(x->skb, &x->s, x->ingress, &k) && bpf_map_lookup_elem(&early, &k);
+}
+
 /* A socket seen for the first time. */
 static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 {

@@ -84,7 +84,7 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 
 	x->by_tuple = test_mode || (x->ingress && is_listener(x->sk));
 	x->c = x->by_tuple ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
-	if (x->c ? x->c->kind == TW_IGNORED : !x->s.len && !x->by_tuple)
+	if (x->c ? x->c->kind == TW_IGNORED : !x->s.len && !conn_waits(x, client))
 		return 0;
 	x->l = lane_claim(&x->lane);
 	if (!x->l)
