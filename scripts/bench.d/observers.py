@@ -18,7 +18,6 @@ import time
 import host
 from host import BenchError
 
-TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,10 +47,7 @@ class Nobody:
         return None
 
     def cpu_seconds(self):
-        if not self.process:
-            return 0.0
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return host.scheduled(self.process.pid)[0] if self.process else 0.0
 
     def rss(self):
         if not self.process:

@@ -19,8 +19,11 @@ BARS = (
 def comparable(row, name, limit):
     """Pairs (run, bare run of the same round), without the rounds that others disturbed if any is left then."""
     pairs = list(zip(row["results"][name], row["results"][row["bare"]]))
-    quiet = [(a, b) for a, b in pairs if max(a["disturbed"], b["disturbed"]) <= limit]
-    return quiet or pairs
+    return [pair for pair in pairs if is_quiet(pair, limit)] or pairs
+
+
+def is_quiet(pair, limit):
+    return max(run["disturbed"] for run in pair) <= limit
 
 
 def rate(run):
@@ -46,7 +49,8 @@ def summary(row, name, limit):
             "cpu_more": statistics.median(a["cpu_per_request"] / b["cpu_per_request"] - 1 for a, b in pairs),
             "p50": middle("p50"), "p99": middle("p99"), "agent_cpu": middle("agent_cpu"),
             "agent_rss_mb": rss / 1e6 if rss else None, "answered": total("requests"), "handled": total("handled"),
-            "counted": total("counted"), "kernel_ns": row["kernel"].get(name, {}).get("kernel_ns")}
+            "counted": total("counted"), "quiet": is_quiet(pairs[0], limit),
+            "kernel_ns": row["kernel"].get(name, {}).get("kernel_ns")}
 
 
 def cells(name, s, bare):
@@ -63,15 +67,28 @@ def cells(name, s, bare):
 
 
 def bars(rows, limit):
-    """One line a bar: what was to be reached, and what was."""
+    """One line a bar: what was to be reached, and what was. Speed is unclear when every round was disturbed."""
     for start, name, what, figure, bar, kind in BARS:
         for row in rows:
             if row["title"].startswith(start) and name in row["results"]:
-                value = summary(row, name, limit)[figure]
+                found = summary(row, name, limit)
+                value = found[figure]
                 if value is not None:
-                    met = value <= bar if kind == "max" else value >= bar
+                    result = "met" if (value <= bar if kind == "max" else value >= bar) else "MISSED"
+                    if figure == "ratio" and not found["quiet"]:
+                        result = "unclear"
                     side = "most" if kind == "max" else "least"
-                    yield f"  {'met   ' if met else 'MISSED'}  {what}: {value:.4g} (bar: at {side} {bar:g})"
+                    yield f"  {result:<7}  {what}: {value:.4g} (bar: at {side} {bar:g})"
+
+
+def programs(rows):
+    """Where the kernel time goes: per program, net nanoseconds a request and runs a request."""
+    for row in rows:
+        for name, run in row["kernel"].items():
+            parts = [f"{program.partition('#')[0]} {ns - n * run['empty_ns']:.0f} ns ({n:.2f} runs)"
+                     for program, (ns, n) in run.get("kernel_ns_by_program", {}).items() if n >= 0.005]
+            if parts:
+                yield f"  {row['title'].split()[0].rstrip(':')}, {name}: {', '.join(parts)}"
 
 
 def counting(rows):
@@ -83,7 +100,7 @@ def counting(rows):
             if pairs and name != row["bare"]:
                 off = [c - h for c, h, _ in pairs]
                 short = sum(max(0, n - c) for c, _, n in pairs)
-                yield (f"  {row['title'].split()[0]}, {name}: counted less served, per run: "
+                yield (f"  {row['title'].split()[0].rstrip(':')}, {name}: counted less served, per run: "
                        f"{', '.join(f'{d:+d}' for d in off)}; answered but not counted: {short}")
 
 
@@ -112,6 +129,7 @@ def render(rows, machine, chosen, limit):
     for row in rows:
         lines += [""] + grid(row, limit)
     for title, found in (("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
+                         ("Kernel time a request by program, net", programs(rows)),
                          ("Bars", bars(rows, limit)), ("Disturbed", disturbed(rows, limit))):
         found = list(found)
         if found:
