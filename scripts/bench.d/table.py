@@ -108,7 +108,7 @@ def disturbed(rows, limit):
     runs = [run for row in rows for results in row["results"].values() for run in results]
     n = sum(run["disturbed"] > limit for run in runs)
     if n:
-        yield f"  {n} of {len(runs)} runs lost more than {limit:.0%} of a processor to other processes, even repeated:"
+        yield f"  {n} of {len(runs)} runs lost more than {limit:.0%} of a processor to other processes:"
         yield "  their rounds are left out of the ratios where quiet ones remain. CPU us/req hardly depends on it."
 
 
