@@ -258,7 +258,7 @@ struct {
 /* Records for user space: see tw_abi.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(max_entries, 2 << 20);
 } ring SEC(".maps");
 
 #endif

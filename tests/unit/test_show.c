@@ -29,7 +29,7 @@
 struct fixture {
 	struct comparison c;
 	struct endpoint_figures ep[MAX_ENDPOINTS];
-	uint64_t status[MAX_ENDPOINTS][ARM_NR][STATUS_MAX];
+	struct status_count status[MAX_ENDPOINTS][ARM_NR][2];
 	struct histogram lat[MAX_ENDPOINTS][ARM_NR][TW_LAT_NR];
 	char names[MAX_ENDPOINTS][32];
 	struct verdict_endpoint judged[1];
@@ -57,9 +57,10 @@ static struct arm_figures *set_arm(struct fixture *x, size_t endpoint, enum arm 
 	a->connections = 40;
 	a->outcome[TW_ANSWERED] = ok + failed;
 	a->status = x->status[endpoint][arm];
+	a->n_status = 2;
 	a->lat = x->lat[endpoint][arm];
-	a->status[200] = ok;
-	a->status[503] = failed;
+	a->status[0] = (struct status_count){ .code = 503, .n = failed };
+	a->status[1] = (struct status_count){ .code = 200, .n = ok };
 	return a;
 }
 
@@ -130,7 +131,7 @@ static struct fixture *shop(void)
 	a->outcome[TW_ANSWERED] = 96;
 	a->outcome[TW_UNANSWERED] = 3;
 	a->outcome[TW_TRUNCATED] = 1;
-	a->status[200] = 96;
+	a->status[1].n = 96;
 
 	x->c.coverage = (struct coverage){ .connections = 80, .decoded = 80, .queue_measured = true, .complete = true };
 	x->c.ledger = (struct ledger_figures){ .seen = 13467, .ended = 13465, .in_flight = 2 };

@@ -76,7 +76,7 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 	skel->rodata->endpoint_other = o->endpoint_other;
 	skel->rodata->have_clients = o->have_clients;
 	skel->rodata->watch_process = o->watch_process;
-	skel->rodata->ring_wakeup = 1 << 20;
+	skel->rodata->ring_wakeup = 256 << 10;
 }
 
 /* The one place where optional programs are switched on. */

@@ -1,7 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "model/comparison.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+
+int arm_status_add(struct arm_figures *a, unsigned int code, uint64_t n)
+{
+	struct status_count *grown;
+
+	for (size_t i = 0; i < a->n_status; i++)
+		if (a->status[i].code == code) {
+			a->status[i].n += n;
+			return 0;
+		}
+	grown = reallocarray(a->status, a->n_status + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	a->status = grown;
+	a->status[a->n_status++] = (struct status_count){ .code = (uint16_t)code, .n = n };
+	return 0;
+}
+
+uint64_t arm_status(const struct arm_figures *a, unsigned int code)
+{
+	for (size_t i = 0; i < a->n_status; i++)
+		if (a->status[i].code == code)
+			return a->status[i].n;
+	return 0;
+}
 
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q)
 {
@@ -16,7 +43,8 @@ uint64_t arm_errors(const struct arm_figures *a)
 {
 	uint64_t n = a->outcome[TW_UNANSWERED] + a->outcome[TW_TRUNCATED] + a->outcome[TW_RESET_BY_SERVER];
 
-	for (int status = 500; a->status && status < 600; status++)
-		n += a->status[status];
+	for (size_t i = 0; i < a->n_status; i++)
+		if (a->status[i].code >= 500 && a->status[i].code < 600)
+			n += a->status[i].n;
 	return n < a->requests ? n : a->requests;
 }

@@ -18,6 +18,11 @@
 
 #define STATUS_MAX 1000
 
+struct status_count {
+	uint64_t n;
+	uint16_t code;
+};
+
 /* What one arm did on one endpoint since the start. */
 struct arm_figures {
 	bool present; /* the arm has a version */
@@ -25,7 +30,8 @@ struct arm_figures {
 	uint64_t requests; /* exchanges ended */
 	uint64_t connections;
 	uint64_t outcome[TW_OUTCOME_NR];
-	uint64_t *status;      /* [STATUS_MAX], by status code; NULL: none */
+	struct status_count *status; /* [n_status], in no order, each code once */
+	size_t n_status;
 	struct histogram *lat; /* [TW_LAT_NR]; NULL: nothing was measured */
 };
 
@@ -70,6 +76,11 @@ struct comparison {
 	const char *const *notes;
 	size_t n_notes;
 };
+
+/* Adds n to the count of a status code below STATUS_MAX. 0 or -ENOMEM. The list is the caller's to free(). */
+int arm_status_add(struct arm_figures *a, unsigned int code, uint64_t n);
+/* Responses with this status. */
+uint64_t arm_status(const struct arm_figures *a, unsigned int code);
 
 /* p50 or the like of a kind on an arm, NaN when there is nothing. */
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q);

@@ -29,11 +29,8 @@ struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
-	c->total.status = calloc(STATUS_MAX, sizeof(*c->total.status));
 	c->total.lat = calloc(TW_LAT_NR, sizeof(*c->total.lat));
-	if (!c->total.status || !c->total.lat) {
-		free(c->total.status);
-		free(c->total.lat);
+	if (!c->total.lat) {
 		free(c);
 		return NULL;
 	}
@@ -87,7 +84,7 @@ static bool outcome_is_bad(int outcome)
 	return outcome == TW_UNANSWERED || outcome == TW_TRUNCATED || outcome == TW_RESET_BY_SERVER;
 }
 
-static void cell_add(struct cell *c, const struct tw_series *now)
+static int cell_add(struct cell *c, const struct tw_series *now)
 {
 	const struct tw_series *last = &c->last;
 	const uint16_t *codes = status_codes();
@@ -106,7 +103,8 @@ static void cell_add(struct cell *c, const struct tw_series *now)
 	for (int i = 2; i < TW_STATUS_NR; i++) {
 		uint32_t n = now->status[i] - last->status[i];
 
-		c->total.status[codes[i]] += n;
+		if (n && arm_status_add(&c->total, codes[i], n))
+			return -ENOMEM;
 		if (status_is_bad(codes[i]))
 			bad += n;
 	}
@@ -115,6 +113,7 @@ static void cell_add(struct cell *c, const struct tw_series *now)
 	for (int k = 0; k < TW_LAT_NR; k++)
 		add_latency(&c->total.lat[k], &now->lat[k], &last->lat[k]);
 	add_latency(&c->tick_latency, &now->lat[TW_LAT_TOTAL], &last->lat[TW_LAT_TOTAL]);
+	return 0;
 }
 
 int cells_read(struct session *s)
@@ -132,7 +131,9 @@ int cells_read(struct session *s)
 			return err;
 		if (now.exchanges == c->last.exchanges)
 			continue;
-		cell_add(c, &now);
+		err = cell_add(c, &now);
+		if (err)
+			return err;
 		c->last = now;
 	}
 	return 0;
@@ -199,8 +200,8 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->tick_n++;
 	c->total.connections += r->new_connection;
 	c->total.outcome[r->outcome % TW_OUTCOME_NR]++;
-	if (r->status && r->status < STATUS_MAX)
-		c->total.status[r->status]++;
+	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
+		s->lost_in_user_space++;
 	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))
 		c->tick_bad++;
 	for (int k = 0; k < TW_LAT_NR; k++)

@@ -2,6 +2,7 @@
 #include "session/session.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,8 +18,8 @@
 
 /* Records wait in the ring for no longer than this; see ring_flags in bpf/verified.h. */
 #define POLL_MS 100
-/* New routes that may be announced in that time; a thousand a second is more than any service has. */
-#define ROUTES_A_POLL 100
+/* New routes that may be announced in that time; ten thousand a second is more than any service has. */
+#define ROUTES_A_POLL 1000
 /* Kernel memory that the counters of all slots and CPUs may take together. */
 #define SERIES_MEMORY (64UL << 20)
 
@@ -94,6 +95,7 @@ static int load(struct session *s, struct err *e)
 	s->loader = loader__new(&o, e);
 	if (!s->loader)
 		return -1;
+	malloc_trim(0); /* what loading took, and will not be wanted again */
 	loader__route_budget(s->loader, ROUTES_A_POLL);
 	if (routes_announce_config(s))
 		return err_set(e, ENOMEM, "out of memory");

@@ -147,11 +147,13 @@ static void put_arm(struct document *d, cJSON *arms, const char *key, const stru
 	put_count(d, arm, "errors", arm_errors(a));
 	put_count(d, arm, "connections", a->connections);
 	o = put_object(d, arm, "status");
-	for (int status = 1; a->status && status < STATUS_MAX; status++) {
-		if (!a->status[status])
+	for (unsigned int status = 1; a->n_status && status < STATUS_MAX; status++) {
+		uint64_t n = arm_status(a, status);
+
+		if (!n)
 			continue;
-		snprintf(code, sizeof(code), "%03d", status);
-		put_count(d, o, code, a->status[status]);
+		snprintf(code, sizeof(code), "%03u", status);
+		put_count(d, o, code, n);
 	}
 	o = put_object(d, arm, "outcomes");
 	for (int i = 0; i < TW_OUTCOME_NR; i++)
