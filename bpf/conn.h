@@ -81,25 +81,26 @@ static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, co
 	return 1;
 }
 
-/* By address. A crafted packet's socket is fresh each time, so its sequence numbers say nothing: the first one rules. */
+/* By address: there is no socket that knows the sequence numbers, so the first packet's rule. */
 static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 {
 	struct tw_conn *c;
 	struct tw_tuple k;
-	__u32 rcv, snd;
+	__u32 ack, rcv, snd;
 
 	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	c = bpf_map_lookup_elem(&early, &k);
 	if (c)
 		return c;
-	if (!x->s.len || !x->l)
+	if (!x->s.len || !x->l || bpf_skb_load_bytes(x->skb, x->s.l4 + 8, &ack, sizeof(ack)))
 		return 0;
+	ack = bpf_ntohl(ack);
 	/* The lane's window is free at this point, and large enough to build the state in. */
 	c = (struct tw_conn *)x->l->window;
 	__builtin_memset(c, 0, sizeof(*c));
-	rcv = x->ingress ? x->s.seq : 0;
-	snd = x->ingress ? 0 : x->s.seq;
+	rcv = x->ingress ? x->s.seq : ack;
+	snd = x->ingress ? ack : x->s.seq;
 	conn_init(c, &k, client, rcv, snd, 1);
 	if (bpf_map_update_elem(&early, &k, c, BPF_NOEXIST)) {
 		count(x->l, c->version, TW_L_EARLY_FULL);
@@ -135,8 +136,10 @@ static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 		count(x->l, 0, TW_L_NO_STATE);
 		return 0;
 	}
-	if (!client && conn_adopt(c, x->sk, &k))
+	if (!client && conn_adopt(c, x->sk, &k)) {
+		c->rs_next = x->ingress ? tp->snd_nxt : x->s.seq; /* a SYN with data acknowledges nothing */
 		return c;
+	}
 	/*
 	 * On ingress rcv_nxt is what TCP expects, so a reordered first segment is recognised as such. On egress snd_nxt
 	 * has not moved yet. An active opener's SYN counts as one byte acknowledged.
