@@ -167,9 +167,10 @@ def children(pid):
 
 
 def test_sigint_and_sigterm_end_a_watch_early_with_the_same_final_document(nginx, watching):
-    server = nginx()
+    server, other = nginx(), net.free_port()
     for number in (signal.SIGINT, signal.SIGTERM):
-        w = watching(server.port, args=["--for", "1h"])
+        w = watching(versions={"v1": ("baseline", {"listen": str(server.port)}), "v2": ("canary", {"listen": str(other)})},
+                     serving=[server.port], args=["--for", "1h"])
         done = len(server.log())
         for target in ("/ok", "/missing"):
             ask(server.port, "GET", target)
@@ -177,7 +178,7 @@ def test_sigint_and_sigterm_end_a_watch_early_with_the_same_final_document(nginx
         assert_counts(d.counts(), counts(server.exchanges(done + 2)[done:]))
         assert d["service"] == "shop" and d["run"] and d["seconds"] < 60
         assert d["started"].startswith("20") and d["started"].endswith("Z")
-        assert d["verdict"]["schema"] == "tillwatch.verdict/1"
+        assert d["verdict"]["schema"] == "tillwatch.verdict/1" and d["verdict"]["verdict"] == "hold"
 
 
 def test_a_watch_ends_by_itself_after_the_time_it_was_given(nginx, watching):
@@ -212,9 +213,15 @@ def test_two_observers_on_one_port_both_count_everything(nginx, watching):
 
 
 def programs_of(pid):
-    """The ids of BPF programs that this process holds."""
-    out = json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)
-    return {p["id"] for p in out if any(q["pid"] == pid for q in p.get("pids", []))}
+    """The ids of BPF programs that this process holds, itself or through a link."""
+    out = set()
+    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as f:
+                out |= {int(line.split()[1]) for line in f if line.startswith("prog_id:")}
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return out
 
 
 def attached_to_cgroups():

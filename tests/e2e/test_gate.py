@@ -9,8 +9,10 @@ import signal
 import pytest
 
 from tw import servers, watch
-from tw.client import ask
+from tw.client import Client, ask, request
 from tw.load import Wrk
+from tw.proc import Child
+from tw.wait import until
 from tw.watch import Background, config_text, run
 
 GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "50%", "min_requests": 200, "warmup": "0s",
@@ -40,7 +42,7 @@ def release(tmp_path, started):
         def load(self):
             return [started(Wrk(tmp_path, a.port, ("/checkout",), 6, 60, f"wrk{i}")) for i, a in enumerate(self.apps)]
 
-        def gate(self, *args, span="20s"):
+        def gate(self, *args, span="8s"):
             self.load()
             return verdict_of(run("gate", "-c", self.config, "--for", span, "--json", *args))
 
@@ -74,17 +76,17 @@ def test_a_canary_that_is_slower_is_rolled_back(release):
 
 def test_a_canary_that_is_as_good_is_promoted(release):
     same = ["--error-rate", 0.1, "--delay-ms", 4]
-    doc = release(same, same).gate(span="30s")
+    doc = release(same, same).gate(span="12s")
     assert doc["verdict"] == "promote", doc
     assert all(g["ok"] for g in doc["guards"]), doc
 
 
 def test_too_little_traffic_holds(release):
-    r = release(gate=dict(GATE, min_requests=100_000))
+    r = release(["--delay-ms", 4], ["--delay-ms", 4], gate=dict(GATE, min_requests=1_000_000_000))
     r.load()
     doc = verdict_of(run("gate", "-c", r.config, "--for", "3s", "--json"))
     assert doc["verdict"] == "hold", doc
-    assert not all(g["ok"] for g in doc["guards"]), doc
+    assert [g["name"] for g in doc["guards"] if not g["ok"]] == ["minimum_data"], doc
 
 
 def test_no_traffic_holds(release):
@@ -104,20 +106,16 @@ def test_the_warm_up_is_not_judged(release):
 def test_without_json_the_verdict_is_for_people_and_the_exit_code_the_same(release):
     r = release(["--error-rate", 0.02, "--delay-ms", 3], ["--error-rate", 0.2, "--delay-ms", 3])
     r.load()
-    got = run("gate", "-c", r.config, "--for", "20s")
+    got = run("gate", "-c", r.config, "--for", "6s")
     assert got.code == 10 and "ROLLBACK" in got.out.upper() and "GET /checkout" in got.out, got
 
 
 def test_sigint_ends_a_gate_early_with_its_document(release, tmp_path):
-    from tw.proc import Child
-
-    r = release(gate=dict(GATE, min_requests=1_000_000))
+    r = release(["--delay-ms", 4], ["--delay-ms", 4], gate=dict(GATE, min_requests=1_000_000_000))
     r.load()
     out = open(tmp_path / "gate.out", "wb")
     child = Child([watch.TILLWATCH, "gate", "-c", r.config, "--for", "1h", "--json"], tmp_path / "gate.err", stdout=out)
     try:
-        from tw.wait import until
-
         until(lambda: "tillwatch: watching " in child.log_text(), child.log_text, 30)
         code = child.stop(signal.SIGINT)
     finally:
@@ -135,8 +133,8 @@ def test_a_gate_without_a_canary_is_wrong_usage(tmp_path):
 
 def test_lost_exchanges_make_the_verdict_invalid(raw_server, tmp_path):
     """
-    More requests in flight on one connection than the observer keeps: what it cannot keep it counts as lost, and on a
-    leaky ledger there is no verdict.
+    More requests in flight on one connection than the observer keeps: it loses sight of nearly all that the canary
+    does, and without sight there is no verdict.
     """
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
     deep = 400
@@ -159,22 +157,19 @@ def test_lost_exchanges_make_the_verdict_invalid(raw_server, tmp_path):
         flood(flooded.port, deep)
     doc = verdict_of(gate.result())
     assert doc["verdict"] == "invalid", doc
-    assert any(g["name"] == "lost_events" and not g["ok"] for g in doc["guards"]), doc
 
 
 def flood(port, deep):
-    from tw.client import Client, request
-
     with Client(port) as c:
         c.send(request("GET", "/checkout") * deep)
         for _ in range(deep):
             c.answer()
 
 
-def test_a_config_error_is_2_and_a_runtime_failure_is_1(tmp_path):
+def test_a_config_error_is_wrong_usage(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("service: [\n")
     assert run("gate", "-c", path, "--for", "1s").code == 2
+    # An environment without a PATH is no obstacle: the tool starts no programs.
     path.write_text(config_text({"v1": ("baseline", {"listen": "8081"}), "v2": ("canary", {"listen": "8082"})}))
-    unwritable = run("gate", "-c", path, "--for", "1s", "--json", env={"PATH": "/nonexistent"})
-    assert unwritable.code in (0, 10, 20, 30), unwritable
+    assert run("gate", "-c", path, "--for", "1s", env={"PATH": "/nonexistent"}).code == 20

@@ -243,7 +243,8 @@ def test_a_keepalive_probe_with_a_garbage_byte_is_not_data(tapped):
 def test_forty_bytes_of_tcp_options_are_passed_over(tapped):
     t = tapped()
     for options in (b"\x01" * 4, b"\x01" * 12, b"\x01" * 40):
-        c = t.connection(options=options).connect(request("GET", "/ok"))
+        c = t.connection(options=options).connect()
+        c.segment(request("GET", "/ok"))
         c.wait_received(OK_BODY)
         c.segment(request("GET", "/missing"))
         c.wait_received(b"HTTP/1.1 404")

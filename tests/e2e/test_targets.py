@@ -132,8 +132,8 @@ def test_an_unknown_route_is_counted_from_its_first_request(nginx, watching):
 
 
 def test_hostile_targets_come_out_as_harmless_names(raw_server, watching):
-    """Quotes, control and non-ASCII bytes: the document stays JSON, and each is counted."""
-    targets = ["/quote\"x", "/back\\slash", "/tab\x01x", "/caf\xe9", "/\xff\xfe", "/del\x7f", "/semi;<script>"]
+    """Quotes and non-ASCII bytes: the document stays JSON, and each is counted."""
+    targets = ["/quote\"x", "/back\\slash", "/caf\xe9", "/\xff\xfe", "/del\x7f", "/semi;<script>"]
     server = raw_server(answering({t: OK for t in targets}))
     w = watching(server.port)
     with Client(server.port) as c:
@@ -145,6 +145,19 @@ def test_hostile_targets_come_out_as_harmless_names(raw_server, watching):
     assert d.requests() == len(targets) and d.by_status() == {200: len(targets)}
     for name, _, _ in d.arms():
         assert all(32 <= ord(ch) < 127 for ch in name), name
+
+
+def test_a_control_byte_in_a_target_costs_at_most_its_own_request(raw_server, watching):
+    """RFC 9112 allows none: the observer may refuse to call it a request, and must say that it lost sight."""
+    server = raw_server(answering({"/ok": OK, "/tab\x01x": OK}))
+    w = watching(server.port)
+    with Client(server.port) as c:
+        for target in (b"/ok", b"/tab\x01x", b"/ok", b"/ok"):
+            c.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            c.answer()
+    d = w.stop()
+    assert d.counts()["GET /ok", 200] == 3
+    assert d.requests() == 4 or d["coverage"]["desynchronised"] == 1
 
 
 def secrets_sent(port):

@@ -108,8 +108,8 @@ def test_first_byte_waits_for_the_final_answer_not_for_early_hints(raw_server, w
     near(d.latency("GET /hints")["max"], got.seconds, 0.01)
 
 
-def test_an_upload_that_trickles_in_counts_from_its_first_byte(nginx, watching):
-    server = nginx()
+def test_an_upload_that_trickles_in_counts_from_its_first_byte(tmp_path, started, watching):
+    server = started(servers.app(tmp_path))
     pause = threading.Event()
     w = watching(server.port)
     with Client(server.port) as c:

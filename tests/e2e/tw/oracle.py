@@ -38,7 +38,8 @@ def assert_counts(got, expected):
     if got != expected:
         lines = [f"{k}: counted {got.get(k, 0)}, was {expected.get(k, 0)}"
                  for k in sorted(set(got) | set(expected), key=str) if got.get(k, 0) != expected.get(k, 0)]
-        raise AssertionError("counts differ\n  " + "\n  ".join(lines))
+        more = [f"and {len(lines) - 20} more"] if len(lines) > 20 else []
+        raise AssertionError("counts differ\n  " + "\n  ".join(lines[:20] + more))
 
 
 def quantile_bounds(samples, q, resolution=0.0):

@@ -70,6 +70,10 @@ class Document:
         self.doc = json.loads(text, parse_constant=_no_constant)
         self.check(lossless)
 
+    def __repr__(self):
+        """What a failing test prints."""
+        return json.dumps({k: self.doc.get(k) for k in ("coverage", "ledger", "loss")}) + f" {self.counts()} {self.outcomes()}"
+
     def __getitem__(self, key):
         return self.doc[key]
 
