@@ -76,13 +76,13 @@ static __always_inline __u8 h1_method_flags(__u64 word)
  * A place in the window. Callers keep pos below H1_WINDOW; the mask shows that to the verifier, and the empty asm keeps
  * the compiler, which can see it too, from leaving the mask out.
  */
-static __always_inline __u32 h1_at(__u32 pos)
+static __always_inline __u64 h1_at(__u64 pos)
 {
 	asm volatile("" : "+r"(pos));
 	return pos & (H1_WINDOW - 1);
 }
 
-static __always_inline __u64 h1_load(const __u8 *window, __u32 pos)
+static __always_inline __u64 h1_load(const __u8 *window, __u64 pos)
 {
 #ifdef __bpf__
 	/* memcpy would become eight loads of a byte: the compiler does not know that the kernel takes unaligned ones. */
@@ -106,10 +106,9 @@ static __always_inline int h1_plain_method(__u64 w, __u64 in)
 }
 
 /* A decimal number and the end of its line at pos; returns 0 when it is not that plain. */
-static __always_inline int h1_number(const __u8 *window, __u32 pos, __u64 *out)
+static __always_inline int h1_number(const __u8 *window, __u64 pos, __u64 *out)
 {
-	__u64 v = 0;
-	__u32 i, digits = 0;
+	__u64 v = 0, i, digits = 0;
 
 	if (window[h1_at(pos)] == ' ')
 		pos++;
@@ -131,13 +130,16 @@ static __always_inline int h1_number(const __u8 *window, __u32 pos, __u64 *out)
  * Header lines from pos to the empty one: len, content_length and flags (added) of out. `fresh`: pos is at the start
  * of a line. 1: the head lies whole and plain in the window; 0: not certain.
  *
+ * Places are 64 bits wide because BPF compares 32-bit ones only after two shifts.
+ *
  * `zero` is 0, but the verifier does not know it. What a loop carries along is XORed with it: a value that the verifier
  * knows nothing of lets it merge the paths through the loop, where known ones would be followed one by one.
  */
-static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fresh, __u32 n, __u32 zero,
+static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fresh, __u64 n, __u64 zero,
 					 struct h1_head *out)
 {
-	__u32 length_at = zero, coding_at = zero, done = 0, i;
+	/* Masked, or the verifier would take them and zero for one value and learn from the first check that it is 0. */
+	__u64 length_at = zero & 0xffff, coding_at = zero & 0xff, done = 0, i;
 
 	for (i = 0; i < H1_WINDOW / 8 + 64; i++) {
 		__u64 w, m;
@@ -202,12 +204,11 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u32 pos, __u32 fr
 }
 
 /* The target at *pos: folds its path into *h and moves *pos to the version; *path_end is where the path ended. */
-static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64 *h_, __u32 *path_end, __u32 n,
-					  __u32 zero)
+static __always_inline int h1_scan_target(const __u8 *window, __u64 *pos_, __u64 *h_, __u32 *path_end, __u64 n,
+					  __u64 zero)
 {
-	__u64 h = *h_, start, m, below;
-	struct rh_segment s = { zero, zero, zero, zero };
-	__u32 pos = *pos_, i;
+	__u64 h = *h_, pos = *pos_, start, m, below, i;
+	struct rh_segment s = { zero & 1, zero & 3, zero & 7, zero & 15 };
 	__u8 c = window[h1_at(pos)];
 
 	if (c <= ' ' || c == '?')
@@ -243,8 +244,10 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
 			break;
 		pos = (pos + 1) ^ zero;
 		start = h;
-		s.not_digit = s.not_hex = s.digit = zero;
-		s.len = zero;
+		s.not_digit = zero & 1;
+		s.not_hex = zero & 3;
+		s.digit = zero & 7;
+		s.len = zero & 15;
 	}
 	if (i == 64)
 		return 0;
@@ -271,11 +274,11 @@ static __always_inline int h1_scan_target(const __u8 *window, __u32 *pos_, __u64
  * A plain request line at the start of the window (n bytes of it are valid): where the header lines start, and hash,
  * text_len and flags of out; 0: not certain.
  */
-static __always_inline __u32 h1_scan_request_line(const __u8 *window, __u32 n, __u64 seed, __u32 zero,
+static __always_inline __u32 h1_scan_request_line(const __u8 *window, __u64 n, __u64 seed, __u64 zero,
 						  struct h1_head *out)
 {
-	__u64 w = h1_load(window, 0), m = rh_find(w, ' '), below, method;
-	__u32 pos, path_end = 0;
+	__u64 w = h1_load(window, 0), m = rh_find(w, ' '), below, method, pos;
+	__u32 path_end = 0;
 
 	if (!m)
 		return 0;

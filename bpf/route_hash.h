@@ -26,9 +26,9 @@ static __always_inline __u64 rh_mix(__u64 h, __u64 w)
 }
 
 /* The method, at most eight bytes of it in w, the rest zero; longer ones are folded byte by byte (rh_byte). */
-static __always_inline __u64 rh_close(__u64 h, __u64 w, __u32 len)
+static __always_inline __u64 rh_close(__u64 h, __u64 w, __u64 len)
 {
-	return rh_mix(h, w ^ ((__u64)(len & 0xff) << 56));
+	return rh_mix(h, w ^ ((len & 0xff) << 56));
 }
 
 /* What is known of a segment so far: bit 7 of each byte position that spoils the property. */
@@ -36,7 +36,7 @@ struct rh_segment {
 	__u64 not_digit;
 	__u64 not_hex;
 	__u64 digit;
-	__u32 len;
+	__u64 len;
 };
 
 /* Classifies the bytes of w below `valid` (a mask of whole low bytes). No byte carries into its neighbour. */
@@ -87,7 +87,7 @@ static __always_inline __u64 rh_below(__u64 m)
 	return ((m & -m) >> 7) - 1;
 }
 
-static __always_inline __u32 rh_count(__u64 below)
+static __always_inline __u64 rh_count(__u64 below)
 {
 	return ((below & RH_ONES) * RH_ONES) >> 56;
 }
@@ -96,7 +96,6 @@ static __always_inline __u32 rh_count(__u64 below)
 struct rh_stream {
 	__u64 h, start, w;
 	struct rh_segment s;
-	__u32 pad;
 };
 
 static __always_inline void rh_start(struct rh_stream *r, __u64 seed)
@@ -107,7 +106,7 @@ static __always_inline void rh_start(struct rh_stream *r, __u64 seed)
 
 static __always_inline void rh_byte(struct rh_stream *r, __u8 c)
 {
-	__u32 k = r->s.len & 7;
+	__u64 k = r->s.len & 7;
 	__u64 w = r->w | (__u64)c << (k * 8);
 
 	rh_classify(&r->s, c, 0xff);
