@@ -43,7 +43,7 @@ struct session {
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
 
-	double ns_per_request; /* NaN: not measured */
+	uint64_t sampled_ns, sampled_requests; /* while run-time statistics were on */
 	int stats_fd;
 	uint64_t stats_ns, stats_requests;
 	double stats_at;

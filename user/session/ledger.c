@@ -13,6 +13,7 @@
 /* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
 #define STATS_EVERY 5.0
 #define STATS_FOR 0.25
+#define SAMPLE_LEAST 50 /* requests; below that the figure is not given */
 
 int ledger_read(struct session *s)
 {
@@ -75,8 +76,11 @@ void overhead_sample(struct session *s, double now)
 		s->stats_requests = t.c[TW_L_REQUESTS];
 		return;
 	}
-	if (!loader__run_time(s->loader, &ns, &runs) && t.c[TW_L_REQUESTS] > s->stats_requests)
-		s->ns_per_request = (double)(ns - s->stats_ns) / (double)(t.c[TW_L_REQUESTS] - s->stats_requests);
+	if (!loader__run_time(s->loader, &ns, &runs)) {
+		/* All windows together: a quiet one has too few requests to say anything by itself. */
+		s->sampled_ns += ns - s->stats_ns;
+		s->sampled_requests += t.c[TW_L_REQUESTS] - s->stats_requests;
+	}
 	close(s->stats_fd);
 	s->stats_fd = -1;
 	s->stats_at = now + STATS_EVERY;
@@ -99,7 +103,8 @@ void overhead_fill(const struct session *s, struct overhead *o)
 {
 	struct rusage u;
 
-	o->kernel_ns_per_request = s->ns_per_request;
+	o->kernel_ns_per_request =
+		s->sampled_requests >= SAMPLE_LEAST ? (double)s->sampled_ns / (double)s->sampled_requests : NAN;
 	o->agent_rss_bytes = resident_bytes();
 	getrusage(RUSAGE_SELF, &u);
 	o->agent_cpu_seconds = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +

@@ -124,7 +124,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	}
 	s->config = o->config;
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
-	s->ns_per_request = s->end = NAN;
+	s->end = NAN;
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) || allocate(s, o)) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
