@@ -2,16 +2,19 @@
 /*
  * The careful engine's programs: heads that come in pieces, chunked bodies, several messages in a segment, segments
  * that were held back. Reached by tail call; skb->cb carries the place:
- *   cb[0] lane | cb[1] offset of the first byte | cb[2] bytes left | cb[3] TCP flags, by_tuple << 8
+ *   cb[0] lane | cb[1] offset of the first byte | cb[2] bytes left | cb[3] TCP flags, by_tuple << 8, calls << 16
  *   cb[4] 0: the bytes are the packet's; k + 1: they are those of held segment k
  *
- * Bounded: CAREFUL_WINDOWS windows a program and at most 32 tail calls a packet; a segment that needs more loses step,
- * which is counted.
+ * Bounded: CAREFUL_WINDOWS windows a program and CAREFUL_CALLS tail calls to itself a packet; a segment that needs more
+ * loses step, which is counted.
  */
 #ifndef TW_CAREFUL_H
 #define TW_CAREFUL_H
 
 #define CAREFUL_WINDOWS 8
+#define FLUSH_STEP      16
+/* The kernel allows 32 a packet; the first has led here, and those of a flush must be left. */
+#define CAREFUL_CALLS (32 - 1 - TW_PIPELINE_MAX / FLUSH_STEP)
 
 enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD, TAIL_FLUSH = TAIL_HOLD + 2, TAIL_NR };
 
@@ -31,6 +34,23 @@ static __always_inline int packet_done(struct ctx *x)
 	return 1;
 }
 
+/* Where responses arrive, a FIN may come before the bytes in front of it: it counts when they have come. */
+static __always_inline __u8 fin_in_turn(struct ctx *x, __u8 tcp_flags)
+{
+	struct tw_conn *c = x->c;
+
+	if (tcp_flags & TCP_FIN && (__s32)(x->s.seq + x->s.len - c->rs_next) > 0) {
+		c->rs_fin = x->s.seq + x->s.len;
+		c->rs_flags |= TW_C_RS_FIN_DUE;
+		return tcp_flags & ~TCP_FIN;
+	}
+	if (c->rs_flags & TW_C_RS_FIN_DUE && c->rs_next == c->rs_fin) {
+		c->rs_flags &= ~TW_C_RS_FIN_DUE;
+		return tcp_flags | TCP_FIN;
+	}
+	return tcp_flags;
+}
+
 /*
  * What a side's FIN or RST means for what is in flight: the outcomes to flush with, or 0 when nothing ends (no flush is
  * 0: an exchange that a close ends is never all TW_ANSWERED).
@@ -40,6 +60,8 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	struct tw_conn *c = x->c;
 	__u8 first, rest;
 
+	if (x->ingress && !requests)
+		tcp_flags = fin_in_turn(x, tcp_flags);
 	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
 		return 0;
 	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
@@ -60,7 +82,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	else if (c->flags & TW_C_RQ_FIN)
 		first = TW_CLIENT_ABANDONED;
 	else
-		first = c->rs.status ? TW_TRUNCATED : TW_UNANSWERED;
+		first = c->rs.state != H1_RES ? TW_TRUNCATED : TW_UNANSWERED;
 	return FLUSH(first, rest);
 }
 
@@ -203,6 +225,15 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, str
 	return requests ? request_event(x, e) : response_event(x, e);
 }
 
+/* The same program once more. Returns only when that cannot be had. */
+static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self)
+{
+	if (x->skb->cb[3] >> 16 >= CAREFUL_CALLS)
+		return;
+	x->skb->cb[3] += 1 << 16;
+	bpf_tail_call(x->skb, tails, self);
+}
+
 /* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns. */
 static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self, struct tw_held *h)
 {
@@ -223,7 +254,8 @@ static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tai
 		c->rq_next = s->seq + s->len;
 	else
 		c->rs_next = s->seq + s->len;
-	bpf_tail_call(x->skb, tails, self);
+	x->skb->cb[3] &= ~0xff; /* the packet's flags have been heeded */
+	careful_again(x, tails, self);
 	return conn_lost(x);
 }
 
@@ -266,7 +298,7 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {
 		skb->cb[1] = x.s.off;
 		skb->cb[2] = x.s.len;
-		bpf_tail_call(skb, tails, self);
+		careful_again(&x, tails, self);
 		next = NEXT_LOST;
 	}
 	flush = stream_close(&x, x.s.tcp_flags, requests);
@@ -289,6 +321,8 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
 	if (!h || (!inside && n > TW_HELD_BYTES - H1_CAREFUL))
 		return -1;
+	if (!x->c->held) /* what is left there waited for a stream that was lost */
+		__builtin_memset(h->s, 0, sizeof(h->s));
 	for (i = 0; i < TW_HELD; i++) {
 		s = &h->s[i];
 		if (s->len && inside && s->no_data && s->seq + s->len == x->s.seq) {
@@ -327,10 +361,16 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		return 1;
 	if (hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next))
 		flush = conn_lost(&x);
+	else
+		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
 	return packet_end(&x, tails, flush);
 }
 
-#define FLUSH_STEP 16
+/* The final status, as far as it was seen. */
+static __always_inline __u16 status_seen(const struct h1 *r)
+{
+	return r->status >= 200 ? r->status : 0;
+}
 
 /* Ends what is in flight with the outcomes in cb[2]. The status of a response that had begun is kept. */
 static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails)
@@ -352,7 +392,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 		if (!p)
 			break;
 		outcome = what;
-		exchange_end(&x, p, outcome, c->rs.status);
+		exchange_end(&x, p, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
 		what = (what & ~0xff) | (what >> 8 & 0xff);
 	}
@@ -362,6 +402,8 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	if (what & FLUSH_LOST) {
 		c->rq.state = c->rs.state = H1_LOST;
 		c->held = 0;
+	} else if (c->rs.state != H1_LOST) {
+		h1_reset(&c->rs, H1_RES);
 	}
 	return packet_done(&x);
 }

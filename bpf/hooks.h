@@ -144,7 +144,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	else if (c->flags & TW_C_RQ_FIN)
 		first = rest = TW_CLIENT_ABANDONED;
 	else {
-		first = c->rs.status ? TW_TRUNCATED : TW_UNANSWERED;
+		first = c->rs.state != H1_RES && c->rs.state != H1_LOST ? TW_TRUNCATED : TW_UNANSWERED;
 		rest = TW_UNANSWERED;
 	}
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
@@ -166,7 +166,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
 		else
 			break;
-		exchange_end(x, e, outcome, c->rs.status);
+		exchange_end(x, e, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
 		outcome = rest;
 	}

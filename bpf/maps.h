@@ -30,6 +30,7 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_RQ_RST 32
 #define TW_C_RS_FIN 1 /* in rs_flags, which has another writer: the responding side has closed */
 #define TW_C_RS_RST 2
+#define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 
 /*
  * One connection. Writers: the program that sees the requests owns rq*, head and cur; the one that sees the responses
@@ -50,6 +51,7 @@ struct tw_conn {
 	__u8 busy; /* an ingress program is at work on it */
 	__u16 pad;
 	__u32 held; /* segments waiting in the held map */
+	__u32 rs_fin;
 	__u64 t_first, t_last;
 	struct tw_pending cur; /* the head being received */
 	struct tw_pending in[TW_INLINE_PENDING];
@@ -63,7 +65,7 @@ struct tw_pipe {
 
 /* Segments that came before the bytes in front of them. */
 #define TW_HELD 8
-#define TW_HELD_BYTES 1536
+#define TW_HELD_BYTES 1664 /* a full Ethernet segment, and what the careful engine may load beyond it */
 struct tw_held_segment {
 	__u32 seq, len;
 	__u64 t;

@@ -42,8 +42,9 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 	s->l4 = l4;
 	s->sport = t[0] << 8 | t[1];
 	s->dport = t[2] << 8 | t[3];
-	s->seq = bpf_ntohl(*(__u32 *)(t + 4));
 	s->tcp_flags = t[13];
+	/* A SYN stands before the data it may carry (fast open). */
+	s->seq = bpf_ntohl(*(__u32 *)(t + 4)) + (s->tcp_flags >> 1 & 1);
 	s->off = l4 + (t[12] >> 4) * 4;
 	if (s->off > skb->len)
 		return -1;

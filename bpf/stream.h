@@ -31,15 +31,18 @@ static __always_inline __u32 window_load(struct ctx *x)
 	return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
 }
 
+/* How far back a segment may lie to be one that was sent again; only asked while step is lost. */
+#define TW_AGAIN (1 << 24)
+
 /*
- * Brings the segment in step with `expected`: cuts off what was seen before.
+ * Brings the segment in step with `expected`: cuts off what was seen before. While step is lost nothing is waited for.
  * NEXT_CAREFUL here means: go on with it.
  */
-static __always_inline enum next segment_order(struct ctx *x, __u32 expected)
+static __always_inline enum next segment_order(struct ctx *x, __u32 expected, int lost)
 {
 	__s32 ahead = x->s.seq - expected;
 
-	if (ahead == 0)
+	if (ahead == 0 || (lost && (ahead > 0 || ahead < -TW_AGAIN)))
 		return NEXT_CAREFUL;
 	if (ahead > 0)
 		return NEXT_HOLD;

@@ -123,7 +123,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	__u64 now;
 
 	if (x->s.len) {
-		next = p->state == H1_LOST ? NEXT_CAREFUL : segment_order(x, *expected);
+		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
 			now = segment_time(x);
