@@ -100,14 +100,6 @@ def test_init_without_a_file_writes_to_stdout_and_talks_on_stderr(nginx, tmp_pat
     assert run("watch", "-c", path, "--for", "1s", "--json").code == 0
 
 
-def test_init_does_not_overwrite_a_file(nginx, tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("precious")
-    r = run("init", "--for", "1s", "-o", path)
-    assert r.code in (1, 2) and path.read_text() == "precious", r
-    assert str(path) in r.err
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command):
     r = run(command, "--help")
