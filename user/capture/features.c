@@ -85,6 +85,15 @@ const struct feature_state *features__try(void)
 	return states;
 }
 
+void features__refuse(enum feature which, int error)
+{
+	struct feature_state *f = &states[which];
+
+	f->ok = false;
+	f->error = error;
+	log_warn("this kernel refuses %s (%s): %s", f->hook, strerror(error), f->without);
+}
+
 /* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN in their place. */
 static bool privileged(void)
 {

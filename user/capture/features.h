@@ -24,11 +24,17 @@ struct feature_state {
 	const char *gives;   /* what it is good for */
 	const char *without; /* what is missing without it */
 	bool ok;
-	int error; /* errno of the failed load, 0 when ok */
+	int error; /* errno of the failed load or attach, 0 when ok */
 };
 
 /* Tries each once and remembers. Never fails: a feature that cannot be tried is not ok. */
 const struct feature_state *features__try(void);
+
+/*
+ * The program itself was refused (an errno), although its trial passed: says so, and the feature is not ok from now on.
+ * What features__try() returned shows it.
+ */
+void features__refuse(enum feature which, int error);
 
 /* BTF, privileges, JIT: what must hold before anything can be tried. 0, or a negative errno with what to do in e. */
 int features__required(struct err *e);

@@ -41,18 +41,24 @@ struct loader {
 	void *arg;
 };
 
+/* A load log can have megabytes, with the reason at the end. */
+#define LOG_TAIL 4096
+
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[1024];
-	size_t n;
+	char *text, *rest, *line;
+	int n;
 
 	if (log_threshold < LOG_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	n = strlen(line);
-	if (n && line[n - 1] == '\n')
-		line[n - 1] = '\0';
-	log_debug("%s", line);
+	n = vasprintf(&text, fmt, ap);
+	if (n < 0)
+		return 0;
+	rest = n > LOG_TAIL ? text + n - LOG_TAIL : text;
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_debug("%s", line);
+	free(text);
 	return 0;
 }
 
@@ -79,8 +85,8 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 	skel->rodata->ring_wakeup = 256 << 10;
 }
 
-/* The one place where optional programs are switched on. */
-static void choose_programs(struct tillwatch_bpf *skel)
+/* The one place where optional programs are switched on: those before `end` that this kernel takes. */
+static void choose_programs(struct tillwatch_bpf *skel, int end)
 {
 	const struct feature_state *f = features__try();
 
@@ -88,49 +94,86 @@ static void choose_programs(struct tillwatch_bpf *skel)
 		struct bpf_program *p = bpf_object__find_program_by_name(skel->obj, f[i].name);
 
 		if (p)
-			bpf_program__set_autoload(p, f[i].ok);
+			bpf_program__set_autoload(p, i < end && f[i].ok);
 	}
 }
 
-/* Tracepoints apply to the host; their first question is whether the port is watched. */
-static int attach_hooks(struct loader *l, struct err *e)
+/* Opens, configures and loads the packet programs and the optional ones before `end`. 0 or a negative errno. */
+static int load_programs(struct loader *l, const struct loader_options *o, int end)
 {
-	struct bpf_program *p;
+	int err;
 
-	bpf_object__for_each_program(p, l->skel->obj) {
-		if (bpf_program__type(p) != BPF_PROG_TYPE_TRACING || !bpf_program__autoload(p))
+	tillwatch_bpf__destroy(l->skel);
+	l->skel = tillwatch_bpf__open();
+	if (!l->skel)
+		return -errno;
+	set_constants(l->skel, o);
+	choose_programs(l->skel, end);
+	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
+	return err ? err : tillwatch_bpf__load(l->skel);
+}
+
+/*
+ * An optional program can be refused although its trial passed. Which one it is shows when they are added one after the
+ * other; the others stay. Without the optional ones refused as well: the packet programs are at fault.
+ */
+static int load_piecemeal(struct loader *l, const struct loader_options *o)
+{
+	const struct feature_state *f = features__try();
+	int err = load_programs(l, o, FEATURE_PACKETS + 1);
+
+	if (err)
+		return err;
+	log_info("the kernel refuses the programs as a whole: trying them one by one");
+	for (int i = FEATURE_PACKETS + 1; i < FEATURE_NR; i++) {
+		if (!f[i].ok)
 			continue;
-		struct bpf_link *link = bpf_program__attach(p);
-
-		if (!link)
-			return err_set(e, errno, "cannot attach %s: %s", bpf_program__section_name(p), strerror(errno));
-		/* Owned by the skeleton from here on. */
-		for (int i = 0; i < l->skel->skeleton->prog_cnt; i++)
-			if (*l->skel->skeleton->progs[i].prog == p)
-				*l->skel->skeleton->progs[i].link = link;
+		err = load_programs(l, o, i + 1);
+		if (err)
+			features__refuse(i, -err);
 	}
-	return 0;
+	return err ? load_programs(l, o, FEATURE_NR) : 0;
+}
+
+/*
+ * Tracepoints apply to the host; their first question is whether the port is watched. One that cannot be attached is a
+ * feature that this kernel lacks.
+ */
+static void attach_hooks(struct loader *l)
+{
+	const struct feature_state *f = features__try();
+	const struct bpf_object_skeleton *s = l->skel->skeleton;
+
+	for (int i = FEATURE_PACKETS + 1; i < FEATURE_NR; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(l->skel->obj, f[i].name);
+		struct bpf_link *link = p && f[i].ok ? bpf_program__attach(p) : NULL;
+
+		if (!link) {
+			if (p && f[i].ok)
+				features__refuse(i, errno);
+			continue;
+		}
+		/* Owned by the skeleton from here on. */
+		for (int k = 0; k < s->prog_cnt; k++)
+			if (*s->progs[k].prog == p)
+				*s->progs[k].link = link;
+	}
 }
 
 static int load(struct loader *l, const struct loader_options *o, struct err *e)
 {
-	int err;
+	int err = load_programs(l, o, FEATURE_NR);
 
-	l->skel = tillwatch_bpf__open();
-	if (!l->skel)
-		return err_set(e, errno, "cannot open the kernel programs: %s", strerror(errno));
-	set_constants(l->skel, o);
-	choose_programs(l->skel);
-	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
-	if (!err)
-		err = tillwatch_bpf__load(l->skel);
+	if (err)
+		err = load_piecemeal(l, o);
 	if (err)
 		return err_set(e, -err, "the kernel refuses the programs: %s; `tillwatch doctor` says what this kernel allows, "
 			       "`--verbose` shows the kernel's reason", strerror(-err));
 	l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
 	if (!l->ring)
 		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
-	return attach_hooks(l, e);
+	attach_hooks(l);
+	return 0;
 }
 
 struct loader *loader__new(const struct loader_options *o, struct err *e)

@@ -42,7 +42,7 @@ static void check_kernel(struct findings *x)
 {
 	const struct feature_state *s;
 	struct loader_options o = { .seed = 1, .endpoint_other = 1, .slots = 8, .have_clients = true, .watch_process = true };
-	char text[512], path[256];
+	char text[512], programs[256], path[256];
 	struct err e = { "" };
 	struct loader *l;
 
@@ -53,6 +53,11 @@ static void check_kernel(struct findings *x)
 	add(x, "cgroup2", !e.text[0], true, e.text[0] ? e.text : text);
 	if (!x->f[0].ok)
 		return;
+	e.text[0] = '\0';
+	/* First the programs themselves: they can be refused where their trials passed. */
+	l = loader__new(&o, &e);
+	if (l)
+		loader__describe(l, programs, sizeof(programs));
 	s = features__try();
 	for (int i = 0; i < FEATURE_NR; i++) {
 		if (s[i].ok)
@@ -61,11 +66,7 @@ static void check_kernel(struct findings *x)
 			snprintf(text, sizeof(text), "refused (%s): %s", strerror(s[i].error), s[i].without);
 		add(x, s[i].hook, s[i].ok, i == FEATURE_PACKETS, text);
 	}
-	e.text[0] = '\0';
-	l = loader__new(&o, &e);
-	if (l)
-		loader__describe(l, text, sizeof(text));
-	add(x, "programs", l != NULL, true, l ? text : e.text);
+	add(x, "programs", l != NULL, true, l ? programs : e.text);
 	loader__free(l);
 }
 

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * links: capture model base
+ *
+ * A kernel that refuses a program although its trial passed is played here: libbpf's function that loads the whole
+ * object is replaced by one that fails while that program is switched on. Everything else is this machine's kernel.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "capture/features.h"
+#include "capture/loader.h"
+
+static const char *refused[4];
+static int loads;
+
+int bpf_object__load_skeleton(struct bpf_object_skeleton *s)
+{
+	static int (*real)(struct bpf_object_skeleton *);
+
+	loads++;
+	for (int i = 0; i < s->prog_cnt; i++)
+		for (int k = 0; k < 4 && refused[k]; k++)
+			if (!strcmp(s->progs[i].name, refused[k]) && bpf_program__autoload(*s->progs[i].prog))
+				return -EINVAL;
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "bpf_object__load_skeleton");
+	return real(s);
+}
+
+static struct loader *load_without(const char *first, const char *second, struct err *e)
+{
+	struct loader_options o = { .seed = 1, .endpoint_other = 1, .slots = 8 };
+
+	refused[0] = first;
+	refused[1] = second;
+	loads = 0;
+	log_threshold = LOG_ERROR;
+	return loader__new(&o, e);
+}
+
+static void only_what_is_refused_is_switched_off(void **state)
+{
+	const struct feature_state *f = features__try();
+	struct feature_state before[FEATURE_NR];
+	struct err e = { "" };
+	struct loader *l;
+
+	memcpy(before, f, sizeof(before));
+	if (features__required(&e) || !f[FEATURE_FORK].ok || !f[FEATURE_EXIT].ok)
+		skip();
+	l = load_without("tw_fork", "tw_exit", &e);
+	assert_non_null(l);
+	assert_string_equal(e.text, "");
+	for (int i = 0; i < FEATURE_NR; i++) {
+		bool was_refused = i == FEATURE_FORK || i == FEATURE_EXIT;
+
+		assert_int_equal(f[i].ok, before[i].ok && !was_refused);
+		assert_int_equal(f[i].error, was_refused ? EINVAL : before[i].error);
+	}
+	loader__free(l);
+	/* Known from now on: the next load does not try again. */
+	l = load_without("tw_fork", "tw_exit", &e);
+	assert_non_null(l);
+	assert_int_equal(loads, 1);
+	loader__free(l);
+}
+
+static void refused_packet_programs_are_an_error_that_says_so(void **state)
+{
+	struct err e = { "" };
+	struct loader *l;
+
+	if (features__required(&e))
+		skip();
+	features__try();
+	l = load_without("tw_ingress", NULL, &e);
+	assert_null(l);
+	assert_non_null(strstr(e.text, "refuses the programs"));
+	assert_int_equal(loads, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_packet_programs_are_an_error_that_says_so),
+		cmocka_unit_test(only_what_is_refused_is_switched_off),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
