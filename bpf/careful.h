@@ -91,11 +91,13 @@ static __always_inline __u32 conn_lost(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	if (c->kind == TW_NEW) {
+	/* A request line that was read to its end is HTTP, however the head goes on. */
+	if (c->kind == TW_NEW && (c->rq.state < H1_EOL || c->rq.state > H1_TE_OTHER)) {
 		count(x->l, c->version, TW_L_NOT_HTTP);
 		c->kind = TW_IGNORED;
 		return 0;
 	}
+	c->kind = TW_HTTP;
 	count(x->l, c->version, TW_L_DESYNC);
 	return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED) | FLUSH_LOST;
 }
