@@ -21,46 +21,46 @@
  * Bucket 0 holds everything up to 2^TW_BUCKET_MIN_EXP seconds (0.95 us); bucket b > 0 holds
  * (2^((b-1)/16 + MIN), 2^(b/16 + MIN)]; the last one everything above 2^TW_BUCKET_MAX_EXP (256 s).
  */
-#define TW_BUCKET_SCHEMA 4
+#define TW_BUCKET_SCHEMA  4
 #define TW_BUCKET_MIN_EXP (-20)
 #define TW_BUCKET_MAX_EXP 8
-#define TW_BUCKET_BOUNDS ((TW_BUCKET_MAX_EXP - TW_BUCKET_MIN_EXP) * 16 + 1)
-#define TW_BUCKETS (TW_BUCKET_BOUNDS + 1)
+#define TW_BUCKET_BOUNDS  ((TW_BUCKET_MAX_EXP - TW_BUCKET_MIN_EXP) * 16 + 1)
+#define TW_BUCKETS        (TW_BUCKET_BOUNDS + 1)
 /* The search table is padded with all-ones to a power of two. */
 #define TW_BOUNDS_TABLE 512
 
 enum tw_latency {
-	TW_LAT_TOTAL,	   /* first request byte -> last response byte */
+	TW_LAT_TOTAL,      /* first request byte -> last response byte */
 	TW_LAT_FIRST_BYTE, /* first request byte -> first byte of the final response */
-	TW_LAT_QUEUE,	   /* first request byte -> the application's first read */
-	TW_LAT_SERVICE,	   /* first read -> first byte of the final response */
+	TW_LAT_QUEUE,      /* first request byte -> the application's first read */
+	TW_LAT_SERVICE,    /* first read -> first byte of the final response */
 	TW_LAT_NR,
 };
 
 /* What became of an exchange: exactly one. */
 enum tw_outcome {
 	TW_ANSWERED,
-	TW_UNANSWERED,	      /* the server closed without a byte of the response */
-	TW_TRUNCATED,	      /* the server closed inside the response */
+	TW_UNANSWERED, /* the server closed without a byte of the response */
+	TW_TRUNCATED,  /* the server closed inside the response */
 	TW_RESET_BY_SERVER,
 	TW_RESET_BY_CLIENT,
-	TW_CLIENT_ABANDONED,  /* the client closed while it was owed an answer */
-	TW_TIMEOUT,	      /* the connection died of retransmission */
-	TW_UNOBSERVED,	      /* the observer lost sight of it */
+	TW_CLIENT_ABANDONED, /* the client closed while it was owed an answer */
+	TW_TIMEOUT,          /* the connection died of retransmission */
+	TW_UNOBSERVED,       /* the observer lost sight of it */
 	TW_OUTCOME_NR,
 };
 
 /* Capacities. */
-#define TW_MAX_VERSIONS 64   /* version 0 means "not known" */
-#define TW_MAX_ENDPOINTS 512 /* endpoint 0 means "not named yet" */
-#define TW_MAX_SLOTS 4096    /* upper limit of (version, endpoint) pairs; the map may be smaller */
-#define TW_STATUS_NR 64	     /* registered statuses, see tw_status.h; others travel as records */
-#define TW_PATH_MAX 240	     /* bytes of "METHOD target" a route record carries */
-#define TW_PIPELINE_MAX 128  /* requests in flight on one connection */
+#define TW_MAX_VERSIONS  64   /* version 0 means "not known" */
+#define TW_MAX_ENDPOINTS 512  /* endpoint 0 means "not named yet" */
+#define TW_MAX_SLOTS     4096 /* upper limit of (version, endpoint) pairs; the map may be smaller */
+#define TW_STATUS_NR     64   /* registered statuses, see tw_status.h; others travel as records */
+#define TW_PATH_MAX      240  /* bytes of "METHOD target" a route record carries */
+#define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
 
 #define TW_EP_UNKNOWN 0
 #define TW_EP_PENDING 0xffff /* user space has been told and has not named it yet */
-#define TW_SLOT_NONE 0
+#define TW_SLOT_NONE  0
 
 /* Latency of one kind: count is the sum of the buckets. Nanoseconds. */
 struct tw_hist {
@@ -80,30 +80,30 @@ struct tw_series {
 
 /* One ledger per version and CPU: what was seen, and every way to lose something. */
 enum tw_ledger {
-	TW_L_REQUESTS,	    /* request heads recognised */
-	TW_L_ENDED,	    /* exchanges ended with an outcome, in maps or as a record */
-	TW_L_LOST_EXCHANGES,/* ended, but neither a slot nor a record could be had */
-	TW_L_LOST_EVENTS,   /* ring buffer reservations that failed */
-	TW_L_UNNAMED,	    /* counted under "other" because naming was over its budget */
-	TW_L_CONNECTIONS,   /* watched connections on which payload was seen */
-	TW_L_DECODED,	    /* of these, carried at least one HTTP exchange */
-	TW_L_OPAQUE_TLS,    /* started with a TLS record */
-	TW_L_HTTP2,	    /* started with the HTTP/2 preface */
-	TW_L_NOT_HTTP,	    /* started with anything else */
-	TW_L_UPGRADED,	    /* left HTTP by 101 or CONNECT */
-	TW_L_DESYNC,	    /* times a connection's byte stream was lost */
-	TW_L_RESYNC,	    /* times it was found again */
-	TW_L_MIDSTREAM,	    /* connections joined after they were opened */
-	TW_L_NO_STATE,	    /* connection state could not be allocated */
-	TW_L_DUP_SEGMENTS,  /* segments whose bytes had all been seen */
-	TW_L_REORDERED,	    /* segments held back until the gap before them closed */
-	TW_L_PIPELINE_FULL, /* requests beyond TW_PIPELINE_MAX in flight */
-	TW_L_EARLY_DATA,    /* requests that came with the handshake's last ACK */
-	TW_L_EARLY_FULL,    /* of these, could not be kept */
-	TW_L_CAREFUL,	    /* segments that went through the careful engine */
-	TW_L_CONTENDED,	    /* two CPUs met in one direction of one connection */
-	TW_L_BAD_PACKET,    /* packets whose headers could not be read */
-	TW_L_UNREAD_VERSION,/* ended without anyone having read it: version not known */
+	TW_L_REQUESTS,       /* request heads recognised */
+	TW_L_ENDED,          /* exchanges ended with an outcome, in maps or as a record */
+	TW_L_LOST_EXCHANGES, /* ended, but neither a slot nor a record could be had */
+	TW_L_LOST_EVENTS,    /* ring buffer reservations that failed */
+	TW_L_UNNAMED,        /* counted under "other" because naming was over its budget */
+	TW_L_CONNECTIONS,    /* watched connections on which payload was seen */
+	TW_L_DECODED,        /* of these, carried at least one HTTP exchange */
+	TW_L_OPAQUE_TLS,     /* started with a TLS record */
+	TW_L_HTTP2,          /* started with the HTTP/2 preface */
+	TW_L_NOT_HTTP,       /* started with anything else */
+	TW_L_UPGRADED,       /* left HTTP by 101 or CONNECT */
+	TW_L_DESYNC,         /* times a connection's byte stream was lost */
+	TW_L_RESYNC,         /* times it was found again */
+	TW_L_MIDSTREAM,      /* connections joined after they were opened */
+	TW_L_NO_STATE,       /* connection state could not be allocated */
+	TW_L_DUP_SEGMENTS,   /* segments whose bytes had all been seen */
+	TW_L_REORDERED,      /* segments held back until the gap before them closed */
+	TW_L_PIPELINE_FULL,  /* requests beyond TW_PIPELINE_MAX in flight */
+	TW_L_EARLY_DATA,     /* requests that came with the handshake's last ACK */
+	TW_L_EARLY_FULL,     /* of these, could not be kept */
+	TW_L_CAREFUL,        /* segments that went through the careful engine */
+	TW_L_CONTENDED,      /* two CPUs met in one direction of one connection */
+	TW_L_BAD_PACKET,     /* packets whose headers could not be read */
+	TW_L_UNREAD_VERSION, /* ended without anyone having read it: version not known */
 	TW_L_NR,
 };
 
@@ -117,9 +117,9 @@ struct tw_ledger_row {
 /* Records of the ring buffer; the tag comes first. */
 enum tw_record_type {
 	TW_R_ROUTE = 1, /* a target without an endpoint: name it */
-	TW_R_EXCHANGE,	/* an exchange that could not be counted in the maps */
-	TW_R_PROCESS,	/* a process of interest has started another program */
-	TW_R_LISTEN,	/* a socket started to listen: resolve the versions again */
+	TW_R_EXCHANGE,  /* an exchange that could not be counted in the maps */
+	TW_R_PROCESS,   /* a process of interest has started another program */
+	TW_R_LISTEN,    /* a socket started to listen: resolve the versions again */
 };
 
 #define TW_ROUTE_TRUNCATED 1 /* text ends before the target does */
@@ -134,13 +134,13 @@ struct tw_route_record {
 
 struct tw_exchange_record {
 	__u32 type;
-	__u32 tgid;    /* who read the request, 0: nobody was seen */
-	__u64 hash;    /* route hash */
-	__u64 t_start; /* CLOCK_MONOTONIC, ns */
+	__u32 tgid;           /* who read the request, 0: nobody was seen */
+	__u64 hash;           /* route hash */
+	__u64 t_start;        /* CLOCK_MONOTONIC, ns */
 	__u64 lat[TW_LAT_NR]; /* ns; all ones: not measured */
-	__u16 version; /* 0: by tgid */
-	__u16 endpoint;/* 0 or TW_EP_PENDING: by hash */
-	__u16 status;  /* 0: none */
+	__u16 version;        /* 0: by tgid */
+	__u16 endpoint;       /* 0 or TW_EP_PENDING: by hash */
+	__u16 status;         /* 0: none */
 	__u8 outcome;
 	__u8 new_connection; /* first exchange of this endpoint on its connection */
 };
@@ -171,7 +171,7 @@ struct tw_place {
 };
 
 struct tw_place_value {
-	__u16 version;	 /* 0 with by_reader: the reading process decides */
+	__u16 version; /* 0 with by_reader: the reading process decides */
 	__u8 by_reader;
 	__u8 pad[5];
 };

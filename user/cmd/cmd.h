@@ -17,7 +17,7 @@ enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_DURATION };
 
 struct option_spec {
 	const char *name; /* "--for" */
-	char letter;	  /* 'c', or 0 */
+	char letter;      /* 'c', or 0 */
 	enum option_type type;
 	const char *arg; /* "T" */
 	const char *help;

@@ -32,7 +32,8 @@ static void print_help(const struct command *c, const struct option_spec *o, siz
 		}
 		if (o[i].letter)
 			snprintf(letter, sizeof(letter), "-%c, ", o[i].letter);
-		snprintf(left, sizeof(left), "%s%s%s%s", letter, o[i].name, o[i].arg ? " " : "", o[i].arg ? o[i].arg : "");
+		snprintf(left, sizeof(left), "%s%s%s%s", letter, o[i].name, o[i].arg ? " " : "",
+		         o[i].arg ? o[i].arg : "");
 		printf("  %-22s %s%s\n", left, o[i].help, o[i].required ? " (required)" : "");
 	}
 	if (c->text)
@@ -76,7 +77,8 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 			return 1;
 		}
 		if (!f) {
-			*code = usage_error(c, "unknown %s '%.*s'", argv[i][0] == '-' ? "option" : "argument", (int)len, argv[i]);
+			*code = usage_error(c, "unknown %s '%.*s'", argv[i][0] == '-' ? "option" : "argument", (int)len,
+			                    argv[i]);
 			return 1;
 		}
 		seen[f - o] = true;

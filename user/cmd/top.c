@@ -83,7 +83,7 @@ static void draw(struct session *s, const struct everything *x)
 {
 	struct comparison *c[MAX_SERVICES];
 	struct show_options o = { .mode = isatty(STDOUT_FILENO) ? SHOW_TERMINAL : SHOW_LINES,
-				  .remaining = session__remaining(s) };
+		                  .remaining = session__remaining(s) };
 	struct winsize w;
 	size_t n = 0;
 
@@ -106,8 +106,8 @@ static void draw(struct session *s, const struct everything *x)
 }
 
 /* Observes everything for a while; each(…) after each refresh and at the end. */
-static int observe_all(struct everything *x, double seconds, double refresh, void (*each)(struct session *, const struct everything *),
-		       struct session **out)
+static int observe_all(struct everything *x, double seconds, double refresh,
+                       void (*each)(struct session *, const struct everything *), struct session **out)
 {
 	struct session_options o = { .config = &x->config };
 	struct err e = { "" };
@@ -144,7 +144,8 @@ static int top(int argc, char **argv)
 {
 	double seconds = NAN;
 	const struct option_spec options[] = {
-		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &seconds, false },
+		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &seconds,
+		  false },
 	};
 	static struct everything x;
 	struct session *s = NULL;
@@ -210,23 +211,25 @@ static void print_endpoints(FILE *f, const struct comparison *c)
 	fputs("\nendpoints:\n", f);
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, "  - { route: \"%s\"%s }  # %llu requests seen, p95 %.1f ms\n", sorted[i]->name,
-			looks_critical(sorted[i]->name) ? ", critical: true" : "",
-			(unsigned long long)sorted[i]->arm[ARM_BASELINE].requests,
-			sorted[i]->arm[ARM_BASELINE].requests ?
-				1000 * arm_quantile(&sorted[i]->arm[ARM_BASELINE], TW_LAT_TOTAL, 0.95) :
-				0.0);
+		        looks_critical(sorted[i]->name) ? ", critical: true" : "",
+		        (unsigned long long)sorted[i]->arm[ARM_BASELINE].requests,
+		        sorted[i]->arm[ARM_BASELINE].requests
+		                ? 1000 * arm_quantile(&sorted[i]->arm[ARM_BASELINE], TW_LAT_TOTAL, 0.95)
+		                : 0.0);
 	free(sorted);
 }
 
 /* A config for the busiest service; the second busiest stands in as canary when both know the same endpoints. */
 static void print_config(FILE *f, const struct everything *x, size_t first, size_t second, bool has_second,
-			 const struct comparison *c)
+                         const struct comparison *c)
 {
 	fputs("# A starter written by `tillwatch init`: names and arms are guesses, endpoints are what was seen.\n", f);
-	fprintf(f, "service: %s\n\nversions:\n", x->comm[first][0] && !strpbrk(x->comm[first], ":#{}[]\"' ") ? x->comm[first] : "service");
+	fprintf(f, "service: %s\n\nversions:\n",
+	        x->comm[first][0] && !strpbrk(x->comm[first], ":#{}[]\"' ") ? x->comm[first] : "service");
 	fprintf(f, "  v1: { arm: baseline, match: { listen: \"%u\" } }\n", x->versions[first].match.listen.port);
 	if (has_second)
-		fprintf(f, "  v2: { arm: canary,   match: { listen: \"%u\" } }\n", x->versions[second].match.listen.port);
+		fprintf(f, "  v2: { arm: canary,   match: { listen: \"%u\" } }\n",
+		        x->versions[second].match.listen.port);
 	else
 		fputs("  # the new version, by listen:, cgroup:, exe:, unit:, env:, build_id:, pid: or upstream:\n"
 		      "  # v2: { arm: canary, match: { listen: \"8082\" } }\n",
@@ -270,7 +273,8 @@ static int write_config(struct session *s, const struct everything *x, const cha
 	for (size_t v = 0; v < n; v++)
 		session__comparison_free(c[v]);
 	if (!f || !n || (f == stdout ? fflush(f) : fclose(f))) {
-		log_error(n ? "cannot write %s" : "nothing listens on this host: %s was not written", file ? file : "the config");
+		log_error(n ? "cannot write %s" : "nothing listens on this host: %s was not written",
+		          file ? file : "the config");
 		return TW_EXIT_FAILURE;
 	}
 	if (file)
@@ -300,7 +304,7 @@ static int init(int argc, char **argv)
 	return code;
 }
 
-const struct command cmd_top = { "top", "Shows every HTTP service on this host, live, per endpoint; needs no config", "[--for T]", NULL,
-				 top };
-const struct command cmd_init = { "init", "Observes and writes a starter config with the endpoints it saw", "[--for T] [-o FILE]", NULL,
-				  init };
+const struct command cmd_top = { "top", "Shows every HTTP service on this host, live, per endpoint; needs no config",
+	                         "[--for T]", NULL, top };
+const struct command cmd_init = { "init", "Observes and writes a starter config with the endpoints it saw",
+	                          "[--for T] [-o FILE]", NULL, init };

@@ -12,7 +12,7 @@
 
 /* Off a terminal a line block every so often; on one a redraw a second. */
 #define REFRESH_TERMINAL 1.0
-#define REFRESH_LINES 5.0
+#define REFRESH_LINES    5.0
 
 struct watch_options {
 	const char *file;
@@ -41,8 +41,8 @@ static void announce(const struct config *c, double seconds)
 	for (size_t i = 0; i < c->n_versions; i++)
 		names[c->versions[i].arm] = c->versions[i].name;
 	if (names[ARM_BASELINE] && names[ARM_CANARY])
-		log_info("watching %s: %s (baseline) and %s (canary)%s", c->service, names[ARM_BASELINE], names[ARM_CANARY],
-			 isnan(seconds) ? ", until interrupted" : "");
+		log_info("watching %s: %s (baseline) and %s (canary)%s", c->service, names[ARM_BASELINE],
+		         names[ARM_CANARY], isnan(seconds) ? ", until interrupted" : "");
 	else
 		log_info("watching %s%s", c->service, isnan(seconds) ? ", until interrupted" : "");
 }
@@ -57,7 +57,7 @@ static void progress(const struct comparison *c, const struct session *s)
 		log_info("%.0f s: %llu requests so far", c->seconds, (unsigned long long)n);
 	else
 		log_info("%.0f s: %llu requests so far, %.0f s to go%s%s", c->seconds, (unsigned long long)n, left,
-			 c->has_verdict ? ", " : "", c->has_verdict ? verdict_names[c->verdict.kind] : "");
+		         c->has_verdict ? ", " : "", c->has_verdict ? verdict_names[c->verdict.kind] : "");
 }
 
 static int print_document(char *text)
@@ -139,7 +139,8 @@ static int watch(int argc, char **argv)
 	struct watch_options w = { .seconds = NAN };
 	const struct option_spec options[] = {
 		{ "--config", 'c', OPTION_TEXT, "FILE", "the configuration", &w.file, true },
-		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &w.seconds, false },
+		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &w.seconds,
+		  false },
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document at the end instead of the table", &w.json, false },
 	};
 	const struct comparison *c;
@@ -163,8 +164,8 @@ static void print_verdict(const struct verdict *v)
 {
 	printf("%s\n", verdict_names[v->kind]);
 	for (size_t i = 0; i < v->n_reasons; i++)
-		printf("  %s%s%s\n", v->reasons[i].endpoint ? v->reasons[i].endpoint : "", v->reasons[i].endpoint ? ": " : "",
-		       v->reasons[i].text);
+		printf("  %s%s%s\n", v->reasons[i].endpoint ? v->reasons[i].endpoint : "",
+		       v->reasons[i].endpoint ? ": " : "", v->reasons[i].text);
 	for (size_t i = 0; i < v->n_guards; i++)
 		if (!v->guards[i].ok)
 			printf("  guard %s: %s\n", v->guards[i].name, v->guards[i].text);
@@ -211,10 +212,11 @@ static int gate(int argc, char **argv)
 const struct command cmd_watch = {
 	"watch", "Attaches, shows the live comparison and ends with the final one", "-c FILE [--for T] [--json]",
 	"On a terminal the table is redrawn every second; elsewhere a block of lines comes every five.\n"
-	"SIGINT and SIGTERM end it early with the same final output.", watch
+	"SIGINT and SIGTERM end it early with the same final output.",
+	watch
 };
 
-const struct command cmd_gate = {
-	"gate", "Watches for a while and gives the verdict as the exit code", "-c FILE --for T [--json]",
-	"Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.", gate
-};
+const struct command cmd_gate = { "gate", "Watches for a while and gives the verdict as the exit code",
+	                          "-c FILE --for T [--json]",
+	                          "Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",
+	                          gate };

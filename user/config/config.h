@@ -33,12 +33,12 @@ struct match {
 	bool has_listen, has_upstream;
 	struct endpoint_addr listen;   /* "8081", "127.0.0.1:8081", "[::1]:8081" */
 	struct endpoint_addr upstream; /* "10.0.0.7:8080": the remote end of a proxy's connections */
-	char *cgroup;		       /* cgroup v2 path, "/shop-v2.slice" */
-	char *exe;		       /* absolute path of the program file */
-	char *unit;		       /* systemd unit, "shop-v2.service" */
-	char *env;		       /* "NAME=VALUE" */
-	char *build_id;		       /* lower-case hex, or a prefix of at least 8 digits */
-	int32_t pid;		       /* this process and its descendants; 0: absent */
+	char *cgroup;                  /* cgroup v2 path, "/shop-v2.slice" */
+	char *exe;                     /* absolute path of the program file */
+	char *unit;                    /* systemd unit, "shop-v2.service" */
+	char *env;                     /* "NAME=VALUE" */
+	char *build_id;                /* lower-case hex, or a prefix of at least 8 digits */
+	int32_t pid;                   /* this process and its descendants; 0: absent */
 };
 
 struct version {
@@ -56,7 +56,7 @@ struct money {
 
 struct slo {
 	double p50, p90, p95, p99; /* seconds; 0: absent */
-	double error_rate;	   /* fraction; negative: absent */
+	double error_rate;         /* fraction; negative: absent */
 };
 
 struct route {
@@ -70,12 +70,12 @@ struct route {
 };
 
 struct gate_policy {
-	double alpha;		     /* 0.05 */
-	double max_error_ratio;	     /* 1.5: promote only when certified below */
+	double alpha;                /* 0.05 */
+	double max_error_ratio;      /* 1.5: promote only when certified below */
 	double max_latency_increase; /* 0.20 */
-	uint64_t min_requests;	     /* 500, per arm and critical endpoint */
-	double warmup;		     /* seconds, 10 */
-	double tick;		     /* seconds, 5 */
+	uint64_t min_requests;       /* 500, per arm and critical endpoint */
+	double warmup;               /* seconds, 10 */
+	double tick;                 /* seconds, 5 */
 };
 
 struct config {

@@ -15,7 +15,7 @@ struct cell {
 	uint16_t version, endpoint;
 	int slot; /* in the kernel; 0: none was free, everything comes as records */
 	struct tw_series last;
-	struct arm_figures total; /* since the start */
+	struct arm_figures total;  /* since the start */
 	uint64_t tick_n, tick_bad; /* since the last tick */
 	struct histogram tick_latency;
 };
@@ -28,7 +28,7 @@ struct session {
 
 	struct id_snapshot *ids;
 	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
-	double resolved_at, resolve_at; /* the last look at the host and the next one */
+	double resolved_at, resolve_at;        /* the last look at the host and the next one */
 	bool listeners_changed;
 
 	struct cell **cells; /* [version * TW_MAX_ENDPOINTS + endpoint], NULL where nothing was seen */
@@ -69,7 +69,7 @@ int record_handle(void *arg, void *data, size_t len);
 int routes_announce_config(struct session *s);
 
 /* versions.c: how long after the last look at the host the next one may follow, so that bursts of changes cost one */
-#define RESOLVE_SOON 0.05
+#define RESOLVE_SOON  0.05
 #define RESOLVE_LATER 1.0
 void versions_look_again(struct session *s, double spacing);
 int versions_resolve(struct session *s, struct err *e);

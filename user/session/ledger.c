@@ -11,8 +11,8 @@
 #include "session/internal.h"
 
 /* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
-#define STATS_EVERY 5.0
-#define STATS_FOR 0.25
+#define STATS_EVERY  5.0
+#define STATS_FOR    0.25
 #define SAMPLE_LEAST 50 /* requests; below that the figure is not given */
 
 int ledger_read(struct session *s)
@@ -55,8 +55,8 @@ void ledger_fill(struct session *s, struct comparison *c)
 	v->unattributed = s->unattributed;
 	v->unnamed = s->unnamed + t.c[TW_L_UNNAMED];
 	v->queue_measured = f[FEATURE_READ].ok;
-	v->complete = !v->desynchronised && !v->opaque_tls && !v->http2 && !v->unattributed && !c->ledger.lost_exchanges &&
-		      !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
+	v->complete = !v->desynchronised && !v->opaque_tls && !v->http2 && !v->unattributed &&
+	              !c->ledger.lost_exchanges && !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
 }
 
 /* ---- what it costs ----------------------------------------------------------------------------------------------- */
@@ -108,5 +108,5 @@ void overhead_fill(const struct session *s, struct overhead *o)
 	o->agent_rss_bytes = resident_bytes();
 	getrusage(RUSAGE_SELF, &u);
 	o->agent_cpu_seconds = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-			       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	                       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }

@@ -87,10 +87,10 @@ static int open_events(struct session *s, struct err *e)
 static int load(struct session *s, struct err *e)
 {
 	struct loader_options o = { .seed = s->seed,
-				    .endpoint_other = routes__other(s->routes),
-				    .have_clients = has_clients(s->config),
-				    .watch_process = by_process(s->config),
-				    .slots = slots_for(s->config) };
+		                    .endpoint_other = routes__other(s->routes),
+		                    .have_clients = has_clients(s->config),
+		                    .watch_process = by_process(s->config),
+		                    .slots = slots_for(s->config) };
 
 	s->loader = loader__new(&o, e);
 	if (!s->loader)
