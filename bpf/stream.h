@@ -31,6 +31,14 @@ static __always_inline __u32 window_load(struct ctx *x)
 	return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
 }
 
+/* Takes n bytes of the segment as used. */
+static __always_inline void segment_advance(struct ctx *x, __u32 n)
+{
+	x->s.off += n;
+	x->s.len -= n;
+	x->s.seq += n;
+}
+
 /* How far back a segment may lie to be one that was sent again; only asked while step is lost. */
 #define TW_AGAIN (1 << 24)
 
@@ -48,20 +56,11 @@ static __always_inline enum next segment_order(struct ctx *x, __u32 expected, in
 		return NEXT_HOLD;
 	if ((__u32)-ahead >= x->s.len) {
 		count(x->l, x->c->version, TW_L_DUP_SEGMENTS);
+		segment_advance(x, x->s.len);
 		return NEXT_DONE;
 	}
-	x->s.off -= ahead;
-	x->s.len += ahead;
-	x->s.seq = expected;
+	segment_advance(x, -ahead);
 	return NEXT_CAREFUL;
-}
-
-/* Takes n bytes of the segment as used. */
-static __always_inline void segment_advance(struct ctx *x, __u32 n)
-{
-	x->s.off += n;
-	x->s.len -= n;
-	x->s.seq += n;
 }
 
 /* Counts off body bytes. Returns 1 when the body has ended. */
