@@ -105,7 +105,7 @@ static __always_inline int h1_plain_method(__u64 w, __u64 in)
 	return !(in & RH_HIGH & ~(upper | dash));
 }
 
-/* A decimal number and the end of its line at pos; returns 0 when it is not that plain. */
+/* A decimal number and the end of its line (a CR only before its LF) at pos; returns 0 when it is not that plain. */
 static __always_inline int h1_number(const __u8 *window, __u64 pos, __u64 *out)
 {
 	__u64 v = 0, i, digits = 0;
@@ -123,6 +123,8 @@ static __always_inline int h1_number(const __u8 *window, __u64 pos, __u64 *out)
 		digits++;
 	}
 	*out = v;
+	if (window[h1_at(pos + i)] == '\r' && window[h1_at(pos + i + 1)] != '\n')
+		return 0;
 	return digits > 0 && i < 16;
 }
 
@@ -150,7 +152,9 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 		if (fresh) {
 			__u64 l = w | H1_LOWER;
 
-			if ((w & 0xffff) == 0x0a0d) {
+			if ((w & 0xff) == '\r') {
+				if ((w & 0xff00) != 0x0a00)
+					return 0;
 				pos += 2;
 				done = 1;
 				break;
@@ -317,7 +321,9 @@ static __always_inline __u32 h1_scan_status_line(const __u8 *window, __u32 n, st
 
 	if (!h1_starts_response(window))
 		return 0;
-	if ((v & 0xff) != ' ' || a < '1' || a > '9' || b < '0' || b > '9' || c < '0' || c > '9' || (d != ' ' && d != '\r'))
+	if ((v & 0xff) != ' ' || a < '1' || a > '9' || b < '0' || b > '9' || c < '0' || c > '9')
+		return 0;
+	if (d != ' ' && (v >> 32 & 0xffff) != 0x0a0d)
 		return 0;
 	out->status = (a - '0') * 100 + (b - '0') * 10 + (c - '0');
 	out->flags = 0;

@@ -20,9 +20,9 @@ enum {
 	C_DOT,
 	C_COMMA,
 	C_SEMICOLON,
-	C_TOKEN, /* the other characters of RFC 9110's token */
-	C_VISIBLE,
-	C_HIGH, /* 0x80 and above */
+	C_TOKEN,   /* the other characters of RFC 9110's token */
+	C_VISIBLE, /* and DEL, which does not end a target either: the server will say what it thinks of it */
+	C_HIGH,    /* 0x80 and above */
 	C_NR,
 };
 
@@ -35,8 +35,9 @@ static __u8 class_of(unsigned int c)
 		char c;
 		__u8 class;
 	} single[] = {
-		{ '\t', C_TAB }, { '\r', C_CR },    { '\n', C_LF },   { ' ', C_SP },	{ '1', C_ONE },	      { '-', C_DASH },
-		{ ':', C_COLON }, { '/', C_SLASH }, { '?', C_QUERY }, { '.', C_DOT }, { ',', C_COMMA }, { ';', C_SEMICOLON },
+		{ '\t', C_TAB },  { '\r', C_CR },  { '\n', C_LF },   { ' ', C_SP },
+		{ '1', C_ONE },   { '-', C_DASH }, { ':', C_COLON }, { '/', C_SLASH },
+		{ '?', C_QUERY }, { '.', C_DOT },  { ',', C_COMMA }, { ';', C_SEMICOLON },
 	};
 
 	for (size_t i = 0; i < sizeof(single) / sizeof(*single); i++)
@@ -44,7 +45,7 @@ static __u8 class_of(unsigned int c)
 			return single[i].class;
 	if (c >= 0x80)
 		return C_HIGH;
-	if (c < 0x20 || c == 0x7f)
+	if (c < 0x20)
 		return C_CTL;
 	if (c >= '0' && c <= '9')
 		return C_DIGIT;
