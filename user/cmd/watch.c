@@ -163,12 +163,9 @@ static int watch(int argc, char **argv)
 static void print_verdict(const struct verdict *v)
 {
 	printf("%s\n", verdict_names[v->kind]);
+	/* Reasons name their endpoint, and a guard that is not ok is among them. */
 	for (size_t i = 0; i < v->n_reasons; i++)
-		printf("  %s%s%s\n", v->reasons[i].endpoint ? v->reasons[i].endpoint : "",
-		       v->reasons[i].endpoint ? ": " : "", v->reasons[i].text);
-	for (size_t i = 0; i < v->n_guards; i++)
-		if (!v->guards[i].ok)
-			printf("  guard %s: %s\n", v->guards[i].name, v->guards[i].text);
+		printf("  %s\n", v->reasons[i].text);
 	if (v->has_eta)
 		printf("  can be called in about %.0f s at the present traffic\n", v->eta_seconds);
 }
