@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tw.client import Client, ask, chunked, request
-from tw.oracle import assert_counts, counts
+from tw.oracle import assert_answered, counts
 from tw.servers import answering
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
@@ -23,7 +23,7 @@ def test_keep_alive_requests_are_each_counted_once_on_one_connection(nginx, watc
         for i in range(50):
             c.ask("GET", ("/ok", "/missing", "/boom")[i % 3])
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(50)))
+    assert_answered(d, counts(server.exchanges(50)))
     assert [d.connections(f"GET /{t}") for t in ("ok", "missing", "boom")] == [1, 1, 1]
     assert d["coverage"]["connections"] == d["coverage"]["decoded"] == 1
 
@@ -34,7 +34,7 @@ def test_connection_close_counts_one_request_a_connection(nginx, watching):
     for _ in range(30):
         ask(server.port, "GET", "/ok", headers=["Connection: close"])
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(30)))
+    assert_answered(d, counts(server.exchanges(30)))
     assert d.connections("GET /ok") == 30
 
 
@@ -47,7 +47,7 @@ def test_http_1_0_is_counted_with_and_without_keep_alive(nginx, watching):
         for _ in range(5):
             c.ask("GET", "/missing", version="1.0", headers=["Connection: keep-alive"])
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(10)))
+    assert_answered(d, counts(server.exchanges(10)))
 
 
 @pytest.mark.parametrize("deep", [3, 50])
@@ -60,7 +60,7 @@ def test_pipelined_requests_in_one_segment_each_keep_their_own_status(nginx, wat
         for t in targets:
             assert c.answer().status == (404 if t == "/missing" else 200)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(deep)))
+    assert_answered(d, counts(server.exchanges(deep)))
 
 
 @pytest.mark.parametrize("deep", [3, 50])
@@ -73,7 +73,7 @@ def test_pipelined_requests_in_segments_of_their_own_each_keep_their_own_status(
         for t in targets:
             assert c.answer().status == (404 if t == "/missing" else 200)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(deep)))
+    assert_answered(d, counts(server.exchanges(deep)))
 
 
 def test_pipelined_requests_cut_at_arbitrary_places_each_keep_their_own_status(nginx, watching):
@@ -87,7 +87,7 @@ def test_pipelined_requests_cut_at_arbitrary_places_each_keep_their_own_status(n
             for _ in targets:
                 c.answer()
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(4 * len(targets))))
+    assert_answered(d, counts(server.exchanges(4 * len(targets))))
 
 
 def test_pipelined_posts_with_bodies_and_responses_that_come_all_at_once(raw_server, watching):
@@ -106,7 +106,7 @@ def test_pipelined_posts_with_bodies_and_responses_that_come_all_at_once(raw_ser
         for _ in range(n):
             c.answer()
     d = w.stop()
-    assert_counts(d.counts(), {("POST /odd", 200): 5, ("POST /even", 503): 5})
+    assert_answered(d, {("POST /odd", 200): 5, ("POST /even", 503): 5})
 
 
 def test_a_request_head_may_be_split_at_every_byte(nginx, watching):
@@ -118,7 +118,7 @@ def test_a_request_head_may_be_split_at_every_byte(nginx, watching):
             c.send(*pieces)
             assert c.answer().status == 404
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(len(head) - 1)))
+    assert_answered(d, counts(server.exchanges(len(head) - 1)))
 
 
 def test_a_request_may_come_one_byte_a_segment(nginx, watching):
@@ -129,7 +129,7 @@ def test_a_request_may_come_one_byte_a_segment(nginx, watching):
             c.send(*[bytes([b]) for b in request("GET", target)])
             c.answer()
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(2)))
+    assert_answered(d, counts(server.exchanges(2)))
 
 
 def test_the_second_request_of_a_connection_may_be_split_at_every_byte(nginx, watching):
@@ -142,7 +142,7 @@ def test_the_second_request_of_a_connection_may_be_split_at_every_byte(nginx, wa
             c.send(*pieces)
             assert c.answer().status == 503
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(2 * (len(head) - 1))))
+    assert_answered(d, counts(server.exchanges(2 * (len(head) - 1))))
 
 
 def test_a_response_head_may_be_split_at_every_byte(raw_server, watching):
@@ -155,7 +155,7 @@ def test_a_response_head_may_be_split_at_every_byte(raw_server, watching):
             assert c.ask("GET", target).status == 404
             assert c.ask("GET", target).status == 404
     d = w.stop()
-    assert_counts(d.counts(), {("GET /split/{id}", 404): 2 * len(answers)})
+    assert_answered(d, {("GET /split/{id}", 404): 2 * len(answers)})
 
 
 def test_bodies_by_content_length_are_passed_over_both_ways(nginx, watching):
@@ -167,7 +167,7 @@ def test_bodies_by_content_length_are_passed_over_both_ways(nginx, watching):
             assert c.ask("POST", "/ok", b"b" * size).status == 200
             assert len(c.ask("GET", "/files/big").body) == 300_000
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(8)))
+    assert_answered(d, counts(server.exchanges(8)))
 
 
 def test_a_request_body_may_be_split_from_its_head_and_in_itself(nginx, watching):
@@ -181,7 +181,7 @@ def test_a_request_body_may_be_split_from_its_head_and_in_itself(nginx, watching
             c.answer()
             c.ask("GET", "/missing")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(2 * (len(whole) - at + 5))))
+    assert_answered(d, counts(server.exchanges(2 * (len(whole) - at + 5))))
 
 
 def test_a_chunked_request_may_be_split_at_every_byte(raw_server, watching):
@@ -205,7 +205,7 @@ def test_a_chunked_request_may_be_split_at_every_byte(raw_server, watching):
     d = w.stop()
     n = len(whole) - len(head)
     assert bodies.count(b"GET /evil HTTP/1.1\r\n\r\n" + b"y" * 17) == n
-    assert_counts(d.counts(), {("POST /chunks", 200): n, ("GET /after", 200): n})
+    assert_answered(d, {("POST /chunks", 200): n, ("GET /after", 200): n})
 
 
 def test_a_chunked_response_may_be_split_at_every_byte(raw_server, watching):
@@ -220,7 +220,7 @@ def test_a_chunked_response_may_be_split_at_every_byte(raw_server, watching):
             c.ask("GET", target)
             c.ask("GET", target)
     d = w.stop()
-    assert_counts(d.counts(), {("GET /chunks/{id}", 201): 2 * len(answers)})
+    assert_answered(d, {("GET /chunks/{id}", 201): 2 * len(answers)})
 
 
 def test_chunk_extensions_and_trailers_do_not_confuse(raw_server, watching):
@@ -240,7 +240,7 @@ def test_chunk_extensions_and_trailers_do_not_confuse(raw_server, watching):
             c.ask("GET", "/after")
     server.join()
     d = w.stop()
-    assert_counts(d.counts(), {("POST /ext", 200): 5, ("GET /after", 200): 5})
+    assert_answered(d, {("POST /ext", 200): 5, ("GET /after", 200): 5})
 
 
 def test_a_response_body_until_close_is_answered_not_truncated(raw_server, watching):
@@ -253,7 +253,7 @@ def test_a_response_body_until_close_is_answered_not_truncated(raw_server, watch
     for _ in range(10):
         assert ask(server.port, "GET", "/until-close").body.endswith(b"three")
     d = w.stop()
-    assert_counts(d.counts(), {("GET /until-close", 200): 10})
+    assert_answered(d, {("GET /until-close", 200): 10})
     assert d.outcomes() == {"answered": 10}
 
 
@@ -280,7 +280,7 @@ def test_answers_without_a_body_leave_the_connection_readable(raw_server, watchi
             c.ask("GET", "/ok")
     server.join()
     d = w.stop()
-    assert_counts(d.counts(), {("HEAD /ok", 200): 5, ("GET /unchanged", 304): 5, ("GET /empty", 204): 5,
+    assert_answered(d, {("HEAD /ok", 200): 5, ("GET /unchanged", 304): 5, ("GET /empty", 204): 5,
                                ("GET /ok", 200): 5})
     assert d.outcomes() == {"answered": 20}
 
@@ -294,7 +294,7 @@ def test_pipelined_answers_without_a_body_keep_their_order(nginx, watching):
         for m, _ in asked:
             c.answer(m)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(len(asked))))
+    assert_answered(d, counts(server.exchanges(len(asked))))
 
 
 def test_expect_100_continue_counts_the_final_status_only(nginx, watching, tmp_path, started):
@@ -312,7 +312,7 @@ def test_expect_100_continue_counts_the_final_status_only(nginx, watching, tmp_p
             assert c.answer().status == 200
             c.ask("GET", "/ok")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(10)))
+    assert_answered(d, counts(server.exchanges(10)))
 
 
 def test_early_hints_are_not_the_answer(raw_server, watching):
@@ -332,7 +332,7 @@ def test_early_hints_are_not_the_answer(raw_server, watching):
             assert c.ask("GET", "/together").interim == [103, 103]
             assert c.ask("GET", "/apart").interim == [103, 103]
     d = w.stop()
-    assert_counts(d.counts(), {("GET /together", 200): 5, ("GET /apart", 200): 5})
+    assert_answered(d, {("GET /together", 200): 5, ("GET /apart", 200): 5})
 
 
 def test_an_upgraded_connection_leaves_http(raw_server, watching):
@@ -354,7 +354,7 @@ def test_an_upgraded_connection_leaves_http(raw_server, watching):
             assert c.answer().status == 200
     server.join()
     d = w.stop()
-    assert_counts(d.counts(), {("GET /socket", 101): 1})
+    assert_answered(d, {("GET /socket", 101): 1})
     assert d.requests() == 1
     assert d["coverage"]["upgraded"] == 1
     assert d["coverage"]["desynchronised"] == 0
@@ -399,7 +399,7 @@ def test_bodies_that_look_like_http_are_bodies(raw_server, watching):
             assert c.answer().body == 3 * fake_answer
     server.join()
     d = w.stop()
-    assert_counts(d.counts(), {("POST /honest", 200): 5})
+    assert_answered(d, {("POST /honest", 200): 5})
     assert d.requests() == 5
 
 
@@ -419,7 +419,7 @@ def test_chunks_that_look_like_http_are_chunks(raw_server, watching):
             assert c.ask("GET", "/honest").body == 2 * fake_answer
     server.join()
     d = w.stop()
-    assert_counts(d.counts(), {("GET /honest", 200): 5})
+    assert_answered(d, {("GET /honest", 200): 5})
     assert d.requests() == 5
 
 
@@ -447,7 +447,7 @@ def test_an_answer_before_the_request_body_is_complete_is_one_exchange(raw_serve
     server.join()
     assert answered.is_set()
     d = w.stop()
-    assert_counts(d.counts(), {("POST /early", 413): 5, ("GET /after", 200): 5})
+    assert_answered(d, {("POST /early", 413): 5, ("GET /after", 200): 5})
     assert d.outcomes() == {"answered": 10}
 
 
@@ -462,7 +462,7 @@ def test_bare_newlines_and_blank_lines_before_a_request_are_tolerated(nginx, wat
             c.send(b"GET /missing HTTP/1.1\nHost: x\n\n")
             c.answer()
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(6)))
+    assert_answered(d, counts(server.exchanges(6)))
 
 
 @pytest.mark.parametrize("side", ["request", "response"])
@@ -477,7 +477,7 @@ def test_a_head_of_thirty_kilobytes_is_read_to_its_framing_header(raw_server, wa
             c.send(request("POST", "/long", b"body", headers=[f"X-Pad: {'q' * rq}"]))
             c.answer()
     d = w.stop()
-    assert_counts(d.counts(), {("POST /long", 200): 4})
+    assert_answered(d, {("POST /long", 200): 4})
 
 
 @pytest.mark.parametrize("side", ["request", "response"])
@@ -528,5 +528,5 @@ def test_the_end_of_an_answer_is_reported_though_the_connection_idles(nginx, wat
         a.ask("GET", "/ok")
         b.ask("GET", "/missing")
         d = w.stop(idle=True)
-    assert_counts(d.counts(), counts(server.exchanges(2)))
+    assert_answered(d, counts(server.exchanges(2)))
     assert d.outcomes() == {"answered": 2}

@@ -4,7 +4,7 @@ import pytest
 
 from tw import servers
 from tw.client import Client, ask, request
-from tw.oracle import assert_counts, counts
+from tw.oracle import assert_answered, counts
 
 BIG = 20 << 20
 
@@ -18,7 +18,7 @@ def test_a_file_of_twenty_megabytes_by_sendfile_is_one_exchange(nginx, watching)
             assert len(c.ask("GET", "/files/big").body) == BIG // 21 * 21
             c.ask("GET", "/missing")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(6)))
+    assert_answered(d, counts(server.exchanges(6)))
     assert d.outcomes() == {"answered": 6}
 
 
@@ -31,7 +31,7 @@ def test_an_upload_of_twenty_megabytes_is_one_exchange(nginx, watching):
             assert c.ask("PUT", "/ok", body).status == 200
             c.ask("GET", "/missing")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(4)))
+    assert_answered(d, counts(server.exchanges(4)))
 
 
 def test_a_slow_reader_of_a_large_answer_is_one_exchange(nginx, watching):
@@ -42,7 +42,7 @@ def test_a_slow_reader_of_a_large_answer_is_one_exchange(nginx, watching):
         assert len(c.ask("GET", "/files/big").body) == 4 << 20
         c.ask("GET", "/missing")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(2)))
+    assert_answered(d, counts(server.exchanges(2)))
 
 
 def test_an_io_uring_server_is_counted(tmp_path, started, watching, uring_programs):
@@ -56,7 +56,7 @@ def test_an_io_uring_server_is_counted(tmp_path, started, watching, uring_progra
             for _ in range(3):
                 c.answer()
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(18)))
+    assert_answered(d, counts(server.exchanges(18)))
 
 
 def test_a_node_server_is_counted(tmp_path, started, watching):
@@ -74,7 +74,7 @@ def test_a_node_server_is_counted(tmp_path, started, watching):
             c.answer()
             c.answer("HEAD")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(40)))
+    assert_answered(d, counts(server.exchanges(40)))
 
 
 @pytest.mark.parametrize("options", [[], ["--single"]])
@@ -86,7 +86,7 @@ def test_a_python_server_is_counted(tmp_path, started, watching, options):
         ask(server.port, "POST", target, body=b"abc")
         ask(server.port, "HEAD", target)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(45)))
+    assert_answered(d, counts(server.exchanges(45)))
 
 
 def test_ipv6_is_counted(nginx, watching, ipv6):
@@ -99,7 +99,7 @@ def test_ipv6_is_counted(nginx, watching, ipv6):
         c.answer()
         c.answer()
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(5)))
+    assert_answered(d, counts(server.exchanges(5)))
 
 
 def test_ipv4_clients_of_an_ipv6_listener_are_counted(tmp_path, started, watching, ipv6):
@@ -110,7 +110,7 @@ def test_ipv4_clients_of_an_ipv6_listener_are_counted(tmp_path, started, watchin
             c.ask("GET", "/ok")
             c.ask("GET", "/fail")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(4)))
+    assert_answered(d, counts(server.exchanges(4)))
 
 
 def test_a_listen_address_excludes_other_addresses_on_the_same_port(nginx, watching):
@@ -120,7 +120,7 @@ def test_a_listen_address_excludes_other_addresses_on_the_same_port(nginx, watch
     for host in ("127.0.0.1", "127.0.0.2", "127.0.0.2"):
         ask(first.port, "GET", "/ok", host=host)
     d = w.stop()
-    assert_counts(d.counts(), counts(first.exchanges(1)))
+    assert_answered(d, counts(first.exchanges(1)))
     assert len(second.exchanges(2)) == 2
 
 
@@ -130,7 +130,7 @@ def test_several_nginx_workers_are_one_version(nginx, watching):
     for i in range(60):
         ask(server.port, "GET", ("/ok", "/missing")[i % 2])
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(60)))
+    assert_answered(d, counts(server.exchanges(60)))
     assert d.connections("GET /ok") == 30
 
 
@@ -146,8 +146,8 @@ def test_haproxy_in_front_is_matched_by_upstream(tmp_path, started, watching):
     d = w.stop(idle=True)
     log = front.exchanges(40)
     assert len(log["stable"]) == len(log["canary"]) == 20
-    assert_counts(d.counts("baseline"), counts(log["stable"]))
-    assert_counts(d.counts("canary"), counts(log["canary"]))
+    assert_answered(d, counts(log["stable"]), "baseline")
+    assert_answered(d, counts(log["canary"]), "canary")
 
 
 @pytest.mark.parametrize("reuse", ["kept", "fresh"])
@@ -169,8 +169,8 @@ def test_nginx_in_front_is_matched_by_upstream(tmp_path, nginx, started, watchin
         mine = [(line.method, line.uri[3:], int(line.upstream_status)) for line in log
                 if line.upstream == f"127.0.0.1:{backend.port}"]
         assert len(mine) == 20
-        assert_counts(d.counts(arm), counts(mine))
-        assert_counts(d.counts(arm), counts(backend.exchanges(20)))
+        assert_answered(d, counts(mine), arm)
+        assert_answered(d, counts(backend.exchanges(20)), arm)
 
 
 def test_both_sides_of_a_proxy_may_be_watched_at_once(tmp_path, nginx, started, watching):
@@ -183,8 +183,8 @@ def test_both_sides_of_a_proxy_may_be_watched_at_once(tmp_path, nginx, started, 
         for i in range(20):
             c.ask("GET", ("/up/ok", "/up/fail", "/missing")[i % 3])
     d = w.stop()
-    assert_counts(d.counts("baseline"), counts(front.exchanges(20)))
-    assert_counts(d.counts("canary"), counts(backend.exchanges(13)))
+    assert_answered(d, counts(front.exchanges(20)), "baseline")
+    assert_answered(d, counts(backend.exchanges(13)), "canary")
 
 
 def test_a_port_that_is_not_watched_is_not_counted(nginx, watching):

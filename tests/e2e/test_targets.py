@@ -4,7 +4,7 @@ import pytest
 
 from tw import servers
 from tw.client import Client, ask, request
-from tw.oracle import assert_counts, counts
+from tw.oracle import assert_answered, counts
 from tw.servers import answering
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
@@ -23,7 +23,7 @@ def test_absolute_form_and_asterisk_targets_are_counted(raw_server, watching):
             c.ask("GET", "http://shop.example:80/absolute/7?q=1")
             c.ask("OPTIONS", "*")
     d = w.stop()
-    assert_counts(d.counts(), {("GET /absolute/{id}", 200): 3, ("OPTIONS *", 200): 3})
+    assert_answered(d, {("GET /absolute/{id}", 200): 3, ("OPTIONS *", 200): 3})
 
 
 @pytest.mark.parametrize("kind", ["nginx", "python"])
@@ -40,7 +40,7 @@ def test_any_token_is_a_method(kind, nginx, watching, tmp_path, started):
             c.send(request(method, "/ok"))
             c.answer(method)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(len(methods))))
+    assert_answered(d, counts(server.exchanges(len(methods))))
 
 
 @pytest.mark.parametrize("where", ["path", "query"])
@@ -69,7 +69,7 @@ def test_ids_in_targets_collapse_to_one_endpoint(nginx, watching):
         for t in targets:
             c.ask("GET", t)
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(len(targets))))
+    assert_answered(d, counts(server.exchanges(len(targets))))
 
 
 def test_templates_of_the_config_name_endpoints_before_normalising_does(nginx, watching):
@@ -88,7 +88,7 @@ def test_templates_of_the_config_name_endpoints_before_normalising_does(nginx, w
                 c.ask(method, target)
                 expected[name, 200] = expected.get((name, 200), 0) + 1
     d = w.stop()
-    assert_counts(d.counts(), expected)
+    assert_answered(d, expected)
     assert [e["endpoint"] for e in d["endpoints"] if e["critical"]] == ["POST /checkout"]
 
 
@@ -119,7 +119,7 @@ def test_five_hundred_endpoints_are_told_apart(nginx, watching):
         for word in words:
             c.ask("GET", f"/missing/{word}" if word.endswith("kk") else f"/{word}")
     d = w.stop()
-    assert_counts(d.counts(), counts(server.exchanges(2 * len(words))))
+    assert_answered(d, counts(server.exchanges(2 * len(words))))
 
 
 def test_an_unknown_route_is_counted_from_its_first_request(nginx, watching):
@@ -128,7 +128,7 @@ def test_an_unknown_route_is_counted_from_its_first_request(nginx, watching):
     for word in ("once", "twice", "twice"):
         ask(server.port, "GET", f"/{word}")
     d = w.stop()
-    assert_counts(d.counts(), {("GET /once", 200): 1, ("GET /twice", 200): 2})
+    assert_answered(d, {("GET /once", 200): 1, ("GET /twice", 200): 2})
 
 
 def test_hostile_targets_come_out_as_harmless_names(raw_server, watching):

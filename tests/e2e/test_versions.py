@@ -9,7 +9,7 @@ import pytest
 
 from tw import net, servers
 from tw.client import Client, ask
-from tw.oracle import assert_counts, counts
+from tw.oracle import assert_answered, counts
 from tw.proc import Child
 from tw.wait import until
 
@@ -32,8 +32,8 @@ def pair(tmp_path, started, watching):
                     for target in targets:
                         c.ask("GET", target)
         d = w.stop()
-        assert_counts(d.counts("baseline"), counts(first.exchanges(3 * len(targets))))
-        assert_counts(d.counts("canary"), counts(second.exchanges(5 * len(targets))))
+        assert_answered(d, counts(first.exchanges(3 * len(targets))), "baseline")
+        assert_answered(d, counts(second.exchanges(5 * len(targets))), "canary")
         for _, arm, a in d.arms():
             assert a["version"] == {"baseline": "v1", "canary": "v2"}[arm]
         return d
@@ -94,7 +94,7 @@ def test_keys_of_one_match_must_all_hold(apps, tmp_path, started, watching):
     for server in (one, two, two):
         ask(server.port, "GET", "/ok")
     d = w.stop()
-    assert_counts(d.counts(), counts(two.exchanges(2)))
+    assert_answered(d, counts(two.exchanges(2)))
 
 
 def test_two_versions_on_one_reuseport_port_are_told_apart_by_who_reads(tmp_path, started, watching):
@@ -111,8 +111,8 @@ def test_two_versions_on_one_reuseport_port_are_told_apart_by_who_reads(tmp_path
     d = w.stop()
     logs = [one.exchanges(), two.exchanges()]
     assert sum(map(len, logs)) == 120 and all(logs)
-    assert_counts(d.counts("baseline"), counts(logs[0]))
-    assert_counts(d.counts("canary"), counts(logs[1]))
+    assert_answered(d, counts(logs[0]), "baseline")
+    assert_answered(d, counts(logs[1]), "canary")
 
 
 def test_two_versions_on_an_inherited_listener_are_told_apart_by_who_reads(tmp_path, started, watching):
@@ -137,8 +137,8 @@ def test_two_versions_on_an_inherited_listener_are_told_apart_by_who_reads(tmp_p
         lines = (tmp_path / f"inherited.log.{version}").read_text().split("\n")[:-1]
         logs.append([(m, t, int(s)) for m, t, s in (line.split(" ") for line in lines) if t != "/before"])
     assert sum(map(len, logs)) == 160
-    assert_counts(d.counts("baseline"), counts(logs[0]))
-    assert_counts(d.counts("canary"), counts(logs[1]))
+    assert_answered(d, counts(logs[0]), "baseline")
+    assert_answered(d, counts(logs[1]), "canary")
 
 
 def test_a_listener_shared_with_a_process_of_no_version_is_told_apart_by_who_reads(tmp_path, started, watching):
@@ -152,7 +152,7 @@ def test_a_listener_shared_with_a_process_of_no_version_is_told_apart_by_who_rea
     d = w.stop()
     mine = one.exchanges()
     assert len(mine) + len(stranger.exchanges()) == 40
-    assert_counts(d.counts("baseline"), counts(mine))
+    assert_answered(d, counts(mine), "baseline")
 
 
 def test_three_versions_keep_to_their_arms(tmp_path, started, watching):
@@ -165,7 +165,7 @@ def test_three_versions_keep_to_their_arms(tmp_path, started, watching):
             ask(s.port, "GET", "/ok")
     d = w.stop()
     for i, (arm, s) in enumerate(zip(arms, apps)):
-        assert_counts(d.counts(arm), counts(s.exchanges(2 + i)))
+        assert_answered(d, counts(s.exchanges(2 + i)), arm)
 
 
 def test_a_match_that_finds_nothing_is_said_with_what_was_found_instead(apps, watching):
@@ -199,4 +199,4 @@ def test_a_server_in_a_network_namespace_of_its_own_is_counted_by_pid(tmp_path, 
     assert got.stdout.split()[0] == "200"
     until(lambda: log.read_text().count("\n") >= 4, "the requests to be logged")
     d = w.stop(idle=True)
-    assert_counts(d.counts(), {("GET /ok", 200): 2, ("GET /fail", 503): 1})
+    assert_answered(d, {("GET /ok", 200): 2, ("GET /fail", 503): 1})

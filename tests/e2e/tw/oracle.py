@@ -42,6 +42,12 @@ def assert_counts(got, expected):
         raise AssertionError("counts differ\n  " + "\n  ".join(lines[:20] + more))
 
 
+def assert_answered(document, expected, arm="baseline"):
+    """These requests, all answered, and no others."""
+    assert_counts(document.counts(arm), expected)
+    assert document.outcomes(arm) == {"answered": sum(expected.values())}, document
+
+
 def quantile_bounds(samples, q, resolution=0.0):
     """
     Where the tool's q-quantile may lie: one bucket around the order statistics at q, plus 0.2 ms, plus the resolution
