@@ -26,17 +26,22 @@ static bool waiting(const struct id_snapshot *ids)
 	return false;
 }
 
+/* Says what was found or lost, once: what else listens meanwhile is no news. */
 static void note_changes(const struct session *s, const struct id_snapshot *old)
 {
 	for (size_t i = 0; i < s->ids->n_versions; i++) {
-		const char *note = s->ids->versions[i].note;
+		const struct id_version *v = &s->ids->versions[i];
+		bool bad = v->state != ID_FOUND;
 
-		if (old && i < old->n_versions && !strcmp(old->versions[i].note, note))
+		if (old && i < old->n_versions && old->versions[i].state == v->state)
 			continue;
-		if (s->ids->versions[i].state == ID_FOUND)
-			log_debug("%s: %s", s->config->versions[i].name, note);
+		/* A version that no file names (top) may come and go without a word. */
+		if (bad && s->config->versions[i].line)
+			log_warn("%s: %s", s->config->versions[i].name, v->note);
+		else if (old && s->config->versions[i].line)
+			log_info("%s: %s", s->config->versions[i].name, v->note);
 		else
-			log_warn("%s: %s", s->config->versions[i].name, note);
+			log_debug("%s: %s", s->config->versions[i].name, v->note);
 	}
 }
 
