@@ -190,6 +190,85 @@ static void a_route_named_while_it_waits_counts_under_its_name(void **state)
 	expect_times(2, "GET /a 200 answered as 3\n");
 }
 
+/* ---- versions -----------------------------------------------------------------------------------------------------
+ */
+
+static void put_place(const uint8_t *addr, struct tw_place_value value)
+{
+	struct tw_place place = { .port = RIG_SERVER_PORT };
+	int fd = bpf_map__fd(rig.skel->maps.places);
+
+	memcpy(place.addr, addr, sizeof(place.addr));
+	assert_int_equal(bpf_map_update_elem(fd, &place, &value, BPF_ANY), 0);
+}
+
+static void an_exact_address_goes_before_the_wildcard(void **state)
+{
+	struct tw_place place = { .port = RIG_SERVER_PORT };
+
+	put_place(talk.key.local, (struct tw_place_value){ .version = 9 });
+	rig.version = 9;
+	client(A);
+	server(OK);
+	expect_exchanges(A_OK);
+	expect_ledger("requests 1, ended 1, connections 1, decoded 1");
+	done();
+	begin_as(WATCHED_SERVER, true); /* another address of the same port */
+	client(A);
+	server(OK);
+	expect_exchanges(A_OK);
+	memcpy(place.addr, (uint8_t[16]){ [10] = 0xff, 0xff, 198, 51, 100, 2 }, sizeof(place.addr));
+	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(rig.skel->maps.places), &place), 0);
+}
+
+/* The tracepoint programs are not loaded here: what they would note is written into the connection. */
+static void note_reader(uint32_t tgid)
+{
+	size_t size = bpf_map__value_size(rig.skel->maps.early);
+	char *conn = calloc(1, size);
+	int fd = bpf_map__fd(rig.skel->maps.early);
+
+	assert_non_null(conn);
+	assert_int_equal(bpf_map_lookup_elem(fd, &talk.key, conn), 0);
+	memcpy(conn + rig_offset("tw_conn", "tgid"), &tgid, sizeof(tgid));
+	assert_int_equal(bpf_map_update_elem(fd, &talk.key, conn, BPF_ANY), 0);
+	free(conn);
+}
+
+static void a_request_moves_to_the_version_of_the_process_that_reads_it(void **state)
+{
+	uint32_t tgid = 4711, version = 3;
+	char gained[128];
+
+	put_place((uint8_t[16]){ 0 }, (struct tw_place_value){ .by_reader = 1 });
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.procs), &tgid, &version, BPF_ANY), 0);
+	client(A B);
+	rig_gained(0, gained, sizeof(gained));
+	assert_string_equal(gained, "requests 2, connections 1, decoded 1");
+	note_reader(tgid);
+	server(OK OK);
+	rig.version = 3;
+	expect_exchanges(A_OK B_OK);
+	rig_gained(0, gained, sizeof(gained));
+	assert_string_equal(gained, "connections 1, decoded 1");
+	rig_gained(3, gained, sizeof(gained));
+	assert_string_equal(gained, "requests 2, ended 2");
+	assert_int_equal(rig.last.tgid, tgid);
+	rig_watch_port(RIG_SERVER_PORT, RIG_SERVER_VERSION, false);
+	bpf_map_delete_elem(bpf_map__fd(rig.skel->maps.procs), &tgid);
+}
+
+static void a_request_that_nobody_was_seen_to_read_has_no_version(void **state)
+{
+	put_place((uint8_t[16]){ 0 }, (struct tw_place_value){ .by_reader = 1 });
+	client(A);
+	server(OK);
+	rig.version = 0;
+	expect_exchanges(A_OK);
+	expect_ledger("requests 1, ended 1, connections 1, decoded 1");
+	rig_watch_port(RIG_SERVER_PORT, RIG_SERVER_VERSION, false);
+}
+
 /* ---- counting in the kernel ---------------------------------------------------------------------------------------
  */
 
@@ -358,6 +437,9 @@ int main(void)
 		TEST(a_full_pipeline_is_ended_even_when_all_steps_are_used_up),
 		TEST(routes_beyond_the_budget_count_for_other_until_it_is_refilled),
 		TEST(a_route_named_while_it_waits_counts_under_its_name),
+		TEST(an_exact_address_goes_before_the_wildcard),
+		TEST(a_request_moves_to_the_version_of_the_process_that_reads_it),
+		TEST(a_request_that_nobody_was_seen_to_read_has_no_version),
 		TEST(exchanges_with_a_slot_are_counted_there_and_leave_no_record),
 		TEST(a_new_connection_of_a_named_endpoint_is_counted_once),
 		TEST(a_status_that_is_not_registered_travels_as_a_record),

@@ -263,6 +263,84 @@ static void two_content_lengths_are_not_believed(void **state)
 	expect_ledger("requests 1, ended 1, connections 1, decoded 1, desync 1");
 }
 
+/* What a field line means for the body (RFC 9110, 5 and 8.6; RFC 9112, 5 and 6), in one segment and in pieces. */
+static void only_the_framing_fields_frame(void **state)
+{
+	static const struct {
+		const char *line, *body;
+	} cases[] = {
+		{ "Content-Length: 5", "12345" },
+		{ "content-length:5", "12345" },
+		{ "CONTENT-LENGTH: \t 5", "12345" },
+		{ "Content-Length: 5 \t", "12345" },
+		{ "Content-Length: 005", "12345" },
+		{ "Content-Length: 00000000000000000000000005", "12345" },
+		{ "X-Content-Length: 5", "" },
+		{ "Content-Lengths: 5", "" },
+		{ "Content-Lengt: 5", "" },
+		{ "Content-Length-Of: 5", "" },
+		{ "Content-Type: 5", "" },
+		{ "X: Content-Length: 5", "" },
+		{ "X: a\r\n Content-Length: 5", "" },
+		{ "Content-LengthContent-Length: 5", "" },
+		{ "Transfer-Encoding: chunked", "5\r\n12345\r\n0\r\n\r\n" },
+		{ "transfer-encoding:Chunked", "5\r\n12345\r\n0\r\n\r\n" },
+		{ "Transfer-Encoding: gzip, chunked", "5\r\n12345\r\n0\r\n\r\n" },
+		{ "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", "5\r\n12345\r\n0\r\n\r\n" },
+		{ "Transfer-Encoding: chunked \t", "5\r\n12345\r\n0\r\n\r\n" },
+		{ "Transfer-Encodin: chunked", "" },
+		{ "Transfer-Encodings: chunked", "" },
+		{ "X-Transfer-Encoding: chunked", "" },
+		{ "TE: chunked", "" },
+		{ "Trailer: Content-Length", "" },
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		for (size_t size = 1; size < 200; size += size < 20 ? 1 : 60) {
+			begin();
+			snprintf(text, sizeof(text), "PUT /a HTTP/1.1\r\nA: b\r\n%s\r\nC: d\r\n\r\n%s", cases[i].line,
+			         cases[i].body);
+			in_pieces(CLIENT, text, size);
+			client("GET /b HTTP/1.1\r\n\r\n");
+			snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nA: b\r\n%s\r\n%s\r\n%s", cases[i].line,
+			         *cases[i].body ? "" : "Content-Length: 0\r\n", cases[i].body);
+			in_pieces(SERVER, text, size);
+			server(OK);
+			expect_exchanges("PUT /a 200 answered\nGET /b 200 answered\n");
+			done();
+		}
+	assert_int_equal(rig_row(RIG_SERVER_VERSION).c[TW_L_DESYNC], 0);
+}
+
+static void lengths_that_are_none_are_a_lost_stream(void **state)
+{
+	static const char *const lines[] = {
+		"Content-Length: -1",
+		"Content-Length: +5",
+		"Content-Length: 0x10",
+		"Content-Length: five",
+		"Content-Length: 5 5",
+		"Content-Length:",
+		"Content-Length: 99999999999999999999999999",
+		"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n\r\n",
+	};
+	size_t n = sizeof(lines) / sizeof(*lines);
+	char text[256];
+
+	for (size_t i = 0; i < n; i++) {
+		begin();
+		client("GET /a HTTP/1.1\r\n\r\n");
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\n\r\n", lines[i]);
+		server(text);
+		expect_exchanges("GET /a 200 unobserved\n");
+		done();
+	}
+	assert_int_equal(rig_row(RIG_SERVER_VERSION).c[TW_L_DESYNC], n);
+}
+
 /* ---- targets and methods ------------------------------------------------------------------------------------------
  */
 
@@ -435,6 +513,31 @@ static void a_conversation_in_pieces_of_any_size_reads_the_same(void **state)
 	expect_ledger(expected);
 }
 
+static void heads_in_pieces_on_two_connections_do_not_mix(void **state)
+{
+	static const char *const texts[2] = { "GET /one/12/x HTTP/1.1\r\n\r\n",
+		                              "POST /two/abc HTTP/1.1\r\nA: b\r\n\r\n" };
+	struct talk talks[2];
+
+	for (int i = 0; i < 2; i++) {
+		begin();
+		talks[i] = talk;
+	}
+	for (size_t at = 0; at < strlen(texts[1]); at++)
+		for (int i = 0; i < 2; i++) {
+			talk = talks[i];
+			if (at < strlen(texts[i]))
+				bytes(CLIENT, texts[i] + at, 1);
+			talks[i] = talk;
+		}
+	for (int i = 0; i < 2; i++) {
+		talk = talks[i];
+		server(OK);
+		done();
+	}
+	expect_exchanges("GET /one/12/x 200 answered\nPOST /two/abc 200 answered\n");
+}
+
 static void the_client_side_of_a_proxy_reads_the_same(void **state)
 {
 	for (size_t size = 1; size <= 200; size += 7) {
@@ -552,6 +655,8 @@ int main(void)
 		TEST(an_answer_may_come_before_the_request_is_complete),
 		TEST(bare_line_feeds_and_empty_lines_before_a_request_are_taken),
 		TEST(two_content_lengths_are_not_believed),
+		TEST(only_the_framing_fields_frame),
+		TEST(lengths_that_are_none_are_a_lost_stream),
 		TEST(every_form_of_target_is_a_request),
 		TEST(any_token_is_a_method),
 		TEST(a_target_of_8_kb_comes_in_any_pieces),
@@ -559,6 +664,7 @@ int main(void)
 		TEST(ids_collapse_into_one_route_whose_key_user_space_knows),
 		TEST(a_conversation_cut_anywhere_reads_the_same),
 		TEST(a_conversation_in_pieces_of_any_size_reads_the_same),
+		TEST(heads_in_pieces_on_two_connections_do_not_mix),
 		TEST(the_client_side_of_a_proxy_reads_the_same),
 		TEST(a_tls_hello_is_opaque),
 		TEST(the_preface_of_http2_is_known),

@@ -185,6 +185,20 @@ static void segments_that_wait_may_come_again_and_overlap(void **state)
 	expect_exchanges(B_OK);
 }
 
+static void an_old_segment_that_comes_while_others_wait_is_not_read_again(void **state)
+{
+	may_reorder();
+	hello();
+	part(CLIENT, A, 0, 25);
+	part(CLIENT, A, 30, strlen(A));
+	part(CLIENT, A, 3, 20);
+	part(CLIENT, A, 25, 30);
+	sent(CLIENT, A);
+	server(OK);
+	expect_exchanges(A_OK);
+	expect_ledger(TWO ", dup_segments 1, reordered 1");
+}
+
 static void full_ethernet_segments_of_a_head_may_swap(void **state)
 {
 	char *text = calloc(1, 8192);
@@ -523,6 +537,7 @@ int main(void)
 		TEST(three_segments_may_come_in_any_order),
 		TEST(eight_segments_may_come_before_the_first),
 		TEST(segments_that_wait_may_come_again_and_overlap),
+		TEST(an_old_segment_that_comes_while_others_wait_is_not_read_again),
 		TEST(full_ethernet_segments_of_a_head_may_swap),
 		TEST(segments_of_a_large_body_may_come_in_any_order),
 		TEST(a_swapped_segment_may_hold_the_end_of_a_body_and_the_next_request),
