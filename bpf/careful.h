@@ -172,16 +172,20 @@ fail:
 }
 
 /* Up to H1_CAREFUL bytes into the window. Returns how many, 0 on failure. */
-static __always_inline __u32 careful_load(struct ctx *x, struct tw_held *h, __u32 held_at)
+static __always_inline __u32 careful_load(struct ctx *x, __u32 held_at)
 {
 	__u32 n = x->s.len, at;
+	struct tw_held *h;
 
 	if (n > H1_CAREFUL)
 		n = H1_CAREFUL;
 	asm volatile("" : "+r"(n));
 	n = ((n - 1) & (H1_CAREFUL - 1)) + 1;
+	/* A value of its own each time, or the windows to come are proved once with a held segment and once without. */
+	held_at ^= x->l->zero;
 	if (!held_at)
 		return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
+	h = held_get(x, 0);
 	at = x->s.off;
 	if (!h || at > TW_HELD_BYTES - H1_CAREFUL)
 		return 0;
@@ -190,8 +194,7 @@ static __always_inline __u32 careful_load(struct ctx *x, struct tw_held *h, __u3
 }
 
 /* One window of the segment: body bytes are counted off, others go through the automaton. */
-static __always_inline enum next careful_window(struct ctx *x, int requests, struct tw_held *h, __u32 held_at,
-						__u64 now)
+static __always_inline enum next careful_window(struct ctx *x, int requests, __u32 held_at, __u64 now)
 {
 	struct tw_conn *c = x->c;
 	struct h1 *p = requests ? &c->rq : &c->rs;
@@ -217,7 +220,7 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, str
 		segment_advance(x, x->s.len);
 		return NEXT_DONE;
 	}
-	n = careful_load(x, h, held_at);
+	n = careful_load(x, held_at);
 	if (!n)
 		return NEXT_LOST;
 	x->l->run = *p;
@@ -237,13 +240,17 @@ static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self
 }
 
 /* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns. */
-static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self, struct tw_held *h)
+static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self)
 {
 	struct tw_conn *c = x->c;
 	__u32 expected = requests ? c->rq_next : c->rs_next, k;
 	struct tw_held_segment *s;
+	struct tw_held *h;
 
-	if (!c->held || !h)
+	if (!c->held)
+		return 0;
+	h = held_get(x, 0);
+	if (!h)
 		return 0;
 	k = held_next(x, h, expected);
 	if (!k)
@@ -271,7 +278,7 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 {
 	struct ctx x = { .skb = skb };
 	struct h1_text *t = 0;
-	struct tw_held *h = 0;
+	struct tw_held *h;
 	enum next next = NEXT_CAREFUL;
 	__u32 held_at = skb->cb[4], flush, i;
 	__u64 now;
@@ -285,16 +292,18 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 		if (is_in_head(x.c->rq.state))
 			x.l->text = *t;
 	}
-	if (ingress && x.c->held)
-		h = held_get(&x, 0);
 	now = segment_time(&x);
-	if (held_at && h)
-		now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
+	if (ingress && held_at) {
+		h = held_get(&x, 0);
+		if (h)
+			now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
+	}
+	held_at ^= x.l->zero; /* see careful_load */
 	count(x.l, x.c->version, TW_L_CAREFUL);
 	if (!requests)
 		x.c->t_last = now;
 	for (i = 0; i < CAREFUL_WINDOWS && next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED; i++)
-		next = careful_window(&x, requests, h, held_at, now);
+		next = careful_window(&x, requests, held_at, now);
 	if (t && is_in_head(x.c->rq.state))
 		*t = x.l->text;
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {
@@ -307,7 +316,7 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	if (next == NEXT_LOST)
 		flush = conn_lost(&x);
 	else if (ingress)
-		flush |= careful_held(&x, requests, tails, self, h);
+		flush |= careful_held(&x, requests, tails, self);
 	return packet_end(&x, tails, flush);
 }
 

@@ -130,7 +130,6 @@ int BPF_PROG(tw_read, struct sock *sk)
 static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 {
 	struct tw_conn *c = x->c;
-	struct tw_pipe *p = 0;
 	__u32 first, rest, outcome, i;
 
 	if (c->rs.state == H1_LOST && c->rs.status)
@@ -152,20 +151,22 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	/* See h1_scan_lines: the loop is proved once, not once for each outcome. */
 	outcome = first ^ x->l->zero;
 	rest ^= x->l->zero;
-	if (c->pipe_from != TW_NEVER)
-		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
 	for (i = 0; i < DESTROY_MAX; i++) {
 		struct tw_pending *e;
 		__u32 n = c->tail;
+		struct tw_pipe *p;
 
 		if (n == c->head)
 			break;
-		if (n < c->pipe_from)
+		if (n < c->pipe_from) {
 			e = &c->in[n & (TW_INLINE_PENDING - 1)];
-		else if (p)
+		} else {
+			/* Looked up each time: or 6.1 proves the loop with it and without, which is too much. */
+			p = bpf_sk_storage_get(&pipes, sk, 0, 0);
+			if (!p)
+				break;
 			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
-		else
-			break;
+		}
 		exchange_end(x, e, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
 		outcome = rest;
