@@ -2,9 +2,9 @@
 /*
  * links: capture
  *
- * The careful engine on whole streams. Oracles: the message grammar and the body lengths of RFC 9112 (sections 2 to 7,
- * with its own examples and those of RFC 9110), RFC 9113's preface and RFC 8446's record header, written out by hand: a
- * stream is given as its messages, so that where each ends is where the next is written.
+ * The careful engine on whole streams, and the fast one beside it. Oracles: the message grammar and the body lengths of
+ * RFC 9112 (sections 2 to 7, with its own examples and those of RFC 9110), RFC 9113's preface and RFC 8446's record
+ * header, written out by hand: a stream is given as its messages, so that where each ends is where the next is written.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,6 +135,26 @@ static size_t methods_asked(const struct stream *s, __u8 *asked)
 	return n;
 }
 
+/* The fast engine, where it is certain of a head of the stream, reads it as the careful one does. */
+static void expect_fast(const struct stream *s, bool requests, const __u8 *bytes, size_t n)
+{
+	__u8 window[H1_WINDOW + SPARE];
+	size_t at = 0;
+
+	for (const struct part *p = s->parts; at < n; at += p++->len) {
+		const char *difference;
+		bool certain;
+
+		memset(window, '\n', sizeof(window));
+		memcpy(window, bytes + at, least(n - at, H1_WINDOW));
+		difference = heads_differ(requests, window, (__u32)least(n - at, H1_WINDOW), SEED, &certain);
+		if (difference)
+			fail_msg("%s: the engines differ: %s", s->what, difference);
+		if (p == s->parts + 6 || !p->bytes)
+			break;
+	}
+}
+
 /* Whole, one byte at a time, and in two pieces cut at every place. */
 static void expect_stream(const struct stream *s, bool requests)
 {
@@ -142,6 +162,7 @@ static void expect_stream(const struct stream *s, bool requests)
 	size_t n = write_out(s, bytes), n_asked = methods_asked(s, asked);
 	struct follower f;
 
+	expect_fast(s, requests, bytes, n);
 	follower__init(&f, requests, asked, n_asked, SEED);
 	feed(&f, bytes, n);
 	expect(&f, s);
@@ -371,6 +392,8 @@ static void the_last_transfer_coding_decides(void **state)
 		  .parts = { OPEN_REQ(POST "Transfer-Encoding: chunke\r\n\r\n", "", "POST /pay", OTHER, 0) } },
 		{ "or end in a comma", .fate = BROKEN,
 		  .parts = { OPEN_REQ(POST "Transfer-Encoding: chunk, gzip\r\n\r\n", "", "POST /pay", OTHER, 0) } },
+		{ "or a byte before it that a careless change of case makes a blank", .fate = BROKEN,
+		  .parts = { OPEN_REQ(POST "Transfer-Encoding:\0chunked\r\n\r\n", "", "POST /pay", OTHER, 0) } },
 		{ "or have something behind", .fate = BROKEN,
 		  .parts = { OPEN_REQ(POST "Transfer-Encoding: chunked x\r\n\r\n", "", "POST /pay", OTHER, 0) } },
 		{ "or before", .fate = BROKEN,
