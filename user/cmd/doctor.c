@@ -41,12 +41,16 @@ static struct finding *add(struct findings *x, const char *name, bool ok, bool v
 static void check_kernel(struct findings *x)
 {
 	const struct feature_state *s;
-	struct loader_options o = { .seed = 1, .endpoint_other = 1, .slots = 8, .have_clients = true, .watch_process = true };
+	struct loader_options o = {
+		.seed = 1, .endpoint_other = 1, .slots = 8, .have_clients = true, .watch_process = true
+	};
 	char text[512], programs[256], path[256];
 	struct err e = { "" };
 	struct loader *l;
 
-	add(x, "privileges and BTF", !features__required(&e), true, e.text[0] ? e.text : "can load programs; kernel types are there");
+	features__required(&e);
+	add(x, "privileges and BTF", !e.text[0], true,
+	    e.text[0] ? e.text : "can load programs; kernel types are there");
 	e.text[0] = '\0';
 	if (!cgroup2__mount(path, sizeof(path), &e))
 		snprintf(text, sizeof(text), "mounted at %s", path);
@@ -81,7 +85,8 @@ static void check_listeners(struct findings *x)
 		add(x, "listeners", false, false, e.text);
 		return;
 	}
-	snprintf(text, sizeof(text), "%zu listening TCP sockets%s", n, n ? "; `tillwatch top` shows their HTTP traffic" : ": nothing to watch yet");
+	snprintf(text, sizeof(text), "%zu listening TCP sockets%s", n,
+	         n ? "; `tillwatch top` shows their HTTP traffic" : ": nothing to watch yet");
 	add(x, "listeners", true, false, text);
 	free(l);
 }
@@ -104,22 +109,27 @@ static void print_people(const struct findings *x, const char *release)
 {
 	printf("kernel %s\n", release);
 	for (size_t i = 0; i < x->n; i++)
-		printf("  %-4s %-30s %s\n", x->f[i].ok ? "ok" : x->f[i].vital ? "NO" : "--", x->f[i].name, x->f[i].text);
+		printf("  %-4s %-30s %s\n",
+		       x->f[i].ok      ? "ok"
+		       : x->f[i].vital ? "NO"
+		                       : "--",
+		       x->f[i].name, x->f[i].text);
 }
 
 static int print_json(const struct findings *x, const char *release, bool ok)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "findings");
 	bool complete = root && list && cJSON_AddStringToObject(root, "schema", "tillwatch.doctor/1") &&
-			cJSON_AddStringToObject(root, "kernel", release) && cJSON_AddBoolToObject(root, "ok", ok);
+	                cJSON_AddStringToObject(root, "kernel", release) && cJSON_AddBoolToObject(root, "ok", ok);
 	char *text = NULL;
 
 	for (size_t i = 0; complete && i < x->n; i++) {
 		cJSON *o = cJSON_CreateObject();
 
 		complete = o && cJSON_AddItemToArray(list, o) && cJSON_AddStringToObject(o, "name", x->f[i].name) &&
-			   cJSON_AddBoolToObject(o, "ok", x->f[i].ok) && cJSON_AddBoolToObject(o, "vital", x->f[i].vital) &&
-			   cJSON_AddStringToObject(o, "text", x->f[i].text);
+		           cJSON_AddBoolToObject(o, "ok", x->f[i].ok) &&
+		           cJSON_AddBoolToObject(o, "vital", x->f[i].vital) &&
+		           cJSON_AddStringToObject(o, "text", x->f[i].text);
 	}
 	if (complete)
 		text = cJSON_Print(root);
@@ -168,5 +178,7 @@ static int doctor(int argc, char **argv)
 	return code;
 }
 
-const struct command cmd_doctor = { "doctor", "Says what this kernel and these privileges allow, and what to do about the rest",
-				    "[-c FILE] [--json]", "Exit code 0: everything vital is there; 1: something vital is missing.", doctor };
+const struct command cmd_doctor = { "doctor",
+	                            "Says what this kernel and these privileges allow, and what to do about the rest",
+	                            "[-c FILE] [--json]",
+	                            "Exit code 0: everything vital is there; 1: something vital is missing.", doctor };
