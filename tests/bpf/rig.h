@@ -318,8 +318,9 @@ static inline void rig_open(bool crafted)
 	rig.skel = tillwatch_bpf__open();
 	assert_non_null(rig.skel);
 	rig_set_constants(crafted);
-	bpf_object__for_each_program(p, rig.skel->obj) if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
-		bpf_program__set_autoload(p, false);
+	bpf_object__for_each_program (p, rig.skel->obj)
+		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
+			bpf_program__set_autoload(p, false);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.ring, RIG_RING), 0);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))
