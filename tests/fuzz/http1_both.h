@@ -16,7 +16,7 @@
 
 #define SPARE        8 /* what a word at the window's last byte loads past it */
 #define FRAMING      (H1_F_HAS_LENGTH | H1_F_CHUNKED | H1_F_OTHER_CODING)
-#define MESSAGES_MAX 64
+#define MESSAGES_MAX 16
 
 static inline size_t least(size_t a, size_t b)
 {
