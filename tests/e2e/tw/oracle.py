@@ -43,9 +43,10 @@ def assert_counts(got, expected):
 
 
 def assert_answered(document, expected, arm="baseline"):
-    """These requests, all answered, and no others."""
+    """These requests, all answered, and no others; and the thread was never lost."""
     assert_counts(document.counts(arm), expected)
     assert document.outcomes(arm) == {"answered": sum(expected.values())}, document
+    assert document["coverage"]["desynchronised"] == 0, document
 
 
 def quantile_bounds(samples, q, resolution=0.0):
