@@ -220,6 +220,14 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		segment_advance(x, x->s.len);
 		return NEXT_DONE;
 	}
+	if (p->state == H1_CHUNK && !held_at && x->s.len > H1_CAREFUL) {
+		n = window_load(x);
+		n = n ? walk_chunks(x->lane, n) : 0;
+		if (n && n <= x->s.len) {
+			segment_advance(x, n);
+			return NEXT_CAREFUL;
+		}
+	}
 	n = careful_load(x, held_at);
 	if (!n)
 		return NEXT_LOST;

@@ -136,6 +136,8 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		first = rest = TW_UNOBSERVED;
 	else if (c->rs_flags & TW_C_RS_RST)
 		first = rest = TW_RESET_BY_SERVER;
+	else if (c->rs_flags & TW_C_RS_FIN)
+		first = rest = TW_UNANSWERED; /* it came after the server had closed: what resets it is the kernel */
 	else if (c->flags & TW_C_RQ_RST || sk->sk_err == 104 || sk->sk_err == 32)
 		first = rest = c->flags & TW_C_CLIENT ? TW_RESET_BY_SERVER : TW_RESET_BY_CLIENT;
 	else if (sk->sk_err == 110)

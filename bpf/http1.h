@@ -330,6 +330,37 @@ static __always_inline __u32 h1_scan_status_line(const __u8 *window, __u32 n, st
 	return 12;
 }
 
+/*
+ * Whole plain chunks (size CR LF data CR LF, no extension, not the last one) at the start of the window: how many bytes
+ * they take. What follows is the automaton's. Small chunks would otherwise cost a step of the careful engine each.
+ */
+static __always_inline __u32 h1_walk_chunks(const __u8 *window, __u64 n, __u64 zero)
+{
+	__u64 pos = zero & 1, i, k;
+
+	for (i = 0; i < H1_WALK; i++) {
+		__u64 size = 0, end;
+
+		for (k = 0; k < 4; k++) {
+			__u8 c = window[h1_at(pos + k)], l = c | 0x20;
+
+			if (c >= '0' && c <= '9')
+				size = size * 16 + c - '0';
+			else if (l >= 'a' && l <= 'f')
+				size = size * 16 + l - 'a' + 10;
+			else
+				break;
+		}
+		end = (pos + k + 2 + size) ^ zero;
+		if (!k || !size || end + 2 > n || end >= H1_WINDOW - 8)
+			break;
+		if ((h1_load(window, pos + k) & 0xffff) != 0x0a0d || (h1_load(window, end) & 0xffff) != 0x0a0d)
+			break;
+		pos = (end + 2) ^ zero;
+	}
+	return pos <= n ? pos : 0;
+}
+
 static __always_inline void h1_text_put(struct h1_text *t, __u8 c)
 {
 	__u32 at = t->len;

@@ -54,6 +54,14 @@ __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 	return l ? (int)h1_run(&l->run, 0, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
 }
 
+/* lane->window[0..n): the bytes of whole chunks at its start. */
+__attribute__((noinline)) int walk_chunks(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? h1_walk_chunks(l->window, n, l->zero) : 0;
+}
+
 /* The bucket of ns: how many of the bounds lie below it. */
 static __always_inline __u32 latency_bucket(__u64 ns)
 {

@@ -123,7 +123,7 @@ static void forty_chunks_in_a_segment_are_read(void **state)
 	expect_ledger("requests 1, ended 1, connections 1, decoded 1");
 }
 
-/* Its exchange must not wait for the answer of a later one. */
+/* Chunks with extensions take a step each. Their exchange must not wait for the answer of a later one. */
 static void a_segment_beyond_all_steps_is_a_lost_stream(void **state)
 {
 	for (int from = CLIENT; from <= SERVER; from++) {
@@ -131,7 +131,7 @@ static void a_segment_beyond_all_steps_is_a_lost_stream(void **state)
 		client(from == CLIENT ? "GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" : A);
 		if (from == SERVER)
 			server("HTTP/1.1 503 Sorry\r\nTransfer-Encoding: chunked\r\n\r\n");
-		send_times((enum end)from, 600, "1\r\nx\r\n");
+		send_times((enum end)from, 450, "1;\r\nx\r\n");
 		expect_exchanges(from == SERVER ? "GET /a 503 unobserved\n" : "GET /a - unobserved\n");
 		assert_int_equal(in_flight(), 0);
 		client(B);
@@ -142,12 +142,24 @@ static void a_segment_beyond_all_steps_is_a_lost_stream(void **state)
 	expect_ledger("requests 4, ended 4, connections 2, decoded 2, desync 2, resync 2");
 }
 
+static void hundreds_of_plain_chunks_in_a_segment_are_read(void **state)
+{
+	client("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+	send_times(CLIENT, 600, "1\r\nx\r\n");
+	client("0\r\n\r\n");
+	server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+	send_times(SERVER, 600, "1\r\nx\r\n");
+	server("0\r\n\r\n");
+	expect_exchanges("POST /a 200 answered\n");
+	expect_ledger("requests 1, ended 1, connections 1, decoded 1");
+}
+
 static void a_full_pipeline_is_ended_even_when_all_steps_are_used_up(void **state)
 {
 	may_pipeline();
 	send_times(CLIENT, TW_PIPELINE_MAX, A);
 	server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-	send_times(SERVER, 600, "1\r\nx\r\n");
+	send_times(SERVER, 450, "1;\r\nx\r\n");
 	rig_drain();
 	assert_int_equal(rig.n_ended, TW_PIPELINE_MAX);
 	assert_int_equal(in_flight(), 0);
@@ -434,6 +446,7 @@ int main(void)
 		TEST(without_room_for_a_pipeline_four_requests_may_wait),
 		TEST(forty_chunks_in_a_segment_are_read),
 		TEST(a_segment_beyond_all_steps_is_a_lost_stream),
+		TEST(hundreds_of_plain_chunks_in_a_segment_are_read),
 		TEST(a_full_pipeline_is_ended_even_when_all_steps_are_used_up),
 		TEST(routes_beyond_the_budget_count_for_other_until_it_is_refilled),
 		TEST(a_route_named_while_it_waits_counts_under_its_name),
