@@ -91,8 +91,8 @@ static __always_inline __u32 conn_lost(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	/* A request line that was read to its end is HTTP, however the head goes on. */
-	if (c->kind == TW_NEW && (c->rq.state < H1_EOL || c->rq.state > H1_TE_OTHER)) {
+	/* What could not be followed to its end may be HTTP all the same; what broke the grammar at once is not. */
+	if (c->kind == TW_NEW && c->rq.state == H1_BAD) {
 		count(x->l, c->version, TW_L_NOT_HTTP);
 		c->kind = TW_IGNORED;
 		return 0;
@@ -220,9 +220,11 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		segment_advance(x, x->s.len);
 		return NEXT_DONE;
 	}
-	if (p->state == H1_CHUNK && !held_at && x->s.len > H1_CAREFUL) {
+	/* What can be long: many small chunks, and lines that nobody wants to know. */
+	if ((p->state == H1_CHUNK || p->state == H1_SKIP) && !held_at && x->s.len > H1_CAREFUL) {
 		n = window_load(x);
-		n = n ? walk_chunks(x->lane, n) : 0;
+		if (n)
+			n = p->state == H1_CHUNK ? walk_chunks(x->lane, n) : skip_line(x->lane, n);
 		if (n && n <= x->s.len) {
 			segment_advance(x, n);
 			return NEXT_CAREFUL;
@@ -328,15 +330,35 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	return packet_end(&x, tails, flush);
 }
 
+/* Joins a stretch of body to one that is held and touches it. 1: done. */
+static __always_inline int held_join(struct tw_held_segment *s, __u32 seq, __u32 n)
+{
+	__s32 at = seq - s->seq;
+
+	if (!s->len || !s->no_data)
+		return 0;
+	if (at >= 0 && at <= (__s32)s->len) {
+		if (at + n > s->len)
+			s->len = at + n;
+		return 1;
+	}
+	if (at < 0 && at + (__s32)n >= 0) {
+		s->len = n > s->len - at ? n : s->len - at;
+		s->seq = seq;
+		return 1;
+	}
+	return 0;
+}
+
 /* Keeps a segment that came before the bytes in front of it. 0, or -1 when there is no room. */
 static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expected)
 {
 	struct tw_held *h = held_get(x, 1);
 	__u64 ahead = x->s.seq - expected;
 	struct tw_held_segment *s;
-	__u32 i, n = x->s.len, inside;
+	__u32 i, n = x->s.len, inside, room = TW_HELD;
 
-	/* Wholly inside the body that is being counted: only its place matters, and neighbours merge. */
+	/* Wholly inside the body that is being counted: only its place matters. */
 	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
 	if (!h || (!inside && n > TW_HELD_BYTES - H1_CAREFUL))
 		return -1;
@@ -344,25 +366,23 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 		__builtin_memset(h->s, 0, sizeof(h->s));
 	for (i = 0; i < TW_HELD; i++) {
 		s = &h->s[i];
-		if (s->len && inside && s->no_data && s->seq + s->len == x->s.seq) {
-			s->len += n;
+		if (inside && held_join(s, x->s.seq, n))
 			return 0;
-		}
 		if (s->len && s->seq == x->s.seq && s->len >= n)
 			return 0; /* a copy of what is held already */
 		if (!s->len)
-			break;
+			room = i;
 	}
-	if (i == TW_HELD)
+	if (room >= TW_HELD)
 		return -1;
-	s = &h->s[i];
+	s = &h->s[room];
 	s->seq = x->s.seq;
 	s->t = bpf_ktime_get_ns();
 	s->no_data = inside;
 	if (!inside) {
 		asm volatile("" : "+r"(n));
 		n = ((n - 1) & 2047) + 1;
-		if (n > TW_HELD_BYTES || bpf_skb_load_bytes(x->skb, x->s.off, h->data[i], n))
+		if (n > TW_HELD_BYTES || bpf_skb_load_bytes(x->skb, x->s.off, h->data[room], n))
 			return -1;
 	}
 	s->len = x->s.len;
@@ -371,17 +391,51 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 	return 0;
 }
 
+/*
+ * A gap in a request body: which of its bytes are missing does not matter, only where it ends. Steps there.
+ * NEXT_HOLD: the segment lies behind that; NEXT_CAREFUL: what is left of it starts there; NEXT_DONE: nothing is left.
+ */
+static __always_inline enum next request_leap(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	__s32 ahead;
+
+	c->rq_next += c->rq.left;
+	if (c->rq.state == H1_BODY)
+		h1_reset(&c->rq, H1_REQ);
+	else
+		c->rq.state = H1_CHUNK_END;
+	ahead = x->s.seq - c->rq_next;
+	if (ahead > 0)
+		return NEXT_HOLD;
+	if ((__u32)-ahead >= x->s.len)
+		return NEXT_DONE;
+	segment_advance(x, -ahead);
+	c->rq_next = x->s.seq + x->s.len;
+	return NEXT_CAREFUL;
+}
+
 static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails)
 {
 	struct ctx x = { .skb = skb };
+	enum next next = NEXT_HOLD;
 	__u32 flush = 0;
 
 	if (!careful_enter(&x, 1))
 		return 1;
-	if (hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next))
+	if (requests && is_counting(&x.c->rq))
+		next = request_leap(&x);
+	if (next == NEXT_CAREFUL) {
+		skb->cb[1] = x.s.off;
+		skb->cb[2] = x.s.len;
+		bpf_tail_call(skb, tails, TAIL_REQUESTS);
 		flush = conn_lost(&x);
-	else
+	} else if (next == NEXT_HOLD &&
+		   hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next)) {
+		flush = conn_lost(&x);
+	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
+	}
 	return packet_end(&x, tails, flush);
 }
 

@@ -177,12 +177,16 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	c->tail = c->head;
 }
 
-SEC("?tp_btf/tcp_destroy_sock")
-int BPF_PROG(tw_destroy, struct sock *sk)
+/*
+ * At its last change of state a socket still has its error (the application has not read it away yet), but no port any
+ * more: it is asked for its state directly.
+ */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(tw_destroy, struct sock *sk, int from, int to)
 {
 	struct ctx x = {};
 
-	if (!sock_side(sk))
+	if (to != BPF_TCP_CLOSE)
 		return 0;
 	x.c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	if (!x.c || x.c->tail == x.c->head)

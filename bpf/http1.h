@@ -361,6 +361,22 @@ static __always_inline __u32 h1_walk_chunks(const __u8 *window, __u64 n, __u64 z
 	return pos <= n ? pos : 0;
 }
 
+/* How many of the n bytes in the window lie before the next LF: the rest of a long line goes by eight bytes at a time. */
+static __always_inline __u32 h1_skip_line(const __u8 *window, __u64 n, __u64 zero)
+{
+	__u64 pos = zero & 1, i, m;
+
+	for (i = 0; i < H1_WINDOW / 8; i++) {
+		if (pos >= n || pos >= H1_WINDOW)
+			break;
+		m = rh_find(h1_load(window, pos), '\n');
+		pos = (pos + (m ? rh_count(rh_below(m)) : 8)) ^ zero;
+		if (m)
+			break;
+	}
+	return pos < n ? pos : n;
+}
+
 static __always_inline void h1_text_put(struct h1_text *t, __u8 c)
 {
 	__u32 at = t->len;

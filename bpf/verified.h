@@ -62,6 +62,14 @@ __attribute__((noinline)) int walk_chunks(__u32 lane, __u32 n)
 	return l ? h1_walk_chunks(l->window, n, l->zero) : 0;
 }
 
+/* lane->window[0..n): the bytes before the next LF. */
+__attribute__((noinline)) int skip_line(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+
+	return l ? h1_skip_line(l->window, n, l->zero) : 0;
+}
+
 /* The bucket of ns: how many of the bounds lie below it. */
 static __always_inline __u32 latency_bucket(__u64 ns)
 {

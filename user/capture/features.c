@@ -20,7 +20,7 @@ static struct feature_state states[FEATURE_NR] = {
 	[FEATURE_PACKETS] = { "tw_ingress", "cgroup_skb", "requests and responses at the socket", "nothing can be measured" },
 	[FEATURE_READ] = { "tw_read", "tp_btf/tcp_rcv_space_adjust", "queue and service time; versions by the process that reads",
 			   "queue and service time are null; versions that share a port cannot be told apart" },
-	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/tcp_destroy_sock", "endings that no packet shows",
+	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/inet_sock_set_state (storage)", "endings that no packet shows",
 			      "exchanges cut by a timeout or a kill may stay in flight for ever" },
 	[FEATURE_LISTEN] = { "tw_listen", "tp_btf/inet_sock_set_state", "new listeners are noticed at once",
 			     "new listeners are noticed within two seconds" },
