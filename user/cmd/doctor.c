@@ -160,7 +160,7 @@ static int doctor(int argc, char **argv)
 		return code;
 	if (file && config__load(&c, file, &e)) {
 		log_error("%s", e.text);
-		return TW_EXIT_FAILURE;
+		return TW_EXIT_USAGE;
 	}
 	uname(&u);
 	check_kernel(&x);

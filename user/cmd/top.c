@@ -266,8 +266,8 @@ static int write_config(struct session *s, const struct everything *x, const cha
 	}
 	if (!most)
 		log_warn("no HTTP request was seen: the config names no endpoint");
-	if (file)
-		f = fopen(file, "we");
+	if (file && n)
+		f = fopen(file, "wxe");
 	if (f && n)
 		print_config(f, x, first, second, next && !strcmp(x->comm[first], x->comm[second]), c[first]);
 	for (size_t v = 0; v < n; v++)
@@ -296,6 +296,8 @@ static int init(int argc, char **argv)
 
 	if (options_parse(&cmd_init, options, 2, argc, argv, &code))
 		return code;
+	if (file && !access(file, F_OK))
+		return usage_error(&cmd_init, "%s exists, and is not overwritten", file);
 	code = observe_all(&x, seconds, 1.0, NULL, &s);
 	if (!code)
 		code = write_config(s, &x, file);

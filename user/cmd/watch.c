@@ -112,16 +112,19 @@ static const struct comparison *observe(struct session *s, bool quiet)
 	return c;
 }
 
-static struct session *start(const struct watch_options *w, struct config **config)
+/* NULL with the reason said, and the exit code in *code: a config that cannot be used is a matter of usage. */
+static struct session *start(const struct watch_options *w, struct config **config, int *code)
 {
 	struct session_options o = { 0 };
 	struct err e = { "" };
 	struct session *s;
 
+	*code = TW_EXIT_USAGE;
 	if (config__load(config, w->file, &e)) {
 		log_error("%s", e.text);
 		return NULL;
 	}
+	*code = TW_EXIT_FAILURE;
 	o.config = *config;
 	o.judge = both_arms(*config);
 	s = session__new(&o, &e);
@@ -150,11 +153,10 @@ static int watch(int argc, char **argv)
 
 	if (options_parse(&cmd_watch, options, 3, argc, argv, &code))
 		return code;
-	s = start(&w, &config);
+	s = start(&w, &config, &code);
 	c = s ? observe(s, w.json) : NULL;
-	code = c ? TW_EXIT_OK : TW_EXIT_FAILURE;
-	if (c && w.json)
-		code = print_document(json_comparison(c));
+	if (c)
+		code = w.json ? print_document(json_comparison(c)) : TW_EXIT_OK;
 	session__free(s);
 	config__free(config);
 	return code;
@@ -185,7 +187,7 @@ static int gate(int argc, char **argv)
 
 	if (options_parse(&cmd_gate, options, 3, argc, argv, &code))
 		return code;
-	s = start(&w, &config);
+	s = start(&w, &config, &code);
 	if (s && !both_arms(config)) {
 		log_error("%s: a verdict needs one version with arm: baseline and one with arm: canary", w.file);
 		session__free(s);
@@ -193,7 +195,6 @@ static int gate(int argc, char **argv)
 		return TW_EXIT_USAGE;
 	}
 	c = s ? observe(s, true) : NULL;
-	code = TW_EXIT_FAILURE;
 	if (c) {
 		code = w.json ? print_document(json_verdict(&c->verdict)) : TW_EXIT_OK;
 		if (!w.json)

@@ -142,9 +142,10 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 
 	if (!c)
 		return;
-	t->n = c->tick_n;
-	t->bad = c->tick_bad < c->tick_n ? c->tick_bad : c->tick_n;
-	t->latency = c->tick_n ? &c->tick_latency : NULL;
+	/* What was not observed says nothing of the version: it counts as lost. */
+	t->n = c->tick_n - c->tick_unobserved;
+	t->bad = c->tick_bad < t->n ? c->tick_bad : t->n;
+	t->latency = t->n ? &c->tick_latency : NULL;
 }
 
 static void ticks_reset(struct session *s)
@@ -154,7 +155,7 @@ static void ticks_reset(struct session *s)
 
 		if (!c->tick_n)
 			continue;
-		c->tick_n = c->tick_bad = 0;
+		c->tick_n = c->tick_bad = c->tick_unobserved = 0;
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
 	}
 }
@@ -177,6 +178,8 @@ int tick_close(struct session *s, double now)
 	e = calloc(s->n_judged + 1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
+	for (size_t i = 0; i < s->n_live; i++)
+		tick.lost_exchanges += s->live[i]->tick_unobserved;
 	for (size_t i = 0; i < s->n_judged; i++) {
 		arm_tick_fill(s, &e[i].baseline, baseline, i + 1);
 		arm_tick_fill(s, &e[i].canary, canary, i + 1);
@@ -184,7 +187,7 @@ int tick_close(struct session *s, double now)
 	ledger_total(s, &t);
 	t.c[TW_L_LOST_EXCHANGES] += s->lost_in_user_space;
 	tick.lost_events = t.c[TW_L_LOST_EVENTS] - s->tick_ledger.c[TW_L_LOST_EVENTS];
-	tick.lost_exchanges = t.c[TW_L_LOST_EXCHANGES] - s->tick_ledger.c[TW_L_LOST_EXCHANGES];
+	tick.lost_exchanges += t.c[TW_L_LOST_EXCHANGES] - s->tick_ledger.c[TW_L_LOST_EXCHANGES];
 	tick.seen = t.c[TW_L_REQUESTS] - s->tick_ledger.c[TW_L_REQUESTS];
 	tick.ledger_balanced = t.c[TW_L_REQUESTS] >= t.c[TW_L_ENDED];
 	/* A tick warms if any part of it does. */

@@ -16,7 +16,7 @@ struct cell {
 	int slot; /* in the kernel; 0: none was free, everything comes as records */
 	struct tw_series last;
 	struct arm_figures total;  /* since the start */
-	uint64_t tick_n, tick_bad; /* since the last tick */
+	uint64_t tick_n, tick_bad, tick_unobserved; /* since the last tick */
 	struct histogram tick_latency;
 };
 
