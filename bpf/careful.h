@@ -431,7 +431,7 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		bpf_tail_call(skb, tails, TAIL_REQUESTS);
 		flush = conn_lost(&x);
 	} else if (next == NEXT_HOLD &&
-		   hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next)) {
+	           hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next)) {
 		flush = conn_lost(&x);
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */

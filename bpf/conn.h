@@ -40,7 +40,7 @@ static __always_inline struct tw_place_value *place_find(const __u8 *addr, __u16
 
 /* Fills a zeroed state. rcv_nxt, snd_nxt: from the socket; fresh: no payload has passed yet. */
 static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *k, int client, __u32 rcv_nxt,
-				      __u32 snd_nxt, int fresh)
+                                      __u32 snd_nxt, int fresh)
 {
 	struct tw_place_value *v;
 

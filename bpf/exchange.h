@@ -134,7 +134,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pending *p, __
 
 /* What a flush program is to do: see TAIL_FLUSH in careful.h. */
 #define FLUSH(first, rest) ((first) | (rest) << 8)
-#define FLUSH_LOST (1 << 16) /* and lose step with both streams */
+#define FLUSH_LOST         (1 << 16) /* and lose step with both streams */
 
 /*
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.

@@ -6,8 +6,8 @@
  * builds the same source for tests and fuzzing.
  *
  * Two engines give the same answers:
- *  - h1_scan_request_line, h1_scan_status_line and h1_scan_lines read eight bytes at a time and only take a head that lies whole and plain in
- *    the window; whatever they are not certain of, they leave (return 0) to
+ *  - h1_scan_request_line, h1_scan_status_line and h1_scan_lines read eight bytes at a time and only take a head that
+ * lies whole and plain in the window; whatever they are not certain of, they leave (return 0) to
  *  - h1_run, a table-driven automaton that takes bytes as they come, split anywhere. Its table is built by h1_build
  *    (user/capture/http1_table.c) and is the specification of what is accepted.
  *
@@ -20,11 +20,11 @@
 #include "route_hash.h"
 #include "http1_states.h"
 
-#define H1_F_HAS_LENGTH 1
-#define H1_F_CHUNKED 2
+#define H1_F_HAS_LENGTH   1
+#define H1_F_CHUNKED      2
 #define H1_F_OTHER_CODING 4
-#define H1_F_HEAD 8	/* method HEAD */
-#define H1_F_CONNECT 16 /* method CONNECT */
+#define H1_F_HEAD         8  /* method HEAD */
+#define H1_F_CONNECT      16 /* method CONNECT */
 
 /* One direction of one connection. */
 struct h1 {
@@ -50,17 +50,17 @@ struct h1_text {
 struct h1_head {
 	__u64 hash;
 	__u64 content_length;
-	__u32 len;	/* bytes of the head */
+	__u32 len;      /* bytes of the head */
 	__u32 text_len; /* "METHOD /path" from the first byte on */
 	__u16 status;
 	__u8 flags;
 	__u8 pad[5];
 };
 
-#define H1_WORD(s) \
+#define H1_WORD(s)                                                                                              \
 	((__u64)(s)[0] | (__u64)(s)[1] << 8 | (__u64)(s)[2] << 16 | (__u64)(s)[3] << 24 | (__u64)(s)[4] << 32 | \
 	 (__u64)(s)[5] << 40 | (__u64)(s)[6] << 48 | (__u64)(s)[7] << 56)
-#define H1_LOWER (RH_ONES * 0x20)
+#define H1_LOWER     (RH_ONES * 0x20)
 #define H1_LOW7BYTES (~0ULL >> 8)
 
 static __always_inline __u8 h1_method_flags(__u64 word)
@@ -85,7 +85,8 @@ static __always_inline __u64 h1_at(__u64 pos)
 static __always_inline __u64 h1_load(const __u8 *window, __u64 pos)
 {
 #ifdef __bpf__
-	/* memcpy would become eight loads of a byte: the compiler does not know that the kernel takes unaligned ones. */
+	/* memcpy would become eight loads of a byte: the compiler does not know that the kernel takes unaligned ones.
+	 */
 	return *(const __u64 *)(window + h1_at(pos));
 #else
 	__u64 w;
@@ -138,9 +139,10 @@ static __always_inline int h1_number(const __u8 *window, __u64 pos, __u64 *out)
  * knows nothing of lets it merge the paths through the loop, where known ones would be followed one by one.
  */
 static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fresh, __u64 n, __u64 zero,
-					 struct h1_head *out)
+                                         struct h1_head *out)
 {
-	/* Masked, or the verifier would take them and zero for one value and learn from the first check that it is 0. */
+	/* Masked, or the verifier would take them and zero for one value and learn from the first check that it is 0.
+	 */
 	__u64 length_at = zero & 0xffff, coding_at = zero & 0xff, done = 0, i;
 
 	for (i = 0; i < H1_WINDOW / 8 + 64; i++) {
@@ -209,7 +211,7 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 
 /* The target at *pos: folds its path into *h and moves *pos to the version; *path_end is where the path ended. */
 static __always_inline int h1_scan_target(const __u8 *window, __u64 *pos_, __u64 *h_, __u32 *path_end, __u64 n,
-					  __u64 zero)
+                                          __u64 zero)
 {
 	__u64 h = *h_, pos = *pos_, start, m, below, i;
 	struct rh_segment s = { zero & 1, zero & 3, zero & 7, zero & 15 };
@@ -279,7 +281,7 @@ static __always_inline int h1_scan_target(const __u8 *window, __u64 *pos_, __u64
  * text_len and flags of out; 0: not certain.
  */
 static __always_inline __u32 h1_scan_request_line(const __u8 *window, __u64 n, __u64 seed, __u64 zero,
-						  struct h1_head *out)
+                                                  struct h1_head *out)
 {
 	__u64 w = h1_load(window, 0), m = rh_find(w, ' '), below, method, pos;
 	__u32 path_end = 0;
@@ -361,7 +363,8 @@ static __always_inline __u32 h1_walk_chunks(const __u8 *window, __u64 n, __u64 z
 	return pos <= n ? pos : 0;
 }
 
-/* How many of the n bytes in the window lie before the next LF: the rest of a long line goes by eight bytes at a time. */
+/* How many of the n bytes in the window lie before the next LF: the rest of a long line goes by eight bytes at a time.
+ */
 static __always_inline __u32 h1_skip_line(const __u8 *window, __u64 n, __u64 zero)
 {
 	__u64 pos = zero & 1, i, m;
@@ -435,7 +438,7 @@ static __always_inline int h1_digit(struct h1 *p, __u8 c, __u32 base)
  * other than H1_MORE. H1_CLASS(c) and H1_NEXT(i) give the tables.
  */
 static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, const __u8 *buf, __u32 n, __u64 seed,
-					    __u32 *consumed)
+                                            __u32 *consumed)
 {
 	__u32 state = p->state, act = 0, i;
 

@@ -3,24 +3,24 @@
 #ifndef TW_HTTP1_STATES_H
 #define TW_HTTP1_STATES_H
 
-#define H1_WINDOW 2048 /* the fast engines' window */
-#define H1_WALK    128 /* chunks at a time */
-#define H1_CAREFUL 128 /* the careful engine's window */
-#define H1_CLASSES 64  /* row of the table; 43 are used */
-#define H1_STATES 128
+#define H1_WINDOW  2048 /* the fast engines' window */
+#define H1_WALK    128  /* chunks at a time */
+#define H1_CAREFUL 128  /* the careful engine's window */
+#define H1_CLASSES 64   /* row of the table; 43 are used */
+#define H1_STATES  128
 
 enum h1_state {
 	H1_LOST, /* not in step with the stream */
-	H1_REQ,	 /* before a request */
+	H1_REQ,  /* before a request */
 	H1_METHOD,
 	H1_TARGET,
 	H1_PATH,
 	H1_QUERY,
-	H1_VERSION,			/* "HTTP/1." */
+	H1_VERSION, /* "HTTP/1." */
 	H1_VERSION_MINOR = H1_VERSION + 7,
 	H1_EOL,
 	H1_EOL_LF,
-	H1_RES,	/* before a response: "HTTP/1." */
+	H1_RES, /* before a response: "HTTP/1." */
 	H1_RES_MINOR = H1_RES + 7,
 	H1_RES_SP,
 	H1_STATUS, /* three digits */
@@ -28,13 +28,13 @@ enum h1_state {
 	H1_LINE, /* at the start of a header line */
 	H1_SKIP,
 	H1_END_LF,
-	H1_CL,			/* k letters of "content-length" matched: H1_CL + k - 1 */
+	H1_CL,                  /* k letters of "content-length" matched: H1_CL + k - 1 */
 	H1_CL_OWS = H1_CL + 14, /* after its colon */
 	H1_CL_DIGIT,
 	H1_CL_END,
-	H1_TE,			/* "transfer-encoding" */
+	H1_TE,                    /* "transfer-encoding" */
 	H1_TE_TOKEN = H1_TE + 17, /* before a coding */
-	H1_TE_CHUNKED,		/* k letters of "chunked" */
+	H1_TE_CHUNKED,            /* k letters of "chunked" */
 	H1_TE_AFTER = H1_TE_CHUNKED + 7,
 	H1_TE_OTHER,
 	H1_CHUNK, /* before a chunk size */
@@ -49,8 +49,8 @@ enum h1_state {
 	H1_BAD,
 	H1_TABLE_END,
 	/* Bytes in these are counted, not looked at. */
-	H1_BODY = 120,	/* left bytes by Content-Length */
-	H1_CHUNK_DATA,	/* left bytes of a chunk */
+	H1_BODY = 120,  /* left bytes by Content-Length */
+	H1_CHUNK_DATA,  /* left bytes of a chunk */
 	H1_UNTIL_CLOSE, /* a response without framing */
 };
 
@@ -82,7 +82,7 @@ enum h1_event {
 	H1_MORE,     /* all consumed, nothing ended */
 	H1_HEAD,     /* a head has ended: the caller decides on the body */
 	H1_CHUNK_AT, /* a chunk size line has ended: left bytes follow, or trailers when it is 0 */
-	H1_END,	     /* a chunked message has ended */
+	H1_END,      /* a chunked message has ended */
 	H1_BROKEN,
 };
 

@@ -18,18 +18,18 @@ struct tw_pending {
 
 #define TW_INLINE_PENDING 4
 #define TW_UNKNOWN_HASHES 4
-#define TW_NEVER 0xffffffffU
+#define TW_NEVER          0xffffffffU
 
 enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 
-#define TW_C_CLIENT 1	    /* we are the client end: requests leave, responses arrive */
-#define TW_C_BY_READER 2    /* the reading process decides the version */
-#define TW_C_DECODED 4	    /* has carried an exchange */
-#define TW_C_COUNTED 8	    /* counted in TW_L_CONNECTIONS */
-#define TW_C_RQ_FIN 16	    /* the requesting side has closed */
-#define TW_C_RQ_RST 32
-#define TW_C_RS_FIN 1 /* in rs_flags, which has another writer: the responding side has closed */
-#define TW_C_RS_RST 2
+#define TW_C_CLIENT     1  /* we are the client end: requests leave, responses arrive */
+#define TW_C_BY_READER  2  /* the reading process decides the version */
+#define TW_C_DECODED    4  /* has carried an exchange */
+#define TW_C_COUNTED    8  /* counted in TW_L_CONNECTIONS */
+#define TW_C_RQ_FIN     16 /* the requesting side has closed */
+#define TW_C_RQ_RST     32
+#define TW_C_RS_FIN     1 /* in rs_flags, which has another writer: the responding side has closed */
+#define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 
 /*
@@ -40,9 +40,9 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 struct tw_conn {
 	struct h1 rq, rs;
 	__u32 rq_next, rs_next; /* sequence number of the next byte */
-	__u32 head, tail;	/* requests pushed, exchanges ended: tail <= head */
-	__u32 rd;		/* requests below this number have their t_read */
-	__u32 pipe_from;	/* from this number on they lie in the pipes map */
+	__u32 head, tail;       /* requests pushed, exchanges ended: tail <= head */
+	__u32 rd;               /* requests below this number have their t_read */
+	__u32 pipe_from;        /* from this number on they lie in the pipes map */
 	__u32 tgid;
 	__u16 version;
 	__u8 kind;
@@ -55,8 +55,8 @@ struct tw_conn {
 	__u64 t_first, t_last;
 	struct tw_pending cur; /* the head being received */
 	struct tw_pending in[TW_INLINE_PENDING];
-	__u64 seen[TW_MAX_ENDPOINTS / 64];     /* endpoints that counted this connection */
-	__u64 unknown[TW_UNKNOWN_HASHES];      /* routes that counted it before they had an endpoint */
+	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
+	__u64 unknown[TW_UNKNOWN_HASHES];  /* routes that counted it before they had an endpoint */
 };
 
 struct tw_pipe {
@@ -64,7 +64,7 @@ struct tw_pipe {
 };
 
 /* Segments that came before the bytes in front of them. */
-#define TW_HELD 8
+#define TW_HELD       8
 #define TW_HELD_BYTES 1664 /* a full Ethernet segment, and what the careful engine may load beyond it */
 struct tw_held_segment {
 	__u32 seq, len;
@@ -122,7 +122,7 @@ const volatile __u64 hash_seed;
 const volatile __u16 endpoint_other;
 const volatile __u8 have_clients;  /* some version is matched by upstream */
 const volatile __u8 watch_process; /* tell of processes that start another program */
-const volatile __u8 test_mode;	   /* crafted packets: connections are found by address */
+const volatile __u8 test_mode;     /* crafted packets: connections are found by address */
 const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space is woken at once */
 
 /* ---- what changes while running ---------------------------------------------------------------------------------- */
@@ -237,7 +237,7 @@ struct {
 /* (version, endpoint) -> slot in series, 0: none. User space writes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TW_MAX_VERSIONS * TW_MAX_ENDPOINTS);
+	__uint(max_entries, TW_MAX_VERSIONS *TW_MAX_ENDPOINTS);
 	__type(key, __u32);
 	__type(value, __u32);
 } slots SEC(".maps");

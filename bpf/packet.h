@@ -8,10 +8,10 @@
 #define TCP_RST 0x04
 
 struct segment {
-	__u32 off;	/* of the payload in the packet */
-	__u32 len;	/* of the payload */
-	__u32 seq;	/* of its first byte */
-	__u32 l4;	/* of the TCP header in the packet */
+	__u32 off;          /* of the payload in the packet */
+	__u32 len;          /* of the payload */
+	__u32 seq;          /* of its first byte */
+	__u32 l4;           /* of the TCP header in the packet */
 	__u16 sport, dport; /* host order */
 	__u8 tcp_flags;
 	__u8 v6;
@@ -60,7 +60,8 @@ static __always_inline void v4_mapped(__u8 *to, const __u8 *from)
 }
 
 /* The connection's addresses as seen from this end. 0, or -1 when the packet's headers cannot be read. */
-static __always_inline int segment_tuple(struct __sk_buff *skb, const struct segment *s, int ingress, struct tw_tuple *k)
+static __always_inline int segment_tuple(struct __sk_buff *skb, const struct segment *s, int ingress,
+                                         struct tw_tuple *k)
 {
 	__u8 *data = (__u8 *)(long)skb->data, *end = (__u8 *)(long)skb->data_end;
 

@@ -5,19 +5,20 @@
  * Pure: also built on the host, for the tests, the fuzzer and for naming routes before the first request.
  *
  * Rule: the method and every segment between '/' are folded eight bytes at a time, little-endian, the last word padded
- * with zeros and tagged with the length. A segment that is an id (all digits; or >= 8 characters, all hex digits or '-',
- * with a digit among them) is folded as one constant. The target ends at '?', at a space and at any control character.
- * Two implementations give the same value: one reads words (rh_target), one takes bytes as they come (rh_byte).
+ * with zeros and tagged with the length. A segment that is an id (all digits; or >= 8 characters, all hex digits or
+ * '-', with a digit among them) is folded as one constant. The target ends at '?', at a space and at any control
+ * character. Two implementations give the same value: one reads words (rh_target), one takes bytes as they come
+ * (rh_byte).
  */
 #ifndef TW_ROUTE_HASH_H
 #define TW_ROUTE_HASH_H
 
-#define RH_ONES 0x0101010101010101ULL
-#define RH_HIGH 0x8080808080808080ULL
-#define RH_LOW7 0x7f7f7f7f7f7f7f7fULL
-#define RH_MUL 0x9e3779b97f4a7c15ULL
-#define RH_ID 0x7d64697bULL	   /* "{id}" */
-#define RH_OTHER_FORM 0x3a2f2fULL /* the target does not start with '/' */
+#define RH_ONES       0x0101010101010101ULL
+#define RH_HIGH       0x8080808080808080ULL
+#define RH_LOW7       0x7f7f7f7f7f7f7f7fULL
+#define RH_MUL        0x9e3779b97f4a7c15ULL
+#define RH_ID         0x7d64697bULL /* "{id}" */
+#define RH_OTHER_FORM 0x3a2f2fULL   /* the target does not start with '/' */
 
 static __always_inline __u64 rh_mix(__u64 h, __u64 w)
 {

@@ -16,7 +16,7 @@
 const volatile __u8 h1_classes[256];
 const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #define H1_CLASS(c) h1_classes[c]
-#define H1_NEXT(i) h1_transitions[i]
+#define H1_NEXT(i)  h1_transitions[i]
 #include "http1.h"
 #include "maps.h"
 #include "lane.h"
@@ -46,10 +46,10 @@ struct {
 	__array(values, int(struct __sk_buff *));
 } ingress_tails SEC(".maps") = {
 	.values = { [TAIL_REQUESTS] = &ingress_requests,
-		    [TAIL_RESPONSES] = &ingress_responses,
-		    [TAIL_HOLD + TAIL_REQUESTS] = &ingress_hold_requests,
-		    [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses,
-		    [TAIL_FLUSH] = &ingress_flush },
+	            [TAIL_RESPONSES] = &ingress_responses,
+	            [TAIL_HOLD + TAIL_REQUESTS] = &ingress_hold_requests,
+	            [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses,
+	            [TAIL_FLUSH] = &ingress_flush },
 };
 
 struct {
@@ -59,8 +59,8 @@ struct {
 	__array(values, int(struct __sk_buff *));
 } egress_tails SEC(".maps") = {
 	.values = { [TAIL_REQUESTS] = &egress_requests,
-		    [TAIL_RESPONSES] = &egress_responses,
-		    [TAIL_FLUSH] = &egress_flush },
+	            [TAIL_RESPONSES] = &egress_responses,
+	            [TAIL_FLUSH] = &egress_flush },
 };
 
 /* Which end of which watched port is this? 0: none. */

@@ -112,7 +112,7 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	hist_add(&s->lat[TW_LAT_TOTAL], lat[TW_LAT_TOTAL], total);
 	/* A response in one segment: first byte and last byte are the same. */
 	hist_add(&s->lat[TW_LAT_FIRST_BYTE], lat[TW_LAT_FIRST_BYTE],
-		 lat[TW_LAT_FIRST_BYTE] == lat[TW_LAT_TOTAL] ? total : latency_bucket(lat[TW_LAT_FIRST_BYTE]));
+	         lat[TW_LAT_FIRST_BYTE] == lat[TW_LAT_TOTAL] ? total : latency_bucket(lat[TW_LAT_FIRST_BYTE]));
 	for (i = TW_LAT_QUEUE; i <= TW_LAT_SERVICE; i++)
 		if (lat[i] != TW_NOT_MEASURED)
 			hist_add(&s->lat[i], lat[i], latency_bucket(lat[i]));

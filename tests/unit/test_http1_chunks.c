@@ -42,7 +42,8 @@ static int automaton(const __u8 *buf, size_t n)
 	return p.state == H1_CHUNK;
 }
 
-/* Appends one chunk; sizes in either case, data that looks like chunks. Returns the new end, or 0 when it does not fit. */
+/* Appends one chunk; sizes in either case, data that looks like chunks. Returns the new end, or 0 when it does not fit.
+ */
 static size_t put_chunk(__u8 *buf, size_t at, size_t size, const char *after_size)
 {
 	char head[32];
@@ -84,7 +85,8 @@ static void whole_plain_chunks_are_taken_and_nothing_after_them(void **state)
 		memset(window, '\n', sizeof(window));
 		memcpy(window, cases[i].body, n);
 		if (h1_walk_chunks(window, n, 0) != cases[i].taken)
-			fail_msg("\"%s\": %u instead of %zu", cases[i].body, h1_walk_chunks(window, n, 0), cases[i].taken);
+			fail_msg("\"%s\": %u instead of %zu", cases[i].body, h1_walk_chunks(window, n, 0),
+			         cases[i].taken);
 	}
 }
 

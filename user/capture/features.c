@@ -17,23 +17,25 @@
 #include "probe.skel.h"
 
 static struct feature_state states[FEATURE_NR] = {
-	[FEATURE_PACKETS] = { "tw_ingress", "cgroup_skb", "requests and responses at the socket", "nothing can be measured" },
-	[FEATURE_READ] = { "tw_read", "tp_btf/tcp_rcv_space_adjust", "queue and service time; versions by the process that reads",
-			   "queue and service time are null; versions that share a port cannot be told apart" },
+	[FEATURE_PACKETS] = { "tw_ingress", "cgroup_skb", "requests and responses at the socket",
+	                      "nothing can be measured" },
+	[FEATURE_READ] = { "tw_read", "tp_btf/tcp_rcv_space_adjust",
+	                   "queue and service time; versions by the process that reads",
+	                   "queue and service time are null; versions that share a port cannot be told apart" },
 	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/inet_sock_set_state (storage)", "endings that no packet shows",
-			      "exchanges cut by a timeout or a kill may stay in flight for ever" },
+	                      "exchanges cut by a timeout or a kill may stay in flight for ever" },
 	[FEATURE_LISTEN] = { "tw_listen", "tp_btf/inet_sock_set_state", "new listeners are noticed at once",
-			     "new listeners are noticed within two seconds" },
+	                     "new listeners are noticed within two seconds" },
 	[FEATURE_FORK] = { "tw_fork", "tp_btf/sched_process_fork", "workers belong to their version from birth",
-			   "new workers are noticed within two seconds" },
+	                   "new workers are noticed within two seconds" },
 	[FEATURE_EXEC] = { "tw_exec", "tp_btf/sched_process_exec", "programs started later are noticed at once",
-			   "programs started later are noticed within two seconds" },
+	                   "programs started later are noticed within two seconds" },
 	[FEATURE_EXIT] = { "tw_exit", "tp_btf/sched_process_exit", "ended processes are forgotten at once",
-			   "ended processes are forgotten within two seconds" },
+	                   "ended processes are forgotten within two seconds" },
 };
 
 static const char *const trials[FEATURE_NR] = { "try_packet", "try_read", "try_destroy", "try_listen",
-						"try_fork",   "try_exec", "try_exit" };
+	                                        "try_fork",   "try_exec", "try_exit" };
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
 static int try_one(const char *name)
@@ -115,15 +117,17 @@ int features__required(struct err *e)
 
 	uname(&u);
 	if (!privileged())
-		return err_set(e, EPERM,
-			       "not permitted to load BPF programs: run as root, or give this process CAP_BPF, CAP_PERFMON "
-			       "and CAP_NET_ADMIN (kernel %s)",
-			       u.release);
+		return err_set(
+			e, EPERM,
+			"not permitted to load BPF programs: run as root, or give this process CAP_BPF, CAP_PERFMON "
+			"and CAP_NET_ADMIN (kernel %s)",
+			u.release);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return err_set(e, ENOENT,
-			       "this kernel (%s) has no BTF at /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF=y; "
-			       "kernels of Debian 11 and later, Ubuntu 20.10 and later and RHEL 8.2 and later have it",
-			       u.release);
+		return err_set(
+			e, ENOENT,
+			"this kernel (%s) has no BTF at /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF=y; "
+			"kernels of Debian 11 and later, Ubuntu 20.10 and later and RHEL 8.2 and later have it",
+			u.release);
 	/* Before 5.11 maps were charged against this limit. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	return 0;

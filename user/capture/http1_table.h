@@ -15,7 +15,7 @@
 extern __u8 h1_classes[256];
 extern __u16 h1_transitions[];
 #define H1_CLASS(c) h1_classes[c]
-#define H1_NEXT(i) h1_transitions[i]
+#define H1_NEXT(i)  h1_transitions[i]
 #include "http1.h"
 
 /* Fills both; the loader copies them into the kernel programs' constants. Idempotent. */

@@ -35,7 +35,7 @@ struct loader {
 	unsigned int slots, next_slot;
 	int cpus;
 	struct tw_series *per_cpu; /* [cpus], for reading */
-	char *lanes;		   /* [cpus] values of the lanes map */
+	char *lanes;               /* [cpus] values of the lanes map */
 	size_t lane_size;
 	int (*fn)(void *arg, void *data, size_t len);
 	void *arg;
@@ -167,8 +167,10 @@ static int load(struct loader *l, const struct loader_options *o, struct err *e)
 	if (err)
 		err = load_piecemeal(l, o);
 	if (err)
-		return err_set(e, -err, "the kernel refuses the programs: %s; `tillwatch doctor` says what this kernel allows, "
-			       "`--verbose` shows the kernel's reason", strerror(-err));
+		return err_set(e, -err,
+		               "the kernel refuses the programs: %s; `tillwatch doctor` says what this kernel allows, "
+		               "`--verbose` shows the kernel's reason",
+		               strerror(-err));
 	l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
 	if (!l->ring)
 		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
@@ -252,7 +254,9 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 	if (err) {
 		bpf_link__destroy(a.ingress);
 		return err_set(e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
-			       err == EPERM ? " (a program that forbids others is attached there: see `bpftool cgroup show`)" : "");
+		               err == EPERM
+		                       ? " (a program that forbids others is attached there: see `bpftool cgroup show`)"
+		                       : "");
 	}
 	l->attached[l->n_attached++] = a;
 	log_debug("attached to %s", cg->path);
@@ -498,7 +502,7 @@ int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
 	struct bpf_program *p;
 
 	*ns = *runs = 0;
-	bpf_object__for_each_program(p, l->skel->obj) {
+	bpf_object__for_each_program (p, l->skel->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 
@@ -516,7 +520,7 @@ void loader__describe(struct loader *l, char *text, size_t len)
 	const char *largest = "";
 	unsigned int n = 0, most = 0;
 
-	bpf_object__for_each_program(p, l->skel->obj) {
+	bpf_object__for_each_program (p, l->skel->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
@@ -529,7 +533,8 @@ void loader__describe(struct loader *l, char *text, size_t len)
 		}
 	}
 	if (most)
-		snprintf(text, len, "%u loaded; the verifier walked at most %u of 1000000 instructions (%s)", n, most, largest);
+		snprintf(text, len, "%u loaded; the verifier walked at most %u of 1000000 instructions (%s)", n, most,
+		         largest);
 	else
 		snprintf(text, len, "%u loaded; this kernel does not tell how many instructions were verified", n);
 }

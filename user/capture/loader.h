@@ -17,7 +17,7 @@
 #include "tw_abi.h"
 
 struct loader_options {
-	uint64_t seed;		 /* of the route hash */
+	uint64_t seed;           /* of the route hash */
 	uint16_t endpoint_other; /* what routes count for that may not be announced */
 	bool have_clients;
 	bool watch_process;
