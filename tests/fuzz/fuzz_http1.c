@@ -4,6 +4,7 @@
  *
  * The HTTP/1 recogniser on any bytes, read once as requests and once as responses. It must hold that
  *  - where the fast engine is certain, the careful one reads the same head, whatever stale bytes lie in the window;
+ *  - where the chunk walker stops, the careful engine stands before a chunk size;
  *  - a stream is read alike however it is cut into segments;
  *  - the route hash of a path is what route_key says of it.
  */
@@ -100,6 +101,27 @@ static void try_stretched(bool requests, const uint8_t *data, size_t size)
 	engines_agree("a head cut short at the window's end", requests, window, least(n, H1_WINDOW) - below(12));
 }
 
+/* Chunked data from its first size on; the rest lies there still, see try_head. */
+static void try_chunks(bool requests, const uint8_t *data, size_t size)
+{
+	uint8_t window[H1_WINDOW + SPARE];
+	size_t have = least(size, sizeof(window));
+	struct follower f;
+	uint32_t walked;
+
+	memcpy(window, data, have);
+	fill_stale(window + have, sizeof(window) - have);
+	size = least(size, H1_WINDOW);
+	size -= below(2) ? below(size + 1) : 0;
+	walked = h1_walk_chunks(window, size, 0);
+	follower__init(&f, requests, NULL, 0, SEED);
+	f.n = 1;
+	f.h1.state = H1_CHUNK;
+	follower__feed(&f, window, walked);
+	if (walked > size || f.fate != IN_STEP || f.h1.state != H1_CHUNK || f.m[0].end)
+		fail("chunks walked", requests, "not before a chunk");
+}
+
 /* The route of every whole text without a parameter's brace. */
 static void try_keys(const struct follower *f)
 {
@@ -147,9 +169,14 @@ static void try_stream(bool requests, const uint8_t *data, size_t size)
 		fail("a stream in bytes", requests, difference);
 	if (requests)
 		try_keys(&whole);
-	/* Heads behind the first, too. */
-	for (size_t i = 1; i < least(whole.n, 8); i++)
-		try_head(requests, data + whole.m[i].start, size - whole.m[i].start);
+	for (size_t i = 0; i < least(whole.n, 8); i++) {
+		const struct message *m = &whole.m[i];
+
+		if (m->flags & H1_F_CHUNKED)
+			try_chunks(requests, data + m->head_end, size - m->head_end);
+		if (i) /* the first has been tried */
+			try_head(requests, data + m->start, size - m->start);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -158,6 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int requests = 0; requests < 2; requests++) {
 		try_head(requests, data, size);
 		try_stretched(requests, data, size);
+		try_chunks(requests, data, size);
 		try_stream(requests, data, size);
 	}
 	return 0;
