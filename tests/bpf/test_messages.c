@@ -631,10 +631,22 @@ static void a_garbled_answer_is_a_lost_stream(void **state)
 /* ---- main ---------------------------------------------------------------------------------------------------------
  */
 
+/* The check itself is in the rig, which sees every record whole. */
+static void a_route_record_holds_nothing_behind_the_path(void **state)
+{
+	client("GET /p?card=secret HTTP/1.1\r\nCookie: secret\r\n\r\n");
+	client("GET /q?card=secret HTTP/1.1\r\nCookie: sec");
+	client("ret\r\n\r\n");
+	server("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecretHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	expect_exchanges("GET /p 200 answered\nGET /q 200 answered\n");
+	expect_ledger("requests 2, ended 2, connections 1, decoded 1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_request_with_one_answer_is_one_exchange),
+		TEST(a_route_record_holds_nothing_behind_the_path),
 		TEST(requests_on_a_kept_connection_are_each_counted),
 		TEST(only_the_first_exchange_of_an_endpoint_is_told_as_a_new_connection),
 		TEST(three_requests_in_one_segment_each_get_their_own_status),
