@@ -177,17 +177,11 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	c->tail = c->head;
 }
 
-/*
- * At its last change of state a socket still has its error (the application has not read it away yet), but no port any
- * more: it is asked for its state directly.
- */
-SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(tw_destroy, struct sock *sk, int from, int to)
+/* By now a socket has no port any more: it is asked for its state directly. */
+static __always_inline int sock_end(struct sock *sk)
 {
 	struct ctx x = {};
 
-	if (to != BPF_TCP_CLOSE)
-		return 0;
 	x.c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	if (!x.c || x.c->tail == x.c->head)
 		return 0;
@@ -197,6 +191,19 @@ int BPF_PROG(tw_destroy, struct sock *sk, int from, int to)
 	conn_destroy(&x, sk);
 	lane_release(x.l);
 	return 0;
+}
+
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(tw_destroy, struct sock *sk)
+{
+	return sock_end(sk);
+}
+
+/* A socket that fails still has its error here; the application may read it away before the socket goes. */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
+{
+	return to == BPF_TCP_CLOSE && sk->sk_err ? sock_end(sk) : 0;
 }
 
 /* A socket started to listen: versions that wait for it are resolved again. */

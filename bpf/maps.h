@@ -48,8 +48,9 @@ struct tw_conn {
 	__u8 kind;
 	__u8 flags;
 	__u8 rs_flags;
-	__u8 busy; /* an ingress program is at work on it */
-	__u16 pad;
+	__u8 busy;  /* an ingress program is at work on it */
+	__u8 spoke; /* out of step: the server has sent something since the client last did */
+	__u8 pad;
 	__u32 held; /* segments waiting in the held map */
 	__u32 rs_fin;
 	__u64 t_first, t_last;

@@ -44,8 +44,14 @@ int BPF_PROG(try_read, struct sock *sk)
 	return bpf_sk_storage_get(&storage, sk, 0, 0) != 0;
 }
 
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(try_destroy, struct sock *sk)
+{
+	return bpf_sk_storage_get(&storage, sk, 0, 0) != 0;
+}
+
 SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(try_destroy, struct sock *sk, int from, int to)
+int BPF_PROG(try_fail, struct sock *sk, int from, int to)
 {
 	return bpf_sk_storage_get(&storage, sk, 0, 0) != 0;
 }

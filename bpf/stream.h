@@ -188,7 +188,8 @@ static __always_inline enum tw_ledger stream_kind(const __u8 *b)
 }
 
 /*
- * A segment of requests, in step or, when step is lost, one that may start with a request: then it is joined there.
+ * A segment of requests, in step or, when step is lost, one that may start with a request: then it is joined there, but
+ * not before the server has spoken: what was sent in one go with the lost bytes would be paired with their answers.
  */
 static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 {
@@ -197,7 +198,10 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 	enum next next;
 	__u32 n;
 
+	if (c->rq.state == H1_LOST && !c->spoke)
+		return NEXT_DONE;
 	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
+		c->spoke = 0;
 		n = window_load(x);
 		if (n && scan_request(x->lane, n)) {
 			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)

@@ -33,6 +33,15 @@ static void print_version(void)
 	       TW_VERSION, libbpf_major_version(), libbpf_minor_version(), cJSON_Version());
 }
 
+/* Output that could not be written is a failure, whatever the command itself says. */
+static int finish(int code)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return code;
+	log_error("cannot write to standard output");
+	return TW_EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	int at = 1;
@@ -57,7 +66,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (!strcmp(argv[at], commands[i]->name))
-			return commands[i]->run(argc - at, argv + at);
+			return finish(commands[i]->run(argc - at, argv + at));
 	fprintf(stderr, "tillwatch: there is no command '%s'; `tillwatch --help` lists them\n", argv[at]);
 	return TW_EXIT_USAGE;
 }

@@ -321,6 +321,7 @@ static void a_gap_that_never_closes_is_a_lost_stream_found_again_at_a_request(vo
 	expect_exchanges("GET /a - unobserved\n");
 	talk.at[CLIENT] += 190;
 	client("rest of something\r\n");
+	server(OK);
 	client(B);
 	server(OK);
 	expect_exchanges(B_OK);
@@ -348,6 +349,7 @@ static void an_old_request_sent_again_after_a_loss_is_not_a_new_one(void **state
 	client(A);
 	server(OK);
 	client("\x01\x02\x03\r\n");
+	server("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
 	segment(CLIENT, old, A, strlen(A), ACK);
 	client(B);
 	server(OK);

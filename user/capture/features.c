@@ -22,8 +22,10 @@ static struct feature_state states[FEATURE_NR] = {
 	[FEATURE_READ] = { "tw_read", "tp_btf/tcp_rcv_space_adjust",
 	                   "queue and service time; versions by the process that reads",
 	                   "queue and service time are null; versions that share a port cannot be told apart" },
-	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/inet_sock_set_state (storage)", "endings that no packet shows",
+	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/tcp_destroy_sock", "endings that no packet shows",
 	                      "exchanges cut by a timeout or a kill may stay in flight for ever" },
+	[FEATURE_FAIL] = { "tw_fail", "tp_btf/inet_sock_set_state (state)", "timeouts told from other endings",
+	                   "a connection that timed out counts as closed by the server" },
 	[FEATURE_LISTEN] = { "tw_listen", "tp_btf/inet_sock_set_state", "new listeners are noticed at once",
 	                     "new listeners are noticed within two seconds" },
 	[FEATURE_FORK] = { "tw_fork", "tp_btf/sched_process_fork", "workers belong to their version from birth",
@@ -34,8 +36,8 @@ static struct feature_state states[FEATURE_NR] = {
 	                   "ended processes are forgotten within two seconds" },
 };
 
-static const char *const trials[FEATURE_NR] = { "try_packet", "try_read", "try_destroy", "try_listen",
-	                                        "try_fork",   "try_exec", "try_exit" };
+static const char *const trials[FEATURE_NR] = { "try_packet", "try_read", "try_destroy", "try_fail",
+	                                        "try_listen", "try_fork", "try_exec",    "try_exit" };
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
 static int try_one(const char *name)

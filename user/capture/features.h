@@ -11,6 +11,7 @@ enum feature {
 	FEATURE_PACKETS, /* cgroup_skb programs: nothing works without them */
 	FEATURE_READ,    /* queue and service time, versions by reader */
 	FEATURE_DESTROY, /* endings that no packet shows */
+	FEATURE_FAIL,    /* timeouts told from other endings */
 	FEATURE_LISTEN,  /* new listeners are noticed at once */
 	FEATURE_FORK,
 	FEATURE_EXEC,

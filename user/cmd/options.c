@@ -58,7 +58,8 @@ static int take_value(const struct command *c, const struct option_spec *o, cons
 		return 0;
 	}
 	if (parse_duration(value, o->value))
-		return usage_error(c, "%s: '%s' is not a duration; write 30s, 5m or 1h", o->name, value);
+		return usage_error(c, "%s: '%s' is not a duration that can be waited for; write 30s, 5m or 1h", o->name,
+		                   value);
 	return 0;
 }
 

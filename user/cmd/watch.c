@@ -68,9 +68,8 @@ static int print_document(char *text)
 	}
 	puts(text);
 	free(text);
-	if (fflush(stdout)) {
-		log_error("cannot write to standard output");
-		return TW_EXIT_FAILURE;
+	if (fflush(stdout) || ferror(stdout)) {
+		return TW_EXIT_FAILURE; /* main says it */
 	}
 	return TW_EXIT_OK;
 }

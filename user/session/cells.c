@@ -240,7 +240,7 @@ int record_handle(void *arg, void *data, size_t len)
 		versions_look_again(s, RESOLVE_SOON);
 		s->listeners_changed = true;
 	}
-	return 0;
+	return --s->records_left ? 0 : -EAGAIN;
 }
 
 /* ---- the config's endpoints -------------------------------------------------------------------------------------- */

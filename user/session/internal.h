@@ -48,8 +48,10 @@ struct session {
 	uint64_t stats_ns, stats_requests;
 	double stats_at;
 
+	unsigned int records_left; /* of this round of draining the ring */
 	struct timespec started;
-	double start, end; /* CLOCK_MONOTONIC, s */
+	double cpu_at_start; /* what loading took is not what observing costs */
+	double start, end;   /* CLOCK_MONOTONIC, s */
 	char run[40];
 	int epoll_fd, signal_fd, timer_fd;
 	bool interrupted;
@@ -80,6 +82,7 @@ int versions_arm(const struct session *s, enum arm arm);
 int ledger_read(struct session *s);
 void ledger_total(const struct session *s, struct tw_ledger_row *out);
 void ledger_fill(struct session *s, struct comparison *c);
+double cpu_seconds(void);
 void overhead_sample(struct session *s, double now);
 void overhead_fill(const struct session *s, struct overhead *o);
 

@@ -86,6 +86,15 @@ void overhead_sample(struct session *s, double now)
 	s->stats_at = now + STATS_EVERY;
 }
 
+double cpu_seconds(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 static uint64_t resident_bytes(void)
 {
 	unsigned long size, resident = 0;
@@ -101,12 +110,8 @@ static uint64_t resident_bytes(void)
 
 void overhead_fill(const struct session *s, struct overhead *o)
 {
-	struct rusage u;
-
 	o->kernel_ns_per_request =
 		s->sampled_requests >= SAMPLE_LEAST ? (double)s->sampled_ns / (double)s->sampled_requests : NAN;
 	o->agent_rss_bytes = resident_bytes();
-	getrusage(RUSAGE_SELF, &u);
-	o->agent_cpu_seconds = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	                       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	o->agent_cpu_seconds = cpu_seconds() - s->cpu_at_start;
 }

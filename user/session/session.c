@@ -20,6 +20,8 @@
 #define POLL_MS 100
 /* New routes that may be announced in that time; ten thousand a second is more than any service has. */
 #define ROUTES_A_POLL 1000
+/* Records handled before the clock is looked at again. */
+#define RECORDS_A_TIME 10000
 /* Kernel memory that the counters of all slots and CPUs may take together. */
 #define SERIES_MEMORY (64UL << 20)
 
@@ -61,16 +63,31 @@ static bool by_process(const struct config *c)
 	return false;
 }
 
+/*
+ * From here on they are read from a descriptor: one that comes while the programs load ends the session as well. A
+ * shell's background jobs start with SIGINT ignored, and an ignored signal is not kept; SIGHUP stays so under nohup.
+ */
+static void block_signals(sigset_t *set)
+{
+	struct sigaction hup;
+
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(set, SIGHUP);
+	sigprocmask(SIG_BLOCK, set, NULL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+}
+
 static int open_events(struct session *s, struct err *e)
 {
 	const struct itimerspec every = { { 0, POLL_MS * 1000000 }, { 0, POLL_MS * 1000000 } };
 	struct epoll_event ev = { .events = EPOLLIN };
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	block_signals(&set);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -117,11 +134,13 @@ static int allocate(struct session *s, const struct session_options *o)
 struct session *session__new(const struct session_options *o, struct err *e)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	sigset_t set;
 
 	if (!s) {
 		err_set(e, ENOMEM, "out of memory");
 		return NULL;
 	}
+	block_signals(&set);
 	s->config = o->config;
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
 	s->end = NAN;
@@ -132,6 +151,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	if (load(s, e))
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &s->started);
+	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
 	s->tick_at = s->start + s->config->gate.tick;
 	s->stats_at = s->start + 0.5;
@@ -180,6 +200,13 @@ bool session__interrupted(const struct session *s)
 	return s->interrupted;
 }
 
+/* Takes what is in the ring, but not for ever: a flood must not keep the session from its end and its ticks. */
+static void drain(struct session *s)
+{
+	s->records_left = RECORDS_A_TIME;
+	loader__drain(s->loader, record_handle, s);
+}
+
 static void take_events(struct session *s, int timeout_ms)
 {
 	struct epoll_event ev[4];
@@ -193,7 +220,7 @@ static void take_events(struct session *s, int timeout_ms)
 		if (ev[i].data.fd == s->timer_fd && read(s->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
 			loader__route_budget(s->loader, ROUTES_A_POLL);
 	}
-	loader__drain(s->loader, record_handle, s);
+	drain(s);
 }
 
 static int keep_in_step(struct session *s, double now)
@@ -241,7 +268,7 @@ int session__run(struct session *s, double refresh)
 			wait = s->tick_at - now;
 		take_events(s, wait <= 0 ? 0 : (int)ceil(wait * 1000));
 	}
-	loader__drain(s->loader, record_handle, s);
+	drain(s);
 	/* The last tick may be short: what was seen in it counts too. */
 	if (s->judge && session_now() - s->tick_start > 0.1)
 		return tick_close(s, session_now());
