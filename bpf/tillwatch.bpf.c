@@ -123,8 +123,8 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	__u64 now;
 
 	if (x->s.len) {
-		if (!requests)
-			c->spoke = 1;
+		if (!requests || p->state != H1_LOST)
+			c->spoke = !requests;
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
