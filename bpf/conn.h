@@ -55,7 +55,7 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 	c->rq_next = client ? snd_nxt : rcv_nxt;
 	c->rs_next = client ? rcv_nxt : snd_nxt;
 	c->kind = fresh ? TW_NEW : TW_HTTP;
-	c->spoke = 1;
+	c->spoke = fresh ? 0 : TW_JOINING;
 	c->rq.state = fresh ? H1_REQ : H1_LOST;
 	c->rs.state = fresh ? H1_RES : H1_LOST;
 }

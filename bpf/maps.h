@@ -32,6 +32,9 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 
+#define TW_SPOKE   1 /* the server has sent something since the client last did */
+#define TW_JOINING 2 /* found open: any request may be the first one seen */
+
 /*
  * One connection. Writers: the program that sees the requests owns rq*, head and cur; the one that sees the responses
  * owns rs*, tail, t_first and t_last; the read hook owns rd, tgid and version. For a server the first is ingress, which
@@ -49,7 +52,7 @@ struct tw_conn {
 	__u8 flags;
 	__u8 rs_flags;
 	__u8 busy;  /* an ingress program is at work on it */
-	__u8 spoke; /* out of step: the server has sent something since the client last did */
+	__u8 spoke; /* TW_SPOKE, TW_JOINING */
 	__u8 pad;
 	__u32 held; /* segments waiting in the held map */
 	__u32 rs_fin;

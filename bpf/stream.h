@@ -201,11 +201,12 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 	if (c->rq.state == H1_LOST && !c->spoke)
 		return NEXT_DONE;
 	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
-		c->spoke = 0;
+		c->spoke &= ~TW_SPOKE;
 		n = window_load(x);
 		if (n && scan_request(x->lane, n)) {
 			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)
 				count(x->l, c->version, TW_L_RESYNC);
+			c->spoke = 0;
 			h1_reset(&c->rq, H1_REQ);
 			next = request_head(x, now);
 			if (next != NEXT_CAREFUL)

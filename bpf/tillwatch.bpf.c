@@ -123,8 +123,10 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	__u64 now;
 
 	if (x->s.len) {
-		if (!requests || p->state != H1_LOST)
-			c->spoke = !requests;
+		if (!requests)
+			c->spoke |= TW_SPOKE;
+		else if (p->state != H1_LOST)
+			c->spoke = 0;
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
