@@ -97,7 +97,7 @@ def test_no_traffic_holds(release):
 
 def test_the_warm_up_is_not_judged(release):
     """A bad canary whose process has just started is not called while it warms up."""
-    r = release([], ["--error-rate", 0.5], gate=dict(GATE, warmup="1h"))
+    r = release(["--delay-ms", 3], ["--error-rate", 0.5, "--delay-ms", 3], gate=dict(GATE, warmup="1h"))
     r.load()
     doc = verdict_of(run("gate", "-c", r.config, "--for", "4s", "--json"))
     assert doc["verdict"] == "hold", doc
