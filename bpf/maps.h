@@ -122,6 +122,7 @@ struct tw_lane {
 
 /* ---- constants, set before load --------------------------------------------------------------------------------- */
 const volatile __u64 tw_bounds[TW_BOUNDS_TABLE];
+const volatile __u16 tw_cells[BUCKET_CELLS];
 const volatile __u64 hash_seed;
 const volatile __u16 endpoint_other;
 const volatile __u8 have_clients;  /* some version is matched by upstream */

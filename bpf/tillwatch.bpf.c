@@ -18,6 +18,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #define H1_CLASS(c) h1_classes[c]
 #define H1_NEXT(i)  h1_transitions[i]
 #include "http1.h"
+#include "tw_bucket.h"
 #include "maps.h"
 #include "lane.h"
 #include "packet.h"

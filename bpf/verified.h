@@ -70,15 +70,9 @@ __attribute__((noinline)) int skip_line(__u32 lane, __u32 n)
 	return l ? h1_skip_line(l->window, n, l->zero) : 0;
 }
 
-/* The bucket of ns: how many of the bounds lie below it. */
 static __always_inline __u32 latency_bucket(__u64 ns)
 {
-	__u32 i = 0, step;
-
-	for (step = TW_BOUNDS_TABLE / 2; step; step >>= 1)
-		if (tw_bounds[(i + step - 1) & (TW_BOUNDS_TABLE - 1)] < ns)
-			i += step;
-	return i;
+	return BUCKET_OF(tw_bounds, TW_BOUNDS_TABLE, tw_cells, ns);
 }
 
 static __always_inline __u64 ring_flags(void)

@@ -26,7 +26,7 @@
 #define TW_BUCKET_MAX_EXP 8
 #define TW_BUCKET_BOUNDS  ((TW_BUCKET_MAX_EXP - TW_BUCKET_MIN_EXP) * 16 + 1)
 #define TW_BUCKETS        (TW_BUCKET_BOUNDS + 1)
-/* The search table is padded with all-ones to a power of two. */
+/* The search table is padded with INT64_MAX to a power of two. */
 #define TW_BOUNDS_TABLE 512
 
 enum tw_latency {

@@ -278,12 +278,15 @@ static inline void rig_mark(void)
 static inline void rig_set_constants(bool crafted)
 {
 	uint64_t bounds[TW_BOUNDS_TABLE];
+	uint16_t cells[BUCKET_CELLS];
 
 	http1_table_build();
 	histogram_bounds(bounds);
 	memcpy((void *)rig.skel->rodata->h1_classes, h1_classes, sizeof(rig.skel->rodata->h1_classes));
 	memcpy((void *)rig.skel->rodata->h1_transitions, h1_transitions, sizeof(rig.skel->rodata->h1_transitions));
 	memcpy((void *)rig.skel->rodata->tw_bounds, bounds, sizeof(rig.skel->rodata->tw_bounds));
+	histogram_cells(cells);
+	memcpy((void *)rig.skel->rodata->tw_cells, cells, sizeof(rig.skel->rodata->tw_cells));
 	rig.skel->rodata->hash_seed = RIG_SEED;
 	rig.skel->rodata->endpoint_other = RIG_OTHER;
 	rig.skel->rodata->have_clients = 1;

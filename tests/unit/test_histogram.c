@@ -45,14 +45,14 @@ static void bounds_are_the_exact_floors(void **state)
 	assert_true(fnv == EXACT_FNV1A);
 }
 
-static void the_table_is_padded_with_all_ones(void **state)
+static void the_table_is_padded_with_the_largest_signed_number(void **state)
 {
 	uint64_t t[TW_BOUNDS_TABLE];
 
 	memset(t, 0, sizeof(t));
 	histogram_bounds(t);
 	for (unsigned int i = TW_BUCKET_BOUNDS; i < TW_BOUNDS_TABLE; i++)
-		assert_true(t[i] == UINT64_MAX);
+		assert_true(t[i] == INT64_MAX);
 }
 
 static void a_bound_belongs_to_its_own_bucket_and_the_next_nanosecond_does_not(void **state)
@@ -61,6 +61,37 @@ static void a_bound_belongs_to_its_own_bucket_and_the_next_nanosecond_does_not(v
 		assert_int_equal(histogram_bucket(exact[k].ns - 1), exact[k].i);
 		assert_int_equal(histogram_bucket(exact[k].ns), exact[k].i);
 		assert_int_equal(histogram_bucket(exact[k].ns + 1), exact[k].i + 1);
+	}
+}
+
+/* The kernel's way to the bucket, at every place where it could differ from the search, and at random ones. */
+static void the_kernel_finds_the_bucket_that_the_search_finds(void **state)
+{
+	static uint64_t bounds[TW_BOUNDS_TABLE];
+	static uint16_t cells[BUCKET_CELLS];
+	uint64_t x = 88172645463325252ULL;
+
+	histogram_bounds(bounds);
+	histogram_cells(cells);
+	for (unsigned int e = 0; e < 63; e++)
+		for (uint64_t m = 0; m < 64; m++)
+			for (int d = -1; d <= 1; d++) {
+				uint64_t ns = (((64 + m) << e >> 6) + (uint64_t)d) & INT64_MAX;
+
+				assert_int_equal(BUCKET_OF(bounds, TW_BOUNDS_TABLE, cells, ns), histogram_bucket(ns));
+			}
+	for (unsigned int i = 0; i < TW_BUCKET_BOUNDS; i++)
+		for (int d = -1; d <= 1; d++) {
+			uint64_t ns = bounds[i] + (uint64_t)d;
+
+			assert_int_equal(BUCKET_OF(bounds, TW_BOUNDS_TABLE, cells, ns), histogram_bucket(ns));
+		}
+	for (unsigned int k = 0; k < 1000000; k++) {
+		uint64_t ns;
+
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		ns = x >> (1 + x % 63);
+		assert_int_equal(BUCKET_OF(bounds, TW_BOUNDS_TABLE, cells, ns), histogram_bucket(ns));
 	}
 }
 
@@ -210,8 +241,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bounds_are_the_exact_floors),
-		cmocka_unit_test(the_table_is_padded_with_all_ones),
+		cmocka_unit_test(the_table_is_padded_with_the_largest_signed_number),
 		cmocka_unit_test(a_bound_belongs_to_its_own_bucket_and_the_next_nanosecond_does_not),
+		cmocka_unit_test(the_kernel_finds_the_bucket_that_the_search_finds),
 		cmocka_unit_test(the_ends_of_the_range_have_a_bucket),
 		cmocka_unit_test(the_upper_bounds_are_powers_of_two_to_the_sixteenth),
 		cmocka_unit_test(an_empty_histogram_has_no_quantile_and_no_mean),

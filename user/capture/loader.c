@@ -72,12 +72,15 @@ static int on_record(void *arg, void *data, size_t len)
 static void set_constants(struct tillwatch_bpf *skel, const struct loader_options *o)
 {
 	uint64_t bounds[TW_BOUNDS_TABLE];
+	uint16_t cells[BUCKET_CELLS];
 
 	http1_table_build();
 	histogram_bounds(bounds);
 	memcpy((void *)skel->rodata->h1_classes, h1_classes, sizeof(skel->rodata->h1_classes));
 	memcpy((void *)skel->rodata->h1_transitions, h1_transitions, sizeof(skel->rodata->h1_transitions));
 	memcpy((void *)skel->rodata->tw_bounds, bounds, sizeof(skel->rodata->tw_bounds));
+	histogram_cells(cells);
+	memcpy((void *)skel->rodata->tw_cells, cells, sizeof(skel->rodata->tw_cells));
 	skel->rodata->hash_seed = o->seed;
 	skel->rodata->endpoint_other = o->endpoint_other;
 	skel->rodata->have_clients = o->have_clients;

@@ -29,7 +29,17 @@ static uint64_t bound_ns(unsigned int i)
 void histogram_bounds(uint64_t table[TW_BOUNDS_TABLE])
 {
 	for (unsigned int i = 0; i < TW_BOUNDS_TABLE; i++)
-		table[i] = i < TW_BUCKET_BOUNDS ? bound_ns(i) : UINT64_MAX;
+		table[i] = i < TW_BUCKET_BOUNDS ? bound_ns(i) : INT64_MAX;
+}
+
+void histogram_cells(uint16_t table[BUCKET_CELLS])
+{
+	for (unsigned int i = 0; i < BUCKET_CELLS; i++) {
+		unsigned int e = i / 32, m = i % 32;
+		uint64_t first = e < 5 ? 0 : ((uint64_t)32 + m) << (e - 5);
+
+		table[i] = histogram_bucket(first > INT64_MAX ? INT64_MAX : first);
+	}
 }
 
 /* Before main, so that no reader needs a lock or a check. */
@@ -42,6 +52,8 @@ unsigned int histogram_bucket(uint64_t ns)
 {
 	unsigned int below = 0;
 
+	if (ns > INT64_MAX)
+		ns = INT64_MAX;
 	for (unsigned int step = TW_BOUNDS_TABLE / 2; step; step /= 2)
 		if (search_table[below + step - 1] < ns)
 			below += step;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "tw_abi.h"
+#include "tw_bucket.h"
 
 struct histogram {
 	uint64_t count;
@@ -18,8 +19,10 @@ struct histogram {
 	uint64_t b[TW_BUCKETS];
 };
 
-/* Fills the table that the kernel searches: floor(2^(i/16 + TW_BUCKET_MIN_EXP) * 1e9) ns, padded with all-ones. */
+/* Fills the table that the kernel searches: floor(2^(i/16 + TW_BUCKET_MIN_EXP) * 1e9) ns, padded with INT64_MAX. */
 void histogram_bounds(uint64_t table[TW_BOUNDS_TABLE]);
+/* Fills the kernel's shortcut into it, see tw_bucket.h. */
+void histogram_cells(uint16_t table[BUCKET_CELLS]);
 /* The bucket of ns: the number of bounds below it. */
 unsigned int histogram_bucket(uint64_t ns);
 /* Upper bound of a bucket in seconds; +Inf for the last. */
