@@ -39,12 +39,12 @@ static __always_inline __u8 fin_in_turn(struct ctx *x, __u8 tcp_flags)
 {
 	struct tw_conn *c = x->c;
 
-	if (tcp_flags & TCP_FIN && (__s32)(x->s.seq + x->s.len - c->rs_next) > 0) {
+	if (tcp_flags & TCP_FIN && (__s32)(x->s.seq + x->s.len - c->rs.next) > 0) {
 		c->rs_fin = x->s.seq + x->s.len;
 		c->rs_flags |= TW_C_RS_FIN_DUE;
 		return tcp_flags & ~TCP_FIN;
 	}
-	if (c->rs_flags & TW_C_RS_FIN_DUE && c->rs_next == c->rs_fin) {
+	if (c->rs_flags & TW_C_RS_FIN_DUE && c->rs.next == c->rs_fin) {
 		c->rs_flags &= ~TW_C_RS_FIN_DUE;
 		return tcp_flags | TCP_FIN;
 	}
@@ -65,7 +65,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
 		return 0;
 	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
-	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq_next : c->rs_next))
+	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq.next : c->rs.next))
 		return 0;
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
@@ -102,6 +102,15 @@ static __always_inline __u32 conn_lost(struct ctx *x)
 	return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED) | FLUSH_LOST;
 }
 
+/* Both streams wait for a place to join again: for the requests, not before the server has spoken. */
+static __always_inline void streams_lose(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	c->rq.state = c->rs.state = H1_LOST;
+	c->spoke = x->ingress == !!(c->flags & TW_C_CLIENT);
+}
+
 /* The end of every packet program: flushes if something has to end, and gives back what was claimed. */
 static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 {
@@ -113,7 +122,7 @@ static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 		x->skb->cb[3] = x->by_tuple << 8;
 		bpf_tail_call(x->skb, tails, TAIL_FLUSH);
 		/* Out of tail calls: what is in flight stays so, and is ended with the socket. */
-		c->rq.state = c->rs.state = H1_LOST;
+		streams_lose(x);
 	}
 	return packet_done(x);
 }
@@ -209,8 +218,7 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		return NEXT_CAREFUL;
 	}
 	if (requests && p->state == H1_REQ) {
-		c->cur.t_start = now;
-		c->cur.t_read = 0;
+		c->t_head = now;
 	} else if (!requests && p->state == H1_RES) {
 		if (c->tail == c->head)
 			p->state = H1_LOST;
@@ -253,7 +261,7 @@ static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self
 static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self)
 {
 	struct tw_conn *c = x->c;
-	__u32 expected = requests ? c->rq_next : c->rs_next, k;
+	__u32 expected = requests ? c->rq.next : c->rs.next, k;
 	struct tw_held_segment *s;
 	struct tw_held *h;
 
@@ -270,18 +278,12 @@ static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tai
 	x->skb->cb[2] = s->len - (expected - s->seq);
 	x->skb->cb[4] = k;
 	if (requests)
-		c->rq_next = s->seq + s->len;
+		c->rq.next = s->seq + s->len;
 	else
-		c->rs_next = s->seq + s->len;
+		c->rs.next = s->seq + s->len;
 	x->skb->cb[3] &= ~0xff; /* the packet's flags have been heeded */
 	careful_again(x, tails, self);
 	return conn_lost(x);
-}
-
-/* Inside a request head, for which the text is kept from one segment to the next. */
-static __always_inline int is_in_head(__u8 state)
-{
-	return state >= H1_METHOD && state <= H1_TE_OTHER;
 }
 
 static __always_inline int careful(struct __sk_buff *skb, int ingress, int requests, void *tails, __u32 self)
@@ -400,18 +402,18 @@ static __always_inline enum next request_leap(struct ctx *x)
 	struct tw_conn *c = x->c;
 	__s32 ahead;
 
-	c->rq_next += c->rq.left;
+	c->rq.next += c->rq.left;
 	if (c->rq.state == H1_BODY)
 		h1_reset(&c->rq, H1_REQ);
 	else
 		c->rq.state = H1_CHUNK_END;
-	ahead = x->s.seq - c->rq_next;
+	ahead = x->s.seq - c->rq.next;
 	if (ahead > 0)
 		return NEXT_HOLD;
 	if ((__u32)-ahead >= x->s.len)
 		return NEXT_DONE;
 	segment_advance(x, -ahead);
-	c->rq_next = x->s.seq + x->s.len;
+	c->rq.next = x->s.seq + x->s.len;
 	return NEXT_CAREFUL;
 }
 
@@ -431,7 +433,7 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		bpf_tail_call(skb, tails, TAIL_REQUESTS);
 		flush = conn_lost(&x);
 	} else if (next == NEXT_HOLD &&
-	           hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq_next : x.c->rs_next)) {
+	           hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq.next : x.c->rs.next)) {
 		flush = conn_lost(&x);
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
@@ -450,7 +452,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 {
 	struct ctx x = { .skb = skb };
 	__u32 what = skb->cb[2], i;
-	struct tw_pending *p;
+	struct tw_pipe *pipe;
 	struct tw_conn *c;
 	__u8 outcome;
 
@@ -461,11 +463,10 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	for (i = 0; i < FLUSH_STEP; i++) {
 		if (c->tail == c->head)
 			break;
-		p = pending_at(&x, c->tail, 0);
-		if (!p)
+		if (pending_pipe(&x, c->tail, 0, &pipe))
 			break;
 		outcome = what;
-		exchange_end(&x, p, outcome, status_seen(&c->rs));
+		exchange_end(&x, pipe, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
 		what = (what & ~0xff) | (what >> 8 & 0xff);
 	}
@@ -473,7 +474,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	if (c->tail != c->head)
 		bpf_tail_call(skb, tails, TAIL_FLUSH);
 	if (what & FLUSH_LOST) {
-		c->rq.state = c->rs.state = H1_LOST;
+		streams_lose(&x);
 		c->held = 0;
 	} else if (c->rs.state != H1_LOST) {
 		h1_reset(&c->rs, H1_RES);

@@ -20,6 +20,12 @@ struct ctx {
 	struct segment s;
 };
 
+/* Inside a request head: tw_conn.t_head holds, and its text is kept from one segment to the next. */
+static __always_inline int is_in_head(__u8 state)
+{
+	return state >= H1_METHOD && state <= H1_TE_OTHER;
+}
+
 static __always_inline int is_listener(struct bpf_sock *sk)
 {
 	return sk->state == BPF_TCP_LISTEN;
@@ -45,17 +51,16 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 	struct tw_place_value *v;
 
 	v = client ? place_find(k->remote, k->remote_port, 1) : place_find(k->local, k->local_port, 0);
-	c->pipe_from = TW_NEVER;
 	if (!v) {
 		c->kind = TW_IGNORED;
 		return;
 	}
 	c->version = v->version;
 	c->flags = (client ? TW_C_CLIENT : 0) | (v->by_reader ? TW_C_BY_READER : 0);
-	c->rq_next = client ? snd_nxt : rcv_nxt;
-	c->rs_next = client ? rcv_nxt : snd_nxt;
+	c->rq.next = client ? snd_nxt : rcv_nxt;
+	c->rs.next = client ? rcv_nxt : snd_nxt;
 	c->kind = fresh ? TW_NEW : TW_HTTP;
-	c->spoke = fresh ? 0 : TW_JOINING;
+	c->joining = !fresh;
 	c->rq.state = fresh ? H1_REQ : H1_LOST;
 	c->rs.state = fresh ? H1_RES : H1_LOST;
 }
@@ -138,7 +143,7 @@ static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 		return 0;
 	}
 	if (!client && conn_adopt(c, x->sk, &k)) {
-		c->rs_next = x->ingress ? tp->snd_nxt : x->s.seq; /* a SYN with data acknowledges nothing */
+		c->rs.next = x->ingress ? tp->snd_nxt : x->s.seq; /* a SYN with data acknowledges nothing */
 		return c;
 	}
 	/*

@@ -9,20 +9,39 @@
 #ifndef TW_EXCHANGE_H
 #define TW_EXCHANGE_H
 
-/* Entry number n of the requests in flight; NULL when it cannot be had. */
-static __always_inline struct tw_pending *pending_at(struct ctx *x, __u32 n, int create)
+/* Does request n lie in the pipes map? */
+static __always_inline int is_piped(const struct tw_conn *c, __u32 n)
 {
-	struct tw_conn *c = x->c;
-	struct tw_pipe *p;
+	return c->flags & TW_C_PIPED && (__s32)(n - c->pipe_from) >= 0;
+}
 
-	if (n < c->pipe_from)
-		return &c->in[n & (TW_INLINE_PENDING - 1)];
-	p = pipe_get(x, create);
-	if (!p)
+/* Where request n lies if not in the connection itself, else NULL. -1: it cannot be had. */
+static __always_inline int pending_pipe(struct ctx *x, __u32 n, int create, struct tw_pipe **pipe)
+{
+	*pipe = 0;
+	if (!is_piped(x->c, n))
 		return 0;
-	/* Or the compiler adds the offset before the check, which the verifier refuses. */
-	asm volatile("" : "+r"(p));
-	return &p->p[n & (TW_PIPELINE_MAX - 1)];
+	*pipe = pipe_get(x, create);
+	return *pipe ? 0 : -1;
+}
+
+static __always_inline struct tw_pending *pending_in(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
+{
+	__u32 at = (n - c->base) & (TW_INLINE_PENDING - 1);
+
+	if (pipe)
+		return &pipe->p[n & (TW_PIPELINE_MAX - 1)];
+	return at ? &c->in_more[at] : &c->in;
+}
+
+static __always_inline __u64 *pending_hash(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
+{
+	return pipe ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)] : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
+}
+
+static __always_inline __u64 *pending_read(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
+{
+	return pipe ? &pipe->t_read[n & (TW_PIPELINE_MAX - 1)] : &c->t_read[n & (TW_INLINE_PENDING - 1)];
 }
 
 /* The endpoint of a route hash, or TW_EP_UNKNOWN when it has to be announced first. */
@@ -64,30 +83,41 @@ static __always_inline __u16 conn_version(struct tw_conn *c)
 	return c->version;
 }
 
-/* Has this connection been counted for the endpoint? Marks it. For routes without an endpoint yet, by hash. */
-static __always_inline int conn_first_of(struct tw_conn *c, __u16 ep, __u64 hash)
+/* Has this connection been counted for the route before it had an endpoint? With `note`, it is now. */
+static __always_inline int route_counted(struct tw_conn *c, __u64 hash, int note)
 {
-	__u64 bit = 1ULL << (ep & 63);
-	__u32 word = ep / 64 & (TW_MAX_ENDPOINTS / 64 - 1), i;
+	__u32 i;
 
-	if (ep && ep != TW_EP_PENDING) {
-		if (c->seen[word] & bit)
-			return 0;
-		c->seen[word] |= bit;
-		for (i = 0; i < TW_UNKNOWN_HASHES; i++)
-			if (c->unknown[i] == hash)
-				return 0;
-		return 1;
-	}
 	for (i = 0; i < TW_UNKNOWN_HASHES; i++) {
 		if (c->unknown[i] == hash)
-			return 0;
-		if (!c->unknown[i]) {
-			c->unknown[i] = hash;
 			return 1;
+		if (note && !c->unknown[i]) {
+			c->unknown[i] = hash;
+			return 0;
 		}
 	}
-	return 0;
+	return note;
+}
+
+/*
+ * The endpoint of the exchange, and whether it is the first of it on its connection. The hash lies where the other
+ * side writes: it is only read if it must be.
+ */
+static __always_inline void ended_endpoint(struct tw_ended *d, struct tw_conn *c, __u16 ep, const __u64 *hash)
+{
+	__u64 bit, *word;
+
+	if (!ep || ep == TW_EP_PENDING)
+		ep = route_find(*hash);
+	d->endpoint = ep;
+	if (!ep || ep == TW_EP_PENDING) {
+		d->first = !route_counted(c, *hash, 1);
+		return;
+	}
+	bit = 1ULL << (ep & 63);
+	word = &c->seen[ep / 64 & (TW_MAX_ENDPOINTS / 64 - 1)];
+	d->first = !(*word & bit) && !route_counted(c, *hash, 0);
+	*word |= bit;
 }
 
 static __always_inline __u64 since(__u64 from, __u64 to)
@@ -97,19 +127,17 @@ static __always_inline __u64 since(__u64 from, __u64 to)
 }
 
 /* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
-static __always_inline void exchange_end(struct ctx *x, struct tw_pending *p, __u8 outcome, __u16 status)
+static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
 {
 	struct tw_ended *d = &x->l->ended;
 	struct tw_conn *c = x->c;
-	__u64 t_read = p->t_read;
+	__u32 n = c->tail;
+	struct tw_pending *p = pending_in(c, pipe, n);
+	__u64 t_read;
 
-	c->tail++;
-	d->hash = p->hash;
+	ended_endpoint(d, c, p->endpoint, pending_hash(c, pipe, n));
 	d->t_start = p->t_start;
 	d->version = conn_version(c);
-	d->endpoint = p->endpoint;
-	if (d->endpoint == TW_EP_PENDING || !d->endpoint)
-		d->endpoint = route_find(p->hash);
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
@@ -118,18 +146,25 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pending *p, __
 	if (outcome == TW_ANSWERED) {
 		d->lat[TW_LAT_TOTAL] = since(p->t_start, c->t_last);
 		d->lat[TW_LAT_FIRST_BYTE] = since(p->t_start, c->t_first);
-		if (t_read) {
+		t_read = *pending_read(c, pipe, n);
+		/* An older time is one of a request that was being received when step was lost. */
+		if ((__s32)(c->rd - n) > 0 && t_read >= p->t_start) {
 			d->lat[TW_LAT_QUEUE] = since(p->t_start, t_read);
 			d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
 		}
 	}
-	d->first = conn_first_of(c, d->endpoint, d->hash);
 	if (p->version != d->version) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
 		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
 		count(x->l, d->version, TW_L_REQUESTS);
 	}
-	count_ended(x->lane);
+	if (!count_ended(x->lane)) {
+		d->hash = *pending_hash(c, pipe, n);
+		record_ended(x->lane);
+	}
+	/* From here on the entry may be used again. */
+	barrier();
+	c->tail++;
 }
 
 /* What a flush program is to do: see TAIL_FLUSH in careful.h. */
@@ -140,22 +175,28 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pending *p, __
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.
  * 0, or -1 when there is no room for it.
  */
-static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __u8 flags, __u64 t_start, __u64 t_read)
+static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __u8 flags, __u64 t_start)
 {
 	struct tw_conn *c = x->c;
-	struct tw_pending *p;
 	__u32 n = c->head;
+	struct tw_pending *p;
+	struct tw_pipe *pipe;
 
-	if (n - c->tail >= TW_INLINE_PENDING && c->pipe_from == TW_NEVER)
+	if (n == c->tail) {
+		/* Nobody looks at the entries now: start again with the one that lies nearest. */
+		c->base = n;
+		c->flags &= ~TW_C_PIPED;
+	} else if (n - c->tail >= TW_INLINE_PENDING && !(c->flags & TW_C_PIPED)) {
 		c->pipe_from = n;
-	p = n - c->tail < TW_PIPELINE_MAX ? pending_at(x, n, 1) : 0;
-	if (!p) {
+		c->flags |= TW_C_PIPED;
+	}
+	if (n - c->tail >= TW_PIPELINE_MAX || pending_pipe(x, n, 1, &pipe)) {
 		count(x->l, c->version, TW_L_PIPELINE_FULL);
 		return -1;
 	}
+	p = pending_in(c, pipe, n);
 	p->t_start = t_start;
-	p->t_read = t_read;
-	p->hash = hash;
+	*pending_hash(c, pipe, n) = hash;
 	p->endpoint = ep;
 	p->flags = flags;
 	p->version = c->version;
@@ -165,6 +206,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		c->kind = TW_HTTP;
 		count(x->l, c->version, TW_L_DECODED);
 	}
+	barrier();
 	c->head = n + 1;
 	return 0;
 }

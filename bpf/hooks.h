@@ -48,39 +48,29 @@ static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
 	c->version = v ? *v : 0;
 }
 
-/* Gives every request that has arrived and was not read yet its time of reading. */
+/* Gives every request that has arrived and was not read yet, whole or in part, its time of reading. */
 static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 {
-	__u64 now = 0;
+	__u32 to = c->head, n, i;
 	struct tw_pipe *p = 0;
-	__u32 i, n;
+	__u64 now;
 
-	if (c->cur.t_start && !c->cur.t_read) {
-		now = bpf_ktime_get_ns();
-		c->cur.t_read = now;
-	}
-	if (c->rd == c->head)
+	if (is_in_head(c->rq.state) && to - c->tail < TW_INLINE_PENDING)
+		to++;
+	if (c->rd == to || c->rd == to + 1)
 		return;
-	if (!now)
-		now = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
 	if ((__s32)(c->tail - c->rd) > 0)
 		c->rd = c->tail;
-	if (c->pipe_from != TW_NEVER)
+	if (c->flags & TW_C_PIPED)
 		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
 	for (i = 0; i < TW_PIPELINE_MAX; i++) {
-		struct tw_pending *e;
-
 		n = c->rd;
-		if (n == c->head)
+		if (n == to)
 			break;
-		if (n < c->pipe_from)
-			e = &c->in[n & (TW_INLINE_PENDING - 1)];
-		else if (p)
-			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
-		else
+		if (is_piped(c, n) && !p)
 			break;
-		if (!e->t_read)
-			e->t_read = now;
+		*pending_read(c, is_piped(c, n) ? p : 0, n) = now;
 		c->rd = n + 1;
 	}
 }
@@ -89,7 +79,7 @@ SEC("?tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(tw_read, struct sock *sk)
 {
 	struct tw_conn *c;
-	__u32 tgid;
+	__u32 tgid, i;
 
 	if (sock_side(sk) != TW_PORT_SERVER)
 		return 0;
@@ -103,11 +93,10 @@ int BPF_PROG(tw_read, struct sock *sk)
 		e = bpf_map_lookup_elem(&early, &k);
 		if (!e)
 			return 0;
-		if (e->cur.t_start && !e->cur.t_read)
-			e->cur.t_read = bpf_ktime_get_ns();
-		if (e->rd != e->head) {
-			e->in[0].t_read = bpf_ktime_get_ns();
-			e->rd = e->head;
+		if (!e->rd) {
+			for (i = 0; i < TW_INLINE_PENDING; i++)
+				e->t_read[i] = bpf_ktime_get_ns();
+			e->rd = e->head ? e->head : 1;
 		}
 		conn_read_by(e, bpf_get_current_pid_tgid() >> 32);
 		return 0;
@@ -154,22 +143,17 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	outcome = first ^ x->l->zero;
 	rest ^= x->l->zero;
 	for (i = 0; i < DESTROY_MAX; i++) {
-		struct tw_pending *e;
-		__u32 n = c->tail;
-		struct tw_pipe *p;
+		struct tw_pipe *pipe = 0;
 
-		if (n == c->head)
+		if (c->tail == c->head)
 			break;
-		if (n < c->pipe_from) {
-			e = &c->in[n & (TW_INLINE_PENDING - 1)];
-		} else {
-			/* Looked up each time: or 6.1 proves the loop with it and without, which is too much. */
-			p = bpf_sk_storage_get(&pipes, sk, 0, 0);
-			if (!p)
+		/* Looked up each time: or 6.1 proves the loop with it and without, which is too much. */
+		if (is_piped(c, c->tail)) {
+			pipe = bpf_sk_storage_get(&pipes, sk, 0, 0);
+			if (!pipe)
 				break;
-			e = &p->p[n & (TW_PIPELINE_MAX - 1)];
 		}
-		exchange_end(x, e, outcome, status_seen(&c->rs));
+		exchange_end(x, pipe, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
 		outcome = rest;
 	}

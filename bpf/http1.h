@@ -32,7 +32,7 @@ struct h1 {
 	__u16 status;
 	__u8 state;
 	__u8 flags;
-	__u32 pad;
+	__u32 next; /* sequence number of the next byte; the caller's */
 };
 
 /* What the careful engine keeps of a request head that comes in pieces. */

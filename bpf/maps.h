@@ -5,11 +5,9 @@
 #ifndef TW_MAPS_H
 #define TW_MAPS_H
 
-/* Requests in flight: who is owed what. */
+/* A request in flight: who is owed what. Its route hash lies beside it. */
 struct tw_pending {
 	__u64 t_start; /* arrival of the first byte */
-	__u64 t_read;  /* the application's first read after it; 0: not seen */
-	__u64 hash;
 	__u16 endpoint;
 	__u16 version; /* the ledger row that counted the request */
 	__u8 flags;    /* H1_F_HEAD, H1_F_CONNECT */
@@ -18,7 +16,6 @@ struct tw_pending {
 
 #define TW_INLINE_PENDING 4
 #define TW_UNKNOWN_HASHES 4
-#define TW_NEVER          0xffffffffU
 
 enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 
@@ -28,43 +25,67 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_COUNTED    8  /* counted in TW_L_CONNECTIONS */
 #define TW_C_RQ_FIN     16 /* the requesting side has closed */
 #define TW_C_RQ_RST     32
+#define TW_C_PIPED      64 /* some requests lie, or lay, in the pipes map */
 #define TW_C_RS_FIN     1 /* in rs_flags, which has another writer: the responding side has closed */
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 
-#define TW_SPOKE   1 /* the server has sent something since the client last did */
-#define TW_JOINING 2 /* found open: any request may be the first one seen */
-
 /*
- * One connection. Writers: the program that sees the requests owns rq*, head and cur; the one that sees the responses
- * owns rs*, tail, t_first and t_last; the read hook owns rd, tgid and version. For a server the first is ingress, which
- * runs without the socket's lock, the second egress.
+ * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on
+ * another CPU than the rest.
+ *
+ * A line of the cache that two CPUs use goes from one to the other and back with every exchange, which takes longer
+ * than most of its instructions; and CPUs fetch lines in pairs. So all that both sides need of an ordinary exchange
+ * lies in the first line (which a pointer of the storage's own begins: hence the 8 bytes less), and what follows is
+ * sorted in pairs of lines by who uses it.
  */
 struct tw_conn {
-	struct h1 rq, rs;
-	__u32 rq_next, rs_next; /* sequence number of the next byte */
-	__u32 head, tail;       /* requests pushed, exchanges ended: tail <= head */
-	__u32 rd;               /* requests below this number have their t_read */
-	__u32 pipe_from;        /* from this number on they lie in the pipes map */
-	__u32 tgid;
+	struct h1 rq;
+	__u32 head, tail;     /* requests pushed, exchanges ended: tail <= head */
+	struct tw_pending in; /* request number base */
+	__u32 base;
+	__u32 rd; /* requests below this number have been read; the read hook's, as is t_read */
 	__u16 version;
 	__u8 kind;
-	__u8 flags;
-	__u8 rs_flags;
-	__u8 busy;  /* an ingress program is at work on it */
-	__u8 spoke; /* TW_SPOKE, TW_JOINING */
-	__u8 pad;
-	__u32 held; /* segments waiting in the held map */
+	__u8 flags;    /* TW_C_*; the requesting side's */
+	__u8 rs_flags; /* TW_C_RS_*; the responding side's */
+	__u8 spoke;    /* the server has sent something since the requests were lost */
+	__u8 pad[2];
+
+	/* the responding side */
+	struct h1 rs;
+	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
+	__u64 t_last;
+	__u32 tgid; /* who reads */
 	__u32 rs_fin;
-	__u64 t_first, t_last;
-	struct tw_pending cur; /* the head being received */
-	struct tw_pending in[TW_INLINE_PENDING];
+	__u64 t_first;
+	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
+	__u64 pad2[3];
+
+	/* the requesting side */
+	__u64 hash[TW_INLINE_PENDING]; /* of requests base, base + 1, ... */
+	struct tw_pending in_more[TW_INLINE_PENDING];
+	__u64 t_head;    /* when the head that is being received began; valid while rq is inside one */
+	__u32 pipe_from; /* with TW_C_PIPED: requests from this number on lie in the pipes map */
+	__u8 busy;       /* an ingress program is at work on the connection */
+	__u8 joining;    /* found open: any request may be the first one seen */
+	__u8 held;       /* segments waiting in the held map */
+	__u8 pad3;
+	__u64 pad4[2];
+
+	/* the responding side */
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
-	__u64 unknown[TW_UNKNOWN_HASHES];  /* routes that counted it before they had an endpoint */
 };
+#define TW_CONN_PAIR(n, member) \
+	_Static_assert(__builtin_offsetof(struct tw_conn, member) + 72 == (n) * 128, "a pair of lines of tw_conn")
+TW_CONN_PAIR(1, rs);
+TW_CONN_PAIR(2, hash);
+TW_CONN_PAIR(3, seen);
 
 struct tw_pipe {
 	struct tw_pending p[TW_PIPELINE_MAX];
+	__u64 hash[TW_PIPELINE_MAX];
+	__u64 t_read[TW_PIPELINE_MAX];
 };
 
 /* Segments that came before the bytes in front of them. */

@@ -115,7 +115,6 @@ static __always_inline enum next request_body(struct tw_conn *c)
 	} else {
 		h1_reset(p, H1_REQ);
 	}
-	c->cur.t_start = c->cur.t_read = 0;
 	return NEXT_CAREFUL;
 }
 
@@ -171,7 +170,7 @@ static __always_inline enum next request_head(struct ctx *x, __u64 now)
 		route_send(x, h->hash, h->text_len);
 	c->rq.flags = h->flags;
 	c->rq.left = h->content_length;
-	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), now, 0))
+	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), now))
 		return NEXT_LOST;
 	segment_advance(x, h->len);
 	return request_body(c);
@@ -198,15 +197,15 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 	enum next next;
 	__u32 n;
 
-	if (c->rq.state == H1_LOST && !c->spoke)
+	if (c->rq.state == H1_LOST && !c->joining && !c->spoke)
 		return NEXT_DONE;
 	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
-		c->spoke &= ~TW_SPOKE;
+		c->spoke = 0;
 		n = window_load(x);
 		if (n && scan_request(x->lane, n)) {
 			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)
 				count(x->l, c->version, TW_L_RESYNC);
-			c->spoke = 0;
+			c->joining = 0;
 			h1_reset(&c->rq, H1_REQ);
 			next = request_head(x, now);
 			if (next != NEXT_CAREFUL)
@@ -249,7 +248,7 @@ static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 			route_send(x, t->route, t->truncated ? TW_PATH_MAX + 1 : t->len);
 		}
 		flags = h1_method_flags(t->method);
-		if (exchange_push(x, t->route, ep, flags, c->cur.t_start, c->cur.t_read))
+		if (exchange_push(x, t->route, ep, flags, c->t_head))
 			return NEXT_LOST;
 		return request_body(c);
 	}
@@ -259,13 +258,13 @@ static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 /* ---- responses --------------------------------------------------------------------------------------------------- */
 
 /* The response has its last byte. */
-static __always_inline void response_end(struct ctx *x, struct tw_pending *p)
+static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
 {
 	struct tw_conn *c = x->c;
 	__u16 status = c->rs.status;
 
 	h1_reset(&c->rs, H1_RES);
-	exchange_end(x, p, TW_ANSWERED, status);
+	exchange_end(x, pipe, TW_ANSWERED, status);
 }
 
 /* A response head has ended: what follows it. NEXT_DONE: the connection has left HTTP. */
@@ -274,29 +273,30 @@ static __always_inline enum next response_body(struct ctx *x)
 	struct tw_conn *c = x->c;
 	struct h1 *r = &c->rs;
 	struct tw_pending *p;
+	struct tw_pipe *pipe;
 
 	if (r->status < 200 && r->status != 101) {
 		h1_reset(r, H1_RES);
 		return NEXT_CAREFUL;
 	}
-	p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
-	if (!p)
+	if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
 		return NEXT_LOST;
+	p = pending_in(c, pipe, c->tail);
 	if (r->status == 101 || (p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
-		response_end(x, p);
+		response_end(x, pipe);
 		count(x->l, c->version, TW_L_UPGRADED);
 		c->kind = TW_IGNORED;
 		return NEXT_DONE;
 	}
 	if (p->flags & H1_F_HEAD || r->status == 204 || r->status == 304) {
-		response_end(x, p);
+		response_end(x, pipe);
 	} else if (r->flags & H1_F_CHUNKED) {
 		r->left = 0;
 		r->state = H1_CHUNK;
 	} else if (r->flags & H1_F_HAS_LENGTH && !(r->flags & H1_F_OTHER_CODING)) {
 		r->state = H1_BODY;
 		if (!r->left)
-			response_end(x, p);
+			response_end(x, pipe);
 	} else {
 		r->state = H1_UNTIL_CLOSE;
 	}
@@ -307,13 +307,10 @@ static __always_inline enum next response_body(struct ctx *x)
 static __always_inline void response_skip(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
-	struct tw_pending *p;
+	struct tw_pipe *pipe;
 
-	if (!body_skip(x, &c->rs))
-		return;
-	p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
-	if (p)
-		response_end(x, p);
+	if (body_skip(x, &c->rs) && c->tail != c->head && !pending_pipe(x, c->tail, 0, &pipe))
+		response_end(x, pipe);
 }
 
 /*
@@ -358,7 +355,7 @@ static __always_inline enum next response_segment(struct ctx *x, __u64 now)
 static __always_inline enum next response_event(struct ctx *x, enum h1_event e)
 {
 	struct tw_conn *c = x->c;
-	struct tw_pending *p;
+	struct tw_pipe *pipe;
 
 	if (e == H1_BROKEN)
 		return NEXT_LOST;
@@ -367,10 +364,9 @@ static __always_inline enum next response_event(struct ctx *x, enum h1_event e)
 	} else if (e == H1_HEAD) {
 		return response_body(x);
 	} else if (e == H1_END) {
-		p = c->tail != c->head ? pending_at(x, c->tail, 0) : 0;
-		if (!p)
+		if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
 			return NEXT_LOST;
-		response_end(x, p);
+		response_end(x, pipe);
 	}
 	return NEXT_CAREFUL;
 }

@@ -118,16 +118,14 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 {
 	struct tw_conn *c = x->c;
 	struct h1 *p = requests ? &c->rq : &c->rs;
-	__u32 *expected = requests ? &c->rq_next : &c->rs_next;
+	__u32 *expected = requests ? &c->rq.next : &c->rs.next;
 	enum next next = NEXT_DONE;
 	__u32 flush;
 	__u64 now;
 
 	if (x->s.len) {
-		if (!requests)
-			c->spoke |= TW_SPOKE;
-		else if (p->state != H1_LOST)
-			c->spoke = 0;
+		if (!requests && c->rq.state == H1_LOST)
+			c->spoke = 1;
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
@@ -135,7 +133,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			next = requests ? request_segment(x, now) : response_segment(x, now);
 		}
 	}
-	if (next == NEXT_CAREFUL || (next == NEXT_DONE && c->held))
+	if (next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held))
 		packet_tail(x, tails, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
 	else if (next == NEXT_HOLD && x->ingress)
 		packet_tail(x, tails, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
@@ -155,10 +153,8 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	side = packet_side(&x.s, ingress);
 	if (!side)
 		return 1;
+	/* It may be a request or a TIME_WAIT socket, which has no storage and is no tcp_sock: packet_conn finds out. */
 	x.sk = skb->sk;
-	if (!x.sk)
-		return 1;
-	x.sk = bpf_sk_fullsock(x.sk);
 	if (!x.sk || !packet_conn(&x, side))
 		return 1;
 	if (ingress) {

@@ -132,11 +132,11 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 	return 0;
 }
 
-/* Counts lane->ended: in its slot, or else as a record, or else as lost. */
+/* Counts lane->ended in its slot. 0: it has none, or it is another's turn. */
 __attribute__((noinline)) int count_ended(__u32 lane)
 {
 	struct tw_lane *l = lane_get(lane);
-	struct tw_series *s = 0;
+	struct tw_series *s;
 	struct tw_ended *d;
 	__u32 at, *slot;
 	__u8 known = 0;
@@ -150,20 +150,35 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 		known = tw_status_index[at & (TW_STATUS_TABLE - 1)];
 	}
 	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
-	if (d->version && d->endpoint && d->endpoint < TW_MAX_ENDPOINTS && known && !lane) {
-		at = (d->version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (d->endpoint & (TW_MAX_ENDPOINTS - 1));
-		slot = bpf_map_lookup_elem(&slots, &at);
-		if (slot && *slot)
-			s = bpf_map_lookup_elem(&series, slot);
-	}
-	if (s) {
-		series_add(s, d, known);
-	} else if (exchange_record(d)) {
+	if (!d->version || !d->endpoint || d->endpoint >= TW_MAX_ENDPOINTS || !known || lane)
+		return 0;
+	at = (d->version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (d->endpoint & (TW_MAX_ENDPOINTS - 1));
+	slot = bpf_map_lookup_elem(&slots, &at);
+	if (!slot || !*slot)
+		return 0;
+	s = bpf_map_lookup_elem(&series, slot);
+	if (!s)
+		return 0;
+	series_add(s, d, known);
+	count(l, d->version, TW_L_ENDED);
+	return 1;
+}
+
+/* lane->ended leaves as a record, or else it is lost. */
+__attribute__((noinline)) int record_ended(__u32 lane)
+{
+	struct tw_lane *l = lane_get(lane);
+	struct tw_ended *d;
+
+	if (!l)
+		return 0;
+	d = &l->ended;
+	if (exchange_record(d)) {
 		count(l, d->version, TW_L_LOST_EVENTS);
 		count(l, d->version, TW_L_LOST_EXCHANGES);
-		return 0;
+	} else {
+		count(l, d->version, TW_L_ENDED);
 	}
-	count(l, d->version, TW_L_ENDED);
 	return 0;
 }
 
