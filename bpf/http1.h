@@ -12,7 +12,7 @@
  *    (user/capture/http1_table.c) and is the specification of what is accepted.
  *
  * Invariants: a state is one byte plus one number; no engine reads beyond the length it was given to decide anything
- * (words may be loaded past it: the window has 8 spare bytes, and what lies there can only make a scan fail).
+ * (words may be loaded past it: the window has H1_SPARE bytes more, and what lies there can only make a scan fail).
  */
 #ifndef TW_HTTP1_H
 #define TW_HTTP1_H
@@ -96,6 +96,32 @@ static __always_inline __u64 h1_load(const __u8 *window, __u64 pos)
 #endif
 }
 
+/*
+ * The same place, of which the verifier knows no more than the width: see h1_scan_lines. Wide enough for any place
+ * behind the window, too.
+ */
+static __always_inline __u64 h1_hide(__u64 pos, __u64 zero)
+{
+	pos = (pos ^ zero) & 0xffff;
+	asm volatile("" : "+r"(pos));
+	return pos;
+}
+
+/* a == b, without a branch; both below 2^63. */
+static __always_inline __u64 h1_same(__u64 a, __u64 b)
+{
+	return ((a ^ b) - 1) >> 63;
+}
+
+/*
+ * Bit 7 of the lowest byte that is a control character or above 0x9f (and possibly of higher ones: only the lowest set
+ * bit is exact). Two operations; what it finds is looked at once more.
+ */
+static __always_inline __u64 h1_find_control(__u64 w)
+{
+	return (w - RH_ONES * 0x20) & RH_HIGH;
+}
+
 /* Are all bytes selected by `in` (bit 7 of each) upper-case letters or '-'? */
 static __always_inline int h1_plain_method(__u64 w, __u64 in)
 {
@@ -143,10 +169,10 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 {
 	/* Masked, or the verifier would take them and zero for one value and learn from the first check that it is 0.
 	 */
-	__u64 length_at = zero & 0xffff, coding_at = zero & 0xff, done = 0, i;
+	__u64 length_at = h1_hide(0, zero << 1), coding_at = h1_hide(0, zero << 2), done = 0, i;
 
-	for (i = 0; i < H1_WINDOW / 8 + 64; i++) {
-		__u64 w, m;
+	for (i = 0; i < H1_LINES; i++) {
+		__u64 w, m, k;
 
 		if (pos >= n || pos >= H1_WINDOW)
 			return 0;
@@ -173,20 +199,32 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 				    (m >> 48 & 0xff) == ':') {
 					if (length_at)
 						return 0;
-					length_at = (pos + 15) ^ zero;
+					length_at = h1_hide(pos + 15, zero);
 				}
 			} else if (l == H1_WORD("transfer")) {
 				m = h1_load(window, pos + 8);
 				if ((m | H1_LOWER) == H1_WORD("-encodin") && (m & 0xff) == '-') {
 					if (coding_at)
 						return 0;
-					coding_at = (pos + 16) ^ zero;
+					coding_at = h1_hide(pos + 16, zero);
 				}
 			}
 		}
-		m = rh_find(w, '\n');
-		fresh = (m != 0) ^ zero;
-		pos = (pos + (m ? rh_count(rh_below(m)) + 1 : 8)) ^ zero;
+		/* Most lines end within four words. */
+		for (k = 0; k < 4; k++) {
+			m = h1_find_control(h1_load(window, pos));
+			if (m)
+				break;
+			pos = h1_hide(pos + 8, zero);
+		}
+		fresh = h1_hide(0, zero);
+		if (!m)
+			continue;
+		pos += rh_count(rh_below(m));
+		w = h1_load(window, pos) & 0xffff;
+		m = h1_same(w, 0x0a0d);
+		fresh = h1_hide(m | h1_same(w & 0xff, '\n'), zero);
+		pos = h1_hide(pos + 1 + m, zero);
 	}
 	if (!done || pos > n)
 		return 0;

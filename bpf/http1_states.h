@@ -4,7 +4,9 @@
 #define TW_HTTP1_STATES_H
 
 #define H1_WINDOW  2048 /* the fast engines' window */
+#define H1_SPARE   40   /* bytes behind it that may be loaded, but decide nothing */
 #define H1_WALK    128  /* chunks at a time */
+#define H1_LINES   192  /* steps of 32 bytes or a line */
 #define H1_CAREFUL 128  /* the careful engine's window */
 #define H1_CLASSES 64   /* row of the table; 43 are used */
 #define H1_STATES  128

@@ -138,7 +138,7 @@ struct tw_lane {
 	__u32 used;
 	__u32 pad;
 	struct tw_ended ended;
-	__u8 window[H1_WINDOW + 8];
+	__u8 window[H1_WINDOW + H1_SPARE];
 };
 
 /* ---- constants, set before load --------------------------------------------------------------------------------- */

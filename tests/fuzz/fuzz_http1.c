@@ -70,7 +70,7 @@ static void fill_stale(uint8_t *bytes, size_t n)
 
 static void try_head(bool requests, const uint8_t *data, size_t size)
 {
-	uint8_t window[H1_WINDOW + SPARE];
+	uint8_t window[H1_WINDOW + H1_SPARE];
 	size_t have = least(size, sizeof(window));
 
 	memcpy(window, data, have);
@@ -104,7 +104,7 @@ static void try_stretched(bool requests, const uint8_t *data, size_t size)
 /* Chunked data from its first size on; the rest lies there still, see try_head. */
 static void try_chunks(bool requests, const uint8_t *data, size_t size)
 {
-	uint8_t window[H1_WINDOW + SPARE];
+	uint8_t window[H1_WINDOW + H1_SPARE];
 	size_t have = least(size, sizeof(window));
 	struct follower f;
 	uint32_t walked;

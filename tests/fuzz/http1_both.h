@@ -14,7 +14,6 @@
 
 #include "capture/http1_table.h"
 
-#define SPARE        8 /* what a word at the window's last byte loads past it */
 #define FRAMING      (H1_F_HAS_LENGTH | H1_F_CHUNKED | H1_F_OTHER_CODING)
 #define MESSAGES_MAX 16
 
@@ -46,7 +45,7 @@ static inline void careful_head(struct careful_head *c, bool requests, const __u
 	}
 }
 
-/* window has H1_WINDOW + SPARE bytes, n of which are the segment's. */
+/* window has H1_WINDOW + H1_SPARE bytes, n of which are the segment's. */
 static inline bool fast_head(struct h1_head *h, bool requests, const __u8 *window, __u32 n, __u64 seed)
 {
 	__u32 pos;

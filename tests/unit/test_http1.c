@@ -138,7 +138,7 @@ static size_t methods_asked(const struct stream *s, __u8 *asked)
 /* The fast engine, where it is certain of a head of the stream, reads it as the careful one does. */
 static void expect_fast(const struct stream *s, bool requests, const __u8 *bytes, size_t n)
 {
-	__u8 window[H1_WINDOW + SPARE];
+	__u8 window[H1_WINDOW + H1_SPARE];
 	size_t at = 0;
 
 	for (const struct part *p = s->parts; at < n; at += p++->len) {

@@ -12,7 +12,7 @@
 
 #include "capture/http1_table.h"
 
-static __u8 window[H1_WINDOW + 8];
+static __u8 window[H1_WINDOW + H1_SPARE];
 
 /* Follows a chunked body for n bytes. 1: it stands before a chunk size; 0: inside something; -1: broken or ended. */
 static int automaton(const __u8 *buf, size_t n)

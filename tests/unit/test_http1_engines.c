@@ -66,14 +66,14 @@ static void make_stale(__u8 *bytes, size_t n)
 /* Bytes behind n, and behind the window, are `behind`'s as far as it goes, then stale. Says whether it was certain. */
 static bool engines_agree(bool requests, const void *bytes, size_t n, size_t behind)
 {
-	__u8 *window = malloc(H1_WINDOW + SPARE);
-	size_t have = least(n + behind, H1_WINDOW + SPARE);
+	__u8 *window = malloc(H1_WINDOW + H1_SPARE);
+	size_t have = least(n + behind, H1_WINDOW + H1_SPARE);
 	const char *difference;
 	bool certain;
 
 	assert_non_null(window);
 	memcpy(window, bytes, have);
-	make_stale(window + have, H1_WINDOW + SPARE - have);
+	make_stale(window + have, H1_WINDOW + H1_SPARE - have);
 	n = least(n, H1_WINDOW);
 	difference = heads_differ(requests, window, (__u32)n, SEED, &certain);
 	free(window);

@@ -87,7 +87,7 @@ static __u64 by_bytes(const char *text, __u64 seed)
 /* False: the fast engine leaves it to the other. */
 static bool by_words(const char *text, __u64 seed, __u64 *hash)
 {
-	__u8 window[H1_WINDOW + SPARE];
+	__u8 window[H1_WINDOW + H1_SPARE];
 	struct h1_head h;
 	int n;
 
