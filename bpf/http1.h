@@ -107,21 +107,6 @@ static __always_inline __u64 h1_hide(__u64 pos, __u64 zero)
 	return pos;
 }
 
-/* a == b, without a branch; both below 2^63. */
-static __always_inline __u64 h1_same(__u64 a, __u64 b)
-{
-	return ((a ^ b) - 1) >> 63;
-}
-
-/*
- * Bit 7 of the lowest byte that is a control character or above 0x9f (and possibly of higher ones: only the lowest set
- * bit is exact). Two operations; what it finds is looked at once more.
- */
-static __always_inline __u64 h1_find_control(__u64 w)
-{
-	return (w - RH_ONES * 0x20) & RH_HIGH;
-}
-
 /* Are all bytes selected by `in` (bit 7 of each) upper-case letters or '-'? */
 static __always_inline int h1_plain_method(__u64 w, __u64 in)
 {
@@ -212,19 +197,14 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 		}
 		/* Most lines end within four words. */
 		for (k = 0; k < 4; k++) {
-			m = h1_find_control(h1_load(window, pos));
+			m = rh_find(h1_load(window, pos), '\n');
 			if (m)
 				break;
 			pos = h1_hide(pos + 8, zero);
 		}
-		fresh = h1_hide(0, zero);
-		if (!m)
-			continue;
-		pos += rh_count(rh_below(m));
-		w = h1_load(window, pos) & 0xffff;
-		m = h1_same(w, 0x0a0d);
-		fresh = h1_hide(m | h1_same(w & 0xff, '\n'), zero);
-		pos = h1_hide(pos + 1 + m, zero);
+		fresh = m != 0;
+		if (m)
+			pos = h1_hide(pos + rh_through(m), zero);
 	}
 	if (!done || pos > n)
 		return 0;

@@ -93,6 +93,12 @@ static __always_inline __u64 rh_count(__u64 below)
 	return ((below & RH_ONES) * RH_ONES) >> 56;
 }
 
+/* How many bytes there are up to and with the lowest set bit of m (m != 0). */
+static __always_inline __u64 rh_through(__u64 m)
+{
+	return (((m ^ (m - 1)) & RH_ONES) * RH_ONES) >> 56;
+}
+
 /* The byte-wise form; start it with rh_start, give it every byte of the method, rh_method_end, then of the path. */
 struct rh_stream {
 	__u64 h, start, w;
