@@ -18,14 +18,6 @@
 
 enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD, TAIL_FLUSH = TAIL_HOLD + 2, TAIL_NR };
 
-/* Departures carry TCP's own stamp; arrivals do not. */
-static __always_inline __u64 segment_time(struct ctx *x)
-{
-	__u64 t = x->ingress ? 0 : x->skb->tstamp;
-
-	return t ? t : bpf_ktime_get_ns();
-}
-
 static __always_inline int packet_done(struct ctx *x)
 {
 	if (x->ingress)
@@ -203,7 +195,7 @@ static __always_inline __u32 careful_load(struct ctx *x, __u32 held_at)
 }
 
 /* One window of the segment: body bytes are counted off, others go through the automaton. */
-static __always_inline enum next careful_window(struct ctx *x, int requests, __u32 held_at, __u64 now)
+static __always_inline enum next careful_window(struct ctx *x, int requests, __u32 held_at)
 {
 	struct tw_conn *c = x->c;
 	struct h1 *p = requests ? &c->rq : &c->rs;
@@ -218,11 +210,11 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		return NEXT_CAREFUL;
 	}
 	if (requests && p->state == H1_REQ) {
-		c->t_head = now;
+		c->t_head = x->now;
 	} else if (!requests && p->state == H1_RES) {
 		if (c->tail == c->head)
 			p->state = H1_LOST;
-		c->t_first = now;
+		c->t_first = x->now;
 	}
 	if (p->state == H1_LOST) {
 		segment_advance(x, x->s.len);
@@ -293,7 +285,6 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	struct tw_held *h;
 	enum next next = NEXT_CAREFUL;
 	__u32 held_at = skb->cb[4], flush, i;
-	__u64 now;
 
 	if (!careful_enter(&x, ingress))
 		return 1;
@@ -304,18 +295,18 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 		if (is_in_head(x.c->rq.state))
 			x.l->text = *t;
 	}
-	now = segment_time(&x);
+	x.now = segment_time(&x);
 	if (ingress && held_at) {
 		h = held_get(&x, 0);
 		if (h)
-			now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
+			x.now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
 	}
 	held_at ^= x.l->zero; /* see careful_load */
 	count(x.l, x.c->version, TW_L_CAREFUL);
 	if (!requests)
-		x.c->t_last = now;
+		x.c->t_last = x.now;
 	for (i = 0; i < CAREFUL_WINDOWS && next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED; i++)
-		next = careful_window(&x, requests, held_at, now);
+		next = careful_window(&x, requests, held_at);
 	if (t && is_in_head(x.c->rq.state))
 		*t = x.l->text;
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {

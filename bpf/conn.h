@@ -18,7 +18,16 @@ struct ctx {
 	__u32 by_tuple; /* state is kept by address: early data, crafted packets */
 	int ingress;
 	struct segment s;
+	__u64 now; /* when the segment arrived or left, if it has payload */
 };
+
+/* Departures carry TCP's own stamp; arrivals do not. */
+static __always_inline __u64 segment_time(struct ctx *x)
+{
+	__u64 t = x->ingress ? 0 : x->skb->tstamp;
+
+	return t ? t : bpf_ktime_get_ns();
+}
 
 /* Inside a request head: tw_conn.t_head holds, and its text is kept from one segment to the next. */
 static __always_inline int is_in_head(__u8 state)

@@ -159,7 +159,7 @@ static __always_inline __u16 route_endpoint(struct ctx *x, __u64 hash, int *anno
 }
 
 /* A whole request head by the fast engine; the window has been filled and scanned. */
-static __always_inline enum next request_head(struct ctx *x, __u64 now)
+static __always_inline enum next request_head(struct ctx *x)
 {
 	struct h1_head *h = &x->l->head;
 	struct tw_conn *c = x->c;
@@ -170,7 +170,7 @@ static __always_inline enum next request_head(struct ctx *x, __u64 now)
 		route_send(x, h->hash, h->text_len);
 	c->rq.flags = h->flags;
 	c->rq.left = h->content_length;
-	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), now))
+	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), x->now))
 		return NEXT_LOST;
 	segment_advance(x, h->len);
 	return request_body(c);
@@ -190,7 +190,7 @@ static __always_inline enum tw_ledger stream_kind(const __u8 *b)
  * A segment of requests, in step or, when step is lost, one that may start with a request: then it is joined there, but
  * not before the server has spoken: what was sent in one go with the lost bytes would be paired with their answers.
  */
-static __always_inline enum next request_segment(struct ctx *x, __u64 now)
+static __always_inline enum next request_segment(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 	enum tw_ledger kind;
@@ -207,7 +207,7 @@ static __always_inline enum next request_segment(struct ctx *x, __u64 now)
 				count(x->l, c->version, TW_L_RESYNC);
 			c->joining = 0;
 			h1_reset(&c->rq, H1_REQ);
-			next = request_head(x, now);
+			next = request_head(x);
 			if (next != NEXT_CAREFUL)
 				return next;
 		} else if (c->rq.state == H1_LOST) {
@@ -317,14 +317,14 @@ static __always_inline void response_skip(struct ctx *x)
  * A segment of responses, in step or, when step is lost, one that may start with a response. A response that nobody
  * asked for (a server that closes an idle connection with 408) is no exchange's: its bytes are passed over.
  */
-static __always_inline enum next response_segment(struct ctx *x, __u64 now)
+static __always_inline enum next response_segment(struct ctx *x)
 {
 	struct h1_head *h = &x->l->head;
 	struct tw_conn *c = x->c;
 	enum next next;
 	__u32 n;
 
-	c->t_last = now;
+	c->t_last = x->now;
 	if (c->rs.state == H1_RES || c->rs.state == H1_LOST) {
 		if (c->tail == c->head) {
 			c->rs.state = H1_LOST;
@@ -336,7 +336,7 @@ static __always_inline enum next response_segment(struct ctx *x, __u64 now)
 				return NEXT_DONE;
 			h1_reset(&c->rs, H1_RES);
 		}
-		c->t_first = now;
+		c->t_first = x->now;
 		if (n && scan_response(x->l, x->lane, n)) {
 			c->rs.status = h->status;
 			c->rs.flags = h->flags;

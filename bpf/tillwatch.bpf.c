@@ -121,7 +121,6 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	__u32 *expected = requests ? &c->rq.next : &c->rs.next;
 	enum next next = NEXT_DONE;
 	__u32 flush;
-	__u64 now;
 
 	if (x->s.len) {
 		if (!requests && c->rq.state == H1_LOST)
@@ -129,8 +128,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (next == NEXT_CAREFUL) {
 			*expected = x->s.seq + x->s.len;
-			now = segment_time(x);
-			next = requests ? request_segment(x, now) : response_segment(x, now);
+			next = requests ? request_segment(x) : response_segment(x);
 		}
 	}
 	if (next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held))
@@ -153,6 +151,12 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	side = packet_side(&x.s, ingress);
 	if (!side)
 		return 1;
+	/*
+	 * Reading the clock waits for every load that is under way: before the state is touched, which often comes from
+	 * another CPU's cache, there are few.
+	 */
+	if (x.s.len)
+		x.now = segment_time(&x);
 	/* It may be a request or a TIME_WAIT socket, which has no storage and is no tcp_sock: packet_conn finds out. */
 	x.sk = skb->sk;
 	if (!x.sk || !packet_conn(&x, side))
