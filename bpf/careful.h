@@ -54,7 +54,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 
 	if (x->ingress && !requests)
 		tcp_flags = fin_in_turn(x, tcp_flags);
-	if (!(tcp_flags & (TCP_FIN | TCP_RST)))
+	if (likely(!(tcp_flags & (TCP_FIN | TCP_RST))))
 		return 0;
 	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
 	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq.next : c->rs.next))
@@ -108,7 +108,7 @@ static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 {
 	struct tw_conn *c = x->c;
 
-	if (flush & FLUSH_LOST || (flush && c->tail != c->head)) {
+	if (unlikely(flush) && (flush & FLUSH_LOST || c->tail != c->head)) {
 		x->skb->cb[0] = x->lane;
 		x->skb->cb[2] = flush;
 		x->skb->cb[3] = x->by_tuple << 8;

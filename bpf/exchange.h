@@ -19,7 +19,7 @@ static __always_inline int is_piped(const struct tw_conn *c, __u32 n)
 static __always_inline int pending_pipe(struct ctx *x, __u32 n, int create, struct tw_pipe **pipe)
 {
 	*pipe = 0;
-	if (!is_piped(x->c, n))
+	if (likely(!is_piped(x->c, n)))
 		return 0;
 	*pipe = pipe_get(x, create);
 	return *pipe ? 0 : -1;
@@ -29,27 +29,37 @@ static __always_inline struct tw_pending *pending_in(struct tw_conn *c, struct t
 {
 	__u32 at = (n - c->base) & (TW_INLINE_PENDING - 1);
 
-	if (pipe)
+	if (unlikely(pipe))
 		return &pipe->p[n & (TW_PIPELINE_MAX - 1)];
-	return at ? &c->in_more[at] : &c->in;
+	return unlikely(at) ? &c->in_more[at] : &c->in;
 }
 
 static __always_inline __u64 *pending_hash(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
 {
-	return pipe ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)] : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
+	return unlikely(pipe) ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)] : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
 }
 
 static __always_inline __u64 *pending_read(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
 {
-	return pipe ? &pipe->t_read[n & (TW_PIPELINE_MAX - 1)] : &c->t_read[n & (TW_INLINE_PENDING - 1)];
+	return unlikely(pipe) ? &pipe->t_read[n & (TW_PIPELINE_MAX - 1)] : &c->t_read[n & (TW_INLINE_PENDING - 1)];
 }
 
 /* The endpoint of a route hash, or TW_EP_UNKNOWN when it has to be announced first. */
-static __always_inline __u16 route_find(__u64 hash)
+static __always_inline __u16 route_find(struct tw_lane *l, __u64 hash)
 {
-	__u32 *ep = bpf_map_lookup_elem(&routes, &hash);
+	struct tw_memo *m = &l->memo[hash >> 58 & (TW_MEMO - 1)];
+	__u32 *ep;
 
-	return ep ? *ep : TW_EP_UNKNOWN;
+	if (likely(m->hash == hash && m->endpoint))
+		return m->endpoint;
+	ep = bpf_map_lookup_elem(&routes, &hash);
+	if (!ep)
+		return TW_EP_UNKNOWN;
+	if (*ep != TW_EP_PENDING) {
+		m->hash = hash;
+		m->endpoint = *ep;
+	}
+	return *ep;
 }
 
 /* May this new route be announced? If so it is marked as pending, and the caller sends the record. */
@@ -75,7 +85,7 @@ static __always_inline __u16 conn_version(struct tw_conn *c)
 {
 	__u32 tgid = c->tgid, *v;
 
-	if (c->version || !(c->flags & TW_C_BY_READER) || !tgid)
+	if (likely(c->version) || !(c->flags & TW_C_BY_READER) || !tgid)
 		return c->version;
 	v = bpf_map_lookup_elem(&procs, &tgid);
 	if (v)
@@ -103,21 +113,25 @@ static __always_inline int route_counted(struct tw_conn *c, __u64 hash, int note
  * The endpoint of the exchange, and whether it is the first of it on its connection. The hash lies where the other
  * side writes: it is only read if it must be.
  */
-static __always_inline void ended_endpoint(struct tw_ended *d, struct tw_conn *c, __u16 ep, const __u64 *hash)
+static __always_inline void ended_endpoint(struct tw_lane *l, struct tw_conn *c, __u16 ep, const __u64 *hash)
 {
+	struct tw_ended *d = &l->ended;
 	__u64 bit, *word;
 
-	if (!ep || ep == TW_EP_PENDING)
-		ep = route_find(*hash);
+	if (unlikely(!ep || ep == TW_EP_PENDING))
+		ep = route_find(l, *hash);
 	d->endpoint = ep;
-	if (!ep || ep == TW_EP_PENDING) {
+	if (unlikely(!ep || ep == TW_EP_PENDING)) {
 		d->first = !route_counted(c, *hash, 1);
 		return;
 	}
 	bit = 1ULL << (ep & 63);
 	word = &c->seen[ep / 64 & (TW_MAX_ENDPOINTS / 64 - 1)];
-	d->first = !(*word & bit) && !route_counted(c, *hash, 0);
-	*word |= bit;
+	d->first = 0;
+	if (unlikely(!(*word & bit))) {
+		d->first = !route_counted(c, *hash, 0);
+		*word |= bit;
+	}
 }
 
 static __always_inline __u64 since(__u64 from, __u64 to)
@@ -135,7 +149,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	struct tw_pending *p = pending_in(c, pipe, n);
 	__u64 t_read;
 
-	ended_endpoint(d, c, p->endpoint, pending_hash(c, pipe, n));
+	ended_endpoint(x->l, c, p->endpoint, pending_hash(c, pipe, n));
 	d->t_start = p->t_start;
 	d->version = conn_version(c);
 	d->status = status;
@@ -143,7 +157,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->tgid = c->tgid;
 	d->lat[TW_LAT_TOTAL] = d->lat[TW_LAT_FIRST_BYTE] = d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] =
 		TW_NOT_MEASURED;
-	if (outcome == TW_ANSWERED) {
+	if (likely(outcome == TW_ANSWERED)) {
 		d->lat[TW_LAT_TOTAL] = since(p->t_start, c->t_last);
 		d->lat[TW_LAT_FIRST_BYTE] = since(p->t_start, c->t_first);
 		t_read = *pending_read(c, pipe, n);
@@ -153,12 +167,12 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 			d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
 		}
 	}
-	if (p->version != d->version) {
+	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
 		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
 		count(x->l, d->version, TW_L_REQUESTS);
 	}
-	if (!count_ended(x->lane)) {
+	if (unlikely(!count_ended(x->lane))) {
 		d->hash = *pending_hash(c, pipe, n);
 		record_ended(x->lane);
 	}
@@ -182,7 +196,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 	struct tw_pending *p;
 	struct tw_pipe *pipe;
 
-	if (n == c->tail) {
+	if (likely(n == c->tail)) {
 		/* Nobody looks at the entries now: start again with the one that lies nearest. */
 		c->base = n;
 		c->flags &= ~TW_C_PIPED;
@@ -190,7 +204,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		c->pipe_from = n;
 		c->flags |= TW_C_PIPED;
 	}
-	if (n - c->tail >= TW_PIPELINE_MAX || pending_pipe(x, n, 1, &pipe)) {
+	if (unlikely(n - c->tail >= TW_PIPELINE_MAX || pending_pipe(x, n, 1, &pipe))) {
 		count(x->l, c->version, TW_L_PIPELINE_FULL);
 		return -1;
 	}
@@ -201,7 +215,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 	p->flags = flags;
 	p->version = c->version;
 	count(x->l, c->version, TW_L_REQUESTS);
-	if (!(c->flags & TW_C_DECODED)) {
+	if (unlikely(!(c->flags & TW_C_DECODED))) {
 		c->flags |= TW_C_DECODED;
 		c->kind = TW_HTTP;
 		count(x->l, c->version, TW_L_DECODED);

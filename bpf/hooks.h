@@ -49,15 +49,17 @@ static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
 }
 
 /* Gives every request that has arrived and was not read yet, whole or in part, its time of reading. */
-static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c, __u64 now)
+static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 {
 	__u32 to = c->head, n, i;
 	struct tw_pipe *p = 0;
+	__u64 now;
 
 	if (is_in_head(c->rq.state) && to - c->tail < TW_INLINE_PENDING)
 		to++;
 	if (c->rd == to || c->rd == to + 1)
 		return;
+	now = bpf_ktime_get_ns();
 	if ((__s32)(c->tail - c->rd) > 0)
 		c->rd = c->tail;
 	if (c->flags & TW_C_PIPED)
@@ -78,11 +80,9 @@ int BPF_PROG(tw_read, struct sock *sk)
 {
 	struct tw_conn *c;
 	__u32 tgid, i;
-	__u64 now;
 
 	if (sock_side(sk) != TW_PORT_SERVER)
 		return 0;
-	now = bpf_ktime_get_ns(); /* this early: see packet() */
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	if (!c) {
 		/* Its first request may have come with the handshake, to the listener. */
@@ -95,7 +95,7 @@ int BPF_PROG(tw_read, struct sock *sk)
 			return 0;
 		if (!e->rd) {
 			for (i = 0; i < TW_INLINE_PENDING; i++)
-				e->t_read[i] = now;
+				e->t_read[i] = bpf_ktime_get_ns();
 			e->rd = e->head ? e->head : 1;
 		}
 		conn_read_by(e, bpf_get_current_pid_tgid() >> 32);
@@ -106,7 +106,7 @@ int BPF_PROG(tw_read, struct sock *sk)
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	if (c->tgid != tgid || !c->version)
 		conn_read_by(c, tgid);
-	conn_read_at(sk, c, now);
+	conn_read_at(sk, c);
 	return 0;
 }
 

@@ -123,6 +123,13 @@ struct tw_ended {
 	__u32 pad;
 };
 
+/* The routes met last, as the routes map has them: a route keeps its endpoint. */
+#define TW_MEMO 64
+struct tw_memo {
+	__u64 hash;
+	__u64 endpoint; /* 0: none */
+};
+
 /*
  * Per-CPU working space. A program may be interrupted, or preempted, by another on the same CPU: each claims the first
  * free of TW_LANES, so that what is in a lane has one writer. Ledger rows are summed over lanes and CPUs.
@@ -138,6 +145,7 @@ struct tw_lane {
 	__u32 used;
 	__u32 pad;
 	struct tw_ended ended;
+	struct tw_memo memo[TW_MEMO];
 	__u8 window[H1_WINDOW + H1_SPARE];
 };
 

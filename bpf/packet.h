@@ -23,10 +23,10 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 	__u8 *data = (__u8 *)(long)skb->data, *end = (__u8 *)(long)skb->data_end, *t;
 	__u32 l4;
 
-	if (data + 40 > end)
+	if (unlikely(data + 40 > end))
 		return -1;
-	if (data[0] >> 4 == 4) {
-		if (data[9] != 6)
+	if (likely(data[0] >> 4 == 4)) {
+		if (unlikely(data[9] != 6))
 			return -1;
 		l4 = (data[0] & 15) * 4;
 		s->v6 = 0;
@@ -37,7 +37,7 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 		s->v6 = 1;
 	}
 	t = data + l4;
-	if (t + 20 > end)
+	if (unlikely(t + 20 > end))
 		return -1;
 	s->l4 = l4;
 	s->sport = t[0] << 8 | t[1];
@@ -46,7 +46,7 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 	/* A SYN stands before the data it may carry (fast open). */
 	s->seq = bpf_ntohl(*(__u32 *)(t + 4)) + (s->tcp_flags >> 1 & 1);
 	s->off = l4 + (t[12] >> 4) * 4;
-	if (s->off > skb->len)
+	if (unlikely(s->off > skb->len))
 		return -1;
 	s->len = skb->len - s->off;
 	return 0;

@@ -50,7 +50,7 @@ static __always_inline enum next segment_order(struct ctx *x, __u32 expected, in
 {
 	__s32 ahead = x->s.seq - expected;
 
-	if (ahead == 0 || (lost && (ahead > 0 || ahead < -TW_AGAIN)))
+	if (likely(ahead == 0) || (lost && (ahead > 0 || ahead < -TW_AGAIN)))
 		return NEXT_CAREFUL;
 	if (ahead > 0)
 		return NEXT_HOLD;
@@ -105,10 +105,10 @@ static __always_inline enum next request_body(struct tw_conn *c)
 {
 	struct h1 *p = &c->rq;
 
-	if (p->flags & H1_F_CHUNKED) {
+	if (unlikely(p->flags & H1_F_CHUNKED)) {
 		p->left = 0;
 		p->state = H1_CHUNK;
-	} else if (p->flags & H1_F_OTHER_CODING) {
+	} else if (unlikely(p->flags & H1_F_OTHER_CODING)) {
 		return NEXT_LOST; /* its length cannot be known (RFC 9112, 6.3) */
 	} else if (p->left) {
 		p->state = H1_BODY;
@@ -145,10 +145,10 @@ static __always_inline void route_send(struct ctx *x, __u64 hash, __u32 len)
 /* The endpoint a new request counts for; a route never seen before is announced. */
 static __always_inline __u16 route_endpoint(struct ctx *x, __u64 hash, int *announce)
 {
-	__u16 ep = route_find(hash);
+	__u16 ep = route_find(x->l, hash);
 
 	*announce = 0;
-	if (ep)
+	if (likely(ep))
 		return ep;
 	if (route_announce(x, hash)) {
 		*announce = 1;
@@ -166,7 +166,7 @@ static __always_inline enum next request_head(struct ctx *x)
 	int announce;
 	__u16 ep = route_endpoint(x, h->hash, &announce);
 
-	if (announce)
+	if (unlikely(announce))
 		route_send(x, h->hash, h->text_len);
 	c->rq.flags = h->flags;
 	c->rq.left = h->content_length;
@@ -197,18 +197,18 @@ static __always_inline enum next request_segment(struct ctx *x)
 	enum next next;
 	__u32 n;
 
-	if (c->rq.state == H1_LOST && !c->joining && !c->spoke)
+	if (unlikely(c->rq.state == H1_LOST) && !c->joining && !c->spoke)
 		return NEXT_DONE;
-	if (c->rq.state == H1_REQ || c->rq.state == H1_LOST) {
+	if (likely(c->rq.state == H1_REQ || c->rq.state == H1_LOST)) {
 		c->spoke = 0;
 		n = window_load(x);
-		if (n && scan_request(x->lane, n)) {
-			if (c->rq.state == H1_LOST && c->flags & TW_C_DECODED)
+		if (likely(n && scan_request(x->lane, n))) {
+			if (unlikely(c->rq.state == H1_LOST) && c->flags & TW_C_DECODED)
 				count(x->l, c->version, TW_L_RESYNC);
 			c->joining = 0;
 			h1_reset(&c->rq, H1_REQ);
 			next = request_head(x);
-			if (next != NEXT_CAREFUL)
+			if (unlikely(next != NEXT_CAREFUL))
 				return next;
 		} else if (c->rq.state == H1_LOST) {
 			return NEXT_DONE;
@@ -221,7 +221,7 @@ static __always_inline enum next request_segment(struct ctx *x)
 			}
 		}
 	}
-	if (x->s.len && is_counting(&c->rq) && body_skip(x, &c->rq))
+	if (unlikely(x->s.len) && is_counting(&c->rq) && body_skip(x, &c->rq))
 		h1_reset(&c->rq, H1_REQ);
 	return x->s.len ? NEXT_CAREFUL : NEXT_DONE;
 }
@@ -275,14 +275,14 @@ static __always_inline enum next response_body(struct ctx *x)
 	struct tw_pending *p;
 	struct tw_pipe *pipe;
 
-	if (r->status < 200 && r->status != 101) {
+	if (unlikely(r->status < 200) && r->status != 101) {
 		h1_reset(r, H1_RES);
 		return NEXT_CAREFUL;
 	}
 	if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
 		return NEXT_LOST;
 	p = pending_in(c, pipe, c->tail);
-	if (r->status == 101 || (p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
+	if (unlikely(r->status == 101) || unlikely(p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
 		response_end(x, pipe);
 		count(x->l, c->version, TW_L_UPGRADED);
 		c->kind = TW_IGNORED;
@@ -325,19 +325,19 @@ static __always_inline enum next response_segment(struct ctx *x)
 	__u32 n;
 
 	c->t_last = x->now;
-	if (c->rs.state == H1_RES || c->rs.state == H1_LOST) {
-		if (c->tail == c->head) {
+	if (likely(c->rs.state == H1_RES || c->rs.state == H1_LOST)) {
+		if (unlikely(c->tail == c->head)) {
 			c->rs.state = H1_LOST;
 			return NEXT_DONE;
 		}
 		n = window_load(x);
-		if (c->rs.state == H1_LOST) {
+		if (unlikely(c->rs.state == H1_LOST)) {
 			if (n < 8 || !h1_starts_response(x->l->window))
 				return NEXT_DONE;
 			h1_reset(&c->rs, H1_RES);
 		}
 		c->t_first = x->now;
-		if (n && scan_response(x->l, x->lane, n)) {
+		if (likely(n && scan_response(x->l, x->lane, n))) {
 			c->rs.status = h->status;
 			c->rs.flags = h->flags;
 			c->rs.left = h->content_length;

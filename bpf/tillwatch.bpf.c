@@ -70,7 +70,7 @@ static __always_inline __u8 packet_side(const struct segment *s, int ingress)
 	__u32 local = ingress ? s->dport : s->sport, remote = ingress ? s->sport : s->dport;
 	__u8 *v = bpf_map_lookup_elem(&ports, &local);
 
-	if (v && *v & TW_PORT_SERVER)
+	if (likely(v && *v & TW_PORT_SERVER))
 		return TW_PORT_SERVER;
 	if (!have_clients)
 		return 0;
@@ -84,19 +84,23 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 	int client = side == TW_PORT_CLIENT;
 
 	x->by_tuple = test_mode || (x->ingress && is_listener(x->sk));
-	x->c = x->by_tuple ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
-	if (x->c ? x->c->kind == TW_IGNORED : !x->s.len && !conn_waits(x, client))
+	x->c = unlikely(x->by_tuple) ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
+	if (likely(x->c)) {
+		if (unlikely(x->c->kind == TW_IGNORED))
+			return 0;
+	} else if (!x->s.len && !conn_waits(x, client)) {
 		return 0;
+	}
 	x->l = lane_claim(&x->lane);
-	if (!x->l)
+	if (unlikely(!x->l))
 		return 0;
-	if (!x->c)
+	if (unlikely(!x->c))
 		x->c = x->by_tuple ? conn_by_tuple(x, client) : conn_create(x, client);
-	if (!x->c || x->c->kind == TW_IGNORED) {
+	if (unlikely(!x->c || x->c->kind == TW_IGNORED)) {
 		lane_release(x->l);
 		return 0;
 	}
-	if (!(x->c->flags & TW_C_COUNTED) && x->s.len) {
+	if (unlikely(!(x->c->flags & TW_C_COUNTED)) && x->s.len) {
 		x->c->flags |= TW_C_COUNTED;
 		count(x->l, x->c->version, TW_L_CONNECTIONS);
 	}
@@ -122,21 +126,21 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	enum next next = NEXT_DONE;
 	__u32 flush;
 
-	if (x->s.len) {
-		if (!requests && c->rq.state == H1_LOST)
+	if (likely(x->s.len)) {
+		if (!requests && unlikely(c->rq.state == H1_LOST))
 			c->spoke = 1;
 		next = segment_order(x, *expected, p->state == H1_LOST);
-		if (next == NEXT_CAREFUL) {
+		if (likely(next == NEXT_CAREFUL)) {
 			*expected = x->s.seq + x->s.len;
 			next = requests ? request_segment(x) : response_segment(x);
 		}
 	}
-	if (next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held))
+	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
 		packet_tail(x, tails, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
-	else if (next == NEXT_HOLD && x->ingress)
+	else if (unlikely(next == NEXT_HOLD && x->ingress))
 		packet_tail(x, tails, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
 	flush = stream_close(x, x->s.tcp_flags, requests);
-	if (next != NEXT_DONE)
+	if (unlikely(next != NEXT_DONE))
 		flush = conn_lost(x);
 	return packet_end(x, tails, flush);
 }
@@ -146,7 +150,7 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	struct ctx x = { .skb = skb, .ingress = ingress };
 	__u8 side;
 
-	if (segment_parse(skb, &x.s) || (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))))
+	if (unlikely(segment_parse(skb, &x.s)) || (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))))
 		return 1;
 	side = packet_side(&x.s, ingress);
 	if (!side)
@@ -162,7 +166,7 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	if (!x.sk || !packet_conn(&x, side))
 		return 1;
 	if (ingress) {
-		if (x.c->busy)
+		if (unlikely(x.c->busy))
 			count(x.l, x.c->version, TW_L_CONTENDED);
 		x.c->busy = 1;
 	}
