@@ -200,7 +200,8 @@ static __always_inline enum next request_segment(struct ctx *x)
 	if (unlikely(c->rq.state == H1_LOST) && !c->joining && !c->spoke)
 		return NEXT_DONE;
 	if (likely(c->rq.state == H1_REQ || c->rq.state == H1_LOST)) {
-		c->spoke = 0;
+		if (unlikely(c->spoke))
+			c->spoke = 0;
 		n = window_load(x);
 		if (likely(n && scan_request(x->lane, n))) {
 			if (unlikely(c->rq.state == H1_LOST) && c->flags & TW_C_DECODED)

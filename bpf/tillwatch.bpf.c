@@ -124,15 +124,20 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	struct h1 *p = requests ? &c->rq : &c->rs;
 	__u32 *expected = requests ? &c->rq.next : &c->rs.next;
 	enum next next = NEXT_DONE;
-	__u32 flush;
+	__u32 flush, end;
 
 	if (likely(x->s.len)) {
 		if (!requests && unlikely(c->rq.state == H1_LOST))
 			c->spoke = 1;
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (likely(next == NEXT_CAREFUL)) {
-			*expected = x->s.seq + x->s.len;
+			/*
+			 * A load of what was copied just now waits until every store before it is done, also
+			 * one to a line that another CPU holds: the state is written after the scan.
+			 */
+			end = x->s.seq + x->s.len;
 			next = requests ? request_segment(x) : response_segment(x);
+			*expected = end;
 		}
 	}
 	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
