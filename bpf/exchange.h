@@ -36,7 +36,8 @@ static __always_inline struct tw_pending *pending_in(struct tw_conn *c, struct t
 
 static __always_inline __u64 *pending_hash(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
 {
-	return unlikely(pipe) ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)] : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
+	return unlikely(pipe) ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)]
+	                      : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
 }
 
 static __always_inline __u64 *pending_read(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)

@@ -26,7 +26,7 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_RQ_FIN     16 /* the requesting side has closed */
 #define TW_C_RQ_RST     32
 #define TW_C_PIPED      64 /* some requests lie, or lay, in the pipes map */
-#define TW_C_RS_FIN     1 /* in rs_flags, which has another writer: the responding side has closed */
+#define TW_C_RS_FIN     1  /* in rs_flags, which has another writer: the responding side has closed */
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 
@@ -77,7 +77,7 @@ struct tw_conn {
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
 };
 #define TW_CONN_PAIR(n, member) \
-	_Static_assert(__builtin_offsetof(struct tw_conn, member) + 72 == (n) * 128, "a pair of lines of tw_conn")
+	_Static_assert(__builtin_offsetof(struct tw_conn, member) + 72 == (n)*128, "a pair of lines of tw_conn")
 TW_CONN_PAIR(1, rs);
 TW_CONN_PAIR(2, hash);
 TW_CONN_PAIR(3, seen);

@@ -81,13 +81,13 @@ static __always_inline __u64 ring_flags(void)
 	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void hist_add(struct tw_hist *h, __u64 ns, __u32 bucket)
+static __always_inline void series_latency(struct tw_series *s, enum tw_latency kind, __u64 ns, __u32 bucket)
 {
-	h->sum += ns;
-	if (ns > h->max)
-		h->max = ns;
-	if (bucket < TW_BUCKETS)
-		h->b[bucket]++;
+	s->sum[kind] += ns;
+	if (ns > s->max[kind])
+		s->max[kind] = ns;
+	if (likely(bucket < TW_BUCKETS))
+		s->b[bucket][kind]++;
 }
 
 /* status: its index, see tw_status.h. */
@@ -100,16 +100,17 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	s->connections += d->first;
 	s->outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
 	s->status[status & (TW_STATUS_NR - 1)]++;
-	if (lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
+	if (unlikely(lat[TW_LAT_TOTAL] == TW_NOT_MEASURED))
 		return;
 	total = latency_bucket(lat[TW_LAT_TOTAL]);
-	hist_add(&s->lat[TW_LAT_TOTAL], lat[TW_LAT_TOTAL], total);
+	series_latency(s, TW_LAT_TOTAL, lat[TW_LAT_TOTAL], total);
 	/* A response in one segment: first byte and last byte are the same. */
-	hist_add(&s->lat[TW_LAT_FIRST_BYTE], lat[TW_LAT_FIRST_BYTE],
-	         lat[TW_LAT_FIRST_BYTE] == lat[TW_LAT_TOTAL] ? total : latency_bucket(lat[TW_LAT_FIRST_BYTE]));
+	if (unlikely(lat[TW_LAT_FIRST_BYTE] != lat[TW_LAT_TOTAL]))
+		total = latency_bucket(lat[TW_LAT_FIRST_BYTE]);
+	series_latency(s, TW_LAT_FIRST_BYTE, lat[TW_LAT_FIRST_BYTE], total);
 	for (i = TW_LAT_QUEUE; i <= TW_LAT_SERVICE; i++)
-		if (lat[i] != TW_NOT_MEASURED)
-			hist_add(&s->lat[i], lat[i], latency_bucket(lat[i]));
+		if (likely(lat[i] != TW_NOT_MEASURED))
+			series_latency(s, i, lat[i], latency_bucket(lat[i]));
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)
@@ -144,20 +145,20 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 	if (!l)
 		return 0;
 	d = &l->ended;
-	if (d->status < TW_STATUS_TABLE) {
+	if (likely(d->status < TW_STATUS_TABLE)) {
 		at = d->status;
 		asm volatile("" : "+r"(at)); /* keeps the mask for the verifier, see h1_at */
 		known = tw_status_index[at & (TW_STATUS_TABLE - 1)];
 	}
 	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
-	if (!d->version || !d->endpoint || d->endpoint >= TW_MAX_ENDPOINTS || !known || lane)
+	if (unlikely(!d->version || !d->endpoint || d->endpoint >= TW_MAX_ENDPOINTS || !known || lane))
 		return 0;
 	at = (d->version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (d->endpoint & (TW_MAX_ENDPOINTS - 1));
 	slot = bpf_map_lookup_elem(&slots, &at);
-	if (!slot || !*slot)
+	if (unlikely(!slot || !*slot))
 		return 0;
 	s = bpf_map_lookup_elem(&series, slot);
-	if (!s)
+	if (unlikely(!s))
 		return 0;
 	series_add(s, d, known);
 	count(l, d->version, TW_L_ENDED);

@@ -62,20 +62,18 @@ enum tw_outcome {
 #define TW_EP_PENDING 0xffff /* user space has been told and has not named it yet */
 #define TW_SLOT_NONE  0
 
-/* Latency of one kind: count is the sum of the buckets. Nanoseconds. */
-struct tw_hist {
-	__u64 sum;
-	__u64 max;
-	__u32 b[TW_BUCKETS];
-};
-
-/* Counters of one (version, endpoint) on one CPU. */
+/*
+ * Counters of one (version, endpoint) on one CPU. Laid out for the writer: what every exchange adds to comes first, and
+ * the latencies of one exchange, which often are alike, lie side by side in the histograms.
+ */
 struct tw_series {
 	__u64 exchanges;
-	__u64 connections; /* connections that carried at least one exchange of this endpoint */
+	__u64 connections;    /* connections that carried at least one exchange of this endpoint */
+	__u64 sum[TW_LAT_NR]; /* ns */
+	__u64 max[TW_LAT_NR]; /* ns */
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
-	struct tw_hist lat[TW_LAT_NR];
+	__u32 b[TW_BUCKETS][TW_LAT_NR]; /* the count of a latency is the sum of its buckets */
 };
 
 /* One ledger per version and CPU: what was seen, and every way to lose something. */
@@ -177,7 +175,6 @@ struct tw_place_value {
 };
 
 #ifndef __bpf__
-static_assert(sizeof(struct tw_hist) == 16 + 4 * TW_BUCKETS, "tw_hist has padding");
 static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");

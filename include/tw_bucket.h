@@ -42,12 +42,12 @@ static __always_inline __u32 bucket_cell(__u64 ns)
 }
 
 /* bounds: ascending, padded with the largest signed number; cells: the bucket of each cell's first value. */
-#define BUCKET_OF(bounds, bounds_nr, cells, ns)                                                           \
-	({                                                                                                \
-		__u64 ns_ = (ns), c_ = bucket_cell(ns_), i_;                                              \
-		asm volatile("" : "+r"(c_)); /* keeps the mask for the verifier */                      \
-		i_ = (cells)[c_ & (BUCKET_CELLS - 1)] & ((bounds_nr) - 1);                                \
-		(__u32)(i_ + (((bounds)[i_] - ns_) >> 63));                                               \
+#define BUCKET_OF(bounds, bounds_nr, cells, ns)                                    \
+	({                                                                         \
+		__u64 ns_ = (ns), c_ = bucket_cell(ns_), i_;                       \
+		asm volatile("" : "+r"(c_)); /* keeps the mask for the verifier */ \
+		i_ = (cells)[c_ & (BUCKET_CELLS - 1)] & ((bounds_nr)-1);           \
+		(__u32)(i_ + (((bounds)[i_] - ns_) >> 63));                        \
 	})
 
 #endif

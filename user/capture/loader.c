@@ -446,12 +446,13 @@ static void series_sum(struct tw_series *to, const struct tw_series *from)
 	for (int i = 0; i < TW_STATUS_NR; i++)
 		to->status[i] += from->status[i];
 	for (int k = 0; k < TW_LAT_NR; k++) {
-		to->lat[k].sum += from->lat[k].sum;
-		if (from->lat[k].max > to->lat[k].max)
-			to->lat[k].max = from->lat[k].max;
-		for (int i = 0; i < TW_BUCKETS; i++)
-			to->lat[k].b[i] += from->lat[k].b[i];
+		to->sum[k] += from->sum[k];
+		if (from->max[k] > to->max[k])
+			to->max[k] = from->max[k];
 	}
+	for (int i = 0; i < TW_BUCKETS; i++)
+		for (int k = 0; k < TW_LAT_NR; k++)
+			to->b[i][k] += from->b[i][k];
 }
 
 int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out)

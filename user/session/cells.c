@@ -60,17 +60,17 @@ void cells_free(struct session *s)
 
 /* ---- counters ---------------------------------------------------------------------------------------------------- */
 
-static void add_latency(struct histogram *h, const struct tw_hist *now, const struct tw_hist *last)
+static void add_latency(struct histogram *h, const struct tw_series *now, const struct tw_series *last, int kind)
 {
 	for (int i = 0; i < TW_BUCKETS; i++) {
-		uint32_t n = now->b[i] - last->b[i];
+		uint32_t n = now->b[i][kind] - last->b[i][kind];
 
 		h->b[i] += n;
 		h->count += n;
 	}
-	h->sum += now->sum - last->sum;
-	if (now->max > h->max)
-		h->max = now->max;
+	h->sum += now->sum[kind] - last->sum[kind];
+	if (now->max[kind] > h->max)
+		h->max = now->max[kind];
 }
 
 /* An exchange that counts against its version: a 5xx, or an end that the server caused. */
@@ -113,8 +113,8 @@ static int cell_add(struct cell *c, const struct tw_series *now)
 	/* A 5xx that was cut off is in both counts. */
 	c->tick_bad += bad;
 	for (int k = 0; k < TW_LAT_NR; k++)
-		add_latency(&c->total.lat[k], &now->lat[k], &last->lat[k]);
-	add_latency(&c->tick_latency, &now->lat[TW_LAT_TOTAL], &last->lat[TW_LAT_TOTAL]);
+		add_latency(&c->total.lat[k], now, last, k);
+	add_latency(&c->tick_latency, now, last, TW_LAT_TOTAL);
 	return 0;
 }
 
