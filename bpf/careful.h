@@ -307,6 +307,8 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 		x.c->t_last = x.now;
 	for (i = 0; i < CAREFUL_WINDOWS && next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED; i++)
 		next = careful_window(&x, requests, held_at);
+	if (!requests)
+		response_goes_on(&x);
 	if (t && is_in_head(x.c->rq.state))
 		*t = x.l->text;
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {

@@ -18,7 +18,8 @@ struct ctx {
 	__u32 by_tuple; /* state is kept by address: early data, crafted packets */
 	int ingress;
 	struct segment s;
-	__u64 now; /* when the segment arrived or left, if it has payload */
+	__u64 now;   /* when the segment arrived or left, if it has payload */
+	__u32 stall; /* jiffies that the client's window was shut during the response that ends */
 };
 
 /* Departures carry TCP's own stamp; arrivals do not. */

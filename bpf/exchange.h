@@ -141,6 +141,39 @@ static __always_inline __u64 since(__u64 from, __u64 to)
 	return to > from ? to - from : 0;
 }
 
+/* When the request was complete: at once, later, or (0) not before its response was. */
+static __always_inline __u64 request_complete(struct tw_conn *c, struct tw_pipe *pipe, struct tw_pending *p, __u32 n)
+{
+	if (likely(!(p->flags & TW_P_MORE)))
+		return p->t_start;
+	if (pipe || (__s32)(c->complete - n) <= 0)
+		return 0;
+	return c->t_body[n & (TW_INLINE_PENDING - 1)];
+}
+
+/* The latencies of an answered exchange. */
+static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struct tw_pipe *pipe, struct tw_pending *p)
+{
+	struct tw_conn *c = x->c;
+	__u64 t_start = d->t_start, t_read = *pending_read(c, pipe, c->tail);
+	__u64 t_body = request_complete(c, pipe, p, c->tail);
+
+	d->lat[TW_LAT_TOTAL] = since(t_start, c->t_last);
+	d->lat[TW_LAT_FIRST_BYTE] = since(t_start, c->t_first);
+	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
+	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
+	d->lat[TW_LAT_SERVER] = since(likely(t_body) ? t_body : t_start, c->t_last);
+	if (unlikely(x->stall))
+		d->lat[TW_LAT_SERVER] = since((__u64)x->stall * jiffy_ns, d->lat[TW_LAT_SERVER]);
+	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
+	/* An older time of reading is one of a request that was being received when step was lost. */
+	if ((__s32)(c->rd - c->tail) > 0 && t_read >= t_start) {
+		d->lat[TW_LAT_QUEUE] = since(t_start, t_read);
+		d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
+		d->lat[TW_LAT_ACCEPT] = unlikely(p->flags & TW_P_UNACCEPTED) ? d->lat[TW_LAT_QUEUE] : 0;
+	}
+}
+
 /* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
 static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
 {
@@ -148,7 +181,6 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	struct tw_conn *c = x->c;
 	__u32 n = c->tail;
 	struct tw_pending *p = pending_in(c, pipe, n);
-	__u64 t_read;
 
 	ended_endpoint(x->l, c, p->endpoint, pending_hash(c, pipe, n));
 	d->t_start = p->t_start;
@@ -156,18 +188,10 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
-	d->lat[TW_LAT_TOTAL] = d->lat[TW_LAT_FIRST_BYTE] = d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] =
-		TW_NOT_MEASURED;
-	if (likely(outcome == TW_ANSWERED)) {
-		d->lat[TW_LAT_TOTAL] = since(p->t_start, c->t_last);
-		d->lat[TW_LAT_FIRST_BYTE] = since(p->t_start, c->t_first);
-		t_read = *pending_read(c, pipe, n);
-		/* An older time is one of a request that was being received when step was lost. */
-		if ((__s32)(c->rd - n) > 0 && t_read >= p->t_start) {
-			d->lat[TW_LAT_QUEUE] = since(p->t_start, t_read);
-			d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
-		}
-	}
+	if (likely(outcome == TW_ANSWERED))
+		ended_times(x, d, pipe, p);
+	else
+		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
 		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
@@ -185,6 +209,30 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 /* What a flush program is to do: see TAIL_FLUSH in careful.h. */
 #define FLUSH(first, rest) ((first) | (rest) << 8)
 #define FLUSH_LOST         (1 << 16) /* and lose step with both streams */
+
+/* Is the connection still in its listener's accept queue? */
+static __always_inline int is_unaccepted(struct ctx *x)
+{
+	struct tcp_sock *tp;
+
+	if (!x->ingress || x->c->flags & TW_C_CLIENT)
+		return 0;
+	if (x->by_tuple)
+		return !test_mode;
+	tp = bpf_skc_to_tcp_sock(x->sk);
+	return tp && !((struct sock *)tp)->sk_socket;
+}
+
+/* The request that was pushed last has its last byte. */
+static __always_inline void request_whole(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	__u32 n = c->head - 1;
+
+	c->t_body[n & (TW_INLINE_PENDING - 1)] = x->now;
+	barrier();
+	c->complete = n + 1;
+}
 
 /*
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.
@@ -210,6 +258,11 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		return -1;
 	}
 	p = pending_in(c, pipe, n);
+	/* It began with an earlier segment, or has a body. (Flags of a head do not reach this far.) */
+	if (unlikely(t_start != x->now || c->rq.left || c->rq.flags & H1_F_CHUNKED))
+		flags |= TW_P_MORE;
+	if (unlikely(!(c->flags & TW_C_DECODED)) && is_unaccepted(x))
+		flags |= TW_P_UNACCEPTED;
 	p->t_start = t_start;
 	*pending_hash(c, pipe, n) = hash;
 	p->endpoint = ep;

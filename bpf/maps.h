@@ -10,9 +10,12 @@ struct tw_pending {
 	__u64 t_start; /* arrival of the first byte */
 	__u16 endpoint;
 	__u16 version; /* the ledger row that counted the request */
-	__u8 flags;    /* H1_F_HEAD, H1_F_CONNECT */
+	__u8 flags;    /* H1_F_HEAD, H1_F_CONNECT, TW_P_* */
 	__u8 pad[3];
 };
+
+#define TW_P_MORE       1 /* more than its first segment was needed */
+#define TW_P_UNACCEPTED 2 /* its connection was not accepted yet when it came */
 
 #define TW_INLINE_PENDING 4
 #define TW_UNKNOWN_HASHES 4
@@ -60,7 +63,13 @@ struct tw_conn {
 	__u32 rs_fin;
 	__u64 t_first;
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
-	__u64 pad2[3];
+	__u64 drain_t; /* when the last response ended, until the client has acknowledged it; 0: nothing is waited for
+	                */
+	__u32 drain_seq;
+	__u16 drain_endpoint;
+	__u16 drain_version;
+	__u32 stall; /* jiffies that the client's window had been shut for when the response began */
+	__u32 pad2;
 
 	/* the requesting side */
 	__u64 hash[TW_INLINE_PENDING]; /* of requests base, base + 1, ... */
@@ -75,7 +84,13 @@ struct tw_conn {
 
 	/* the responding side */
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
+
+	/* the requesting side: of requests that come in pieces */
+	__u64 t_body[TW_INLINE_PENDING]; /* when request n, at n modulo this, was complete */
+	__u32 complete;                  /* requests below this number are */
+	__u32 pad5;
 };
+_Static_assert(sizeof(struct tw_conn) + 72 <= 512, "tw_conn does not fit its allocation class");
 #define TW_CONN_PAIR(n, member) \
 	_Static_assert(__builtin_offsetof(struct tw_conn, member) + 72 == (n)*128, "a pair of lines of tw_conn")
 TW_CONN_PAIR(1, rs);
@@ -162,6 +177,9 @@ const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space
 /* ---- what changes while running ---------------------------------------------------------------------------------- */
 /* New routes that may still be announced until user space refills it; others count under "other". */
 __u32 route_budget;
+/* Connections whose ports' hash has one of these bits are not asked for the time of draining. */
+__u32 drain_mask;
+__u32 jiffy_ns;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 

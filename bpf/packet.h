@@ -8,9 +8,10 @@
 #define TCP_RST 0x04
 
 struct segment {
-	__u32 off;          /* of the payload in the packet */
-	__u32 len;          /* of the payload */
-	__u32 seq;          /* of its first byte */
+	__u32 off; /* of the payload in the packet */
+	__u32 len; /* of the payload */
+	__u32 seq; /* of its first byte */
+	__u32 ack;
 	__u32 l4;           /* of the TCP header in the packet */
 	__u16 sport, dport; /* host order */
 	__u8 tcp_flags;
@@ -45,6 +46,7 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 	s->tcp_flags = t[13];
 	/* A SYN stands before the data it may carry (fast open). */
 	s->seq = bpf_ntohl(*(__u32 *)(t + 4)) + (s->tcp_flags >> 1 & 1);
+	s->ack = bpf_ntohl(*(__u32 *)(t + 8));
 	s->off = l4 + (t[12] >> 4) * 4;
 	if (unlikely(s->off > skb->len))
 		return -1;

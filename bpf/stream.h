@@ -100,9 +100,17 @@ static __always_inline void h1_reset(struct h1 *p, __u8 state)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
-/* A request head has ended: what follows it. */
-static __always_inline enum next request_body(struct tw_conn *c)
+/* A request's body has ended. */
+static __always_inline void request_end(struct ctx *x)
 {
+	h1_reset(&x->c->rq, H1_REQ);
+	request_whole(x);
+}
+
+/* A request head has ended: what follows it. */
+static __always_inline enum next request_body(struct ctx *x, __u64 t_start)
+{
+	struct tw_conn *c = x->c;
 	struct h1 *p = &c->rq;
 
 	if (unlikely(p->flags & H1_F_CHUNKED)) {
@@ -114,6 +122,8 @@ static __always_inline enum next request_body(struct tw_conn *c)
 		p->state = H1_BODY;
 	} else {
 		h1_reset(p, H1_REQ);
+		if (unlikely(t_start != x->now))
+			request_whole(x);
 	}
 	return NEXT_CAREFUL;
 }
@@ -173,7 +183,7 @@ static __always_inline enum next request_head(struct ctx *x)
 	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), x->now))
 		return NEXT_LOST;
 	segment_advance(x, h->len);
-	return request_body(c);
+	return request_body(x, x->now);
 }
 
 /* What is this that does not start like HTTP/1? */
@@ -223,7 +233,7 @@ static __always_inline enum next request_segment(struct ctx *x)
 		}
 	}
 	if (unlikely(x->s.len) && is_counting(&c->rq) && body_skip(x, &c->rq))
-		h1_reset(&c->rq, H1_REQ);
+		request_end(x);
 	return x->s.len ? NEXT_CAREFUL : NEXT_DONE;
 }
 
@@ -239,7 +249,7 @@ static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 	if (e == H1_BROKEN)
 		return NEXT_LOST;
 	if (e == H1_END) {
-		h1_reset(&c->rq, H1_REQ);
+		request_end(x);
 	} else if (e == H1_CHUNK_AT) {
 		c->rq.state = c->rq.left ? H1_CHUNK_DATA : H1_TRAILER;
 	} else if (e == H1_HEAD) {
@@ -251,12 +261,69 @@ static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 		flags = h1_method_flags(t->method);
 		if (exchange_push(x, t->route, ep, flags, c->t_head))
 			return NEXT_LOST;
-		return request_body(c);
+		return request_body(x, c->t_head);
 	}
 	return NEXT_CAREFUL;
 }
 
 /* ---- responses --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Is this connection asked for the time of draining? Pure acknowledgements, which no one else wants, cost as much as a
+ * request: at high rates user space has a part of the connections asked.
+ */
+static __always_inline int is_drain_watched(const struct segment *s, int ingress)
+{
+	return !((ingress ? s->sport : s->dport) >> 1 & drain_mask);
+}
+
+/* An acknowledgement has come: of the last response? */
+static __always_inline void drain_end(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (!c->drain_t || (__s32)(x->s.ack - c->drain_seq) < 0)
+		return;
+	count_drain(x->lane, c->drain_version, c->drain_endpoint,
+	            since(c->drain_t, x->now ? x->now : bpf_ktime_get_ns()));
+	c->drain_t = 0;
+}
+
+/* Jiffies, in all, for which the other end's window has kept TCP from sending. */
+static __always_inline __u32 window_shut(struct ctx *x)
+{
+	struct tcp_sock *tp = x->ingress || x->by_tuple ? 0 : bpf_skc_to_tcp_sock(x->sk);
+	__u32 shut;
+
+	if (!tp)
+		return 0;
+	shut = tp->chrono_stat[TCP_CHRONO_RWND_LIMITED - 1];
+	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_RWND_LIMITED)
+		shut += (__u32)bpf_jiffies64() - tp->chrono_start;
+	return shut;
+}
+
+/* After a segment of responses: one that began in it may go on. */
+static __always_inline void response_goes_on(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (unlikely(c->rs.state != H1_RES) && c->t_first == x->now)
+		c->stall = window_shut(x);
+}
+
+/* From the end of a response to the client's acknowledgement is draining: where to look for it. */
+static __always_inline void drain_begin(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (x->ingress || !is_drain_watched(&x->s, 0))
+		return;
+	c->drain_seq = x->s.seq;
+	c->drain_endpoint = x->l->ended.endpoint;
+	c->drain_version = x->l->ended.version;
+	c->drain_t = c->t_last;
+}
 
 /* The response has its last byte. */
 static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
@@ -265,7 +332,9 @@ static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
 	__u16 status = c->rs.status;
 
 	h1_reset(&c->rs, H1_RES);
+	x->stall = unlikely(c->t_first != c->t_last) ? window_shut(x) - c->stall : 0;
 	exchange_end(x, pipe, TW_ANSWERED, status);
+	drain_begin(x);
 }
 
 /* A response head has ended: what follows it. NEXT_DONE: the connection has left HTTP. */

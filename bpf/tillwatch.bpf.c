@@ -138,6 +138,8 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			end = x->s.seq + x->s.len;
 			next = requests ? request_segment(x) : response_segment(x);
 			*expected = end;
+			if (!requests)
+				response_goes_on(x);
 		}
 	}
 	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
@@ -155,7 +157,9 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	struct ctx x = { .skb = skb, .ingress = ingress };
 	__u8 side;
 
-	if (unlikely(segment_parse(skb, &x.s)) || (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))))
+	if (unlikely(segment_parse(skb, &x.s)))
+		return 1;
+	if (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST)) && !(ingress && is_drain_watched(&x.s, 1)))
 		return 1;
 	side = packet_side(&x.s, ingress);
 	if (!side)
@@ -175,6 +179,8 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 			count(x.l, x.c->version, TW_L_CONTENDED);
 		x.c->busy = 1;
 	}
+	if (ingress && side == TW_PORT_SERVER && is_drain_watched(&x.s, 1))
+		drain_end(&x);
 	if ((side == TW_PORT_SERVER) == ingress)
 		return packet_segment(&x, 1, tails);
 	if (side == TW_PORT_SERVER || have_clients)

@@ -83,34 +83,48 @@ static __always_inline __u64 ring_flags(void)
 
 static __always_inline void series_latency(struct tw_series *s, enum tw_latency kind, __u64 ns, __u32 bucket)
 {
-	s->sum[kind] += ns;
-	if (ns > s->max[kind])
-		s->max[kind] = ns;
+	s->c.sum[kind] += ns;
+	if (ns > s->c.max[kind])
+		s->c.max[kind] = ns;
 	if (likely(bucket < TW_BUCKETS))
 		s->b[bucket][kind]++;
+}
+
+/* Of a kind that mostly is 0, or what `like` is, which lies in bucket `at`. */
+static __always_inline void series_mostly(struct tw_series *s, enum tw_latency kind, __u64 ns, __u64 like, __u32 at)
+{
+	if (likely(ns == like))
+		series_latency(s, kind, ns, at);
+	else if (ns != TW_NOT_MEASURED)
+		series_latency(s, kind, ns, latency_bucket(ns));
+}
+
+static __always_inline void series_times(struct tw_series *s, const __u64 *lat)
+{
+	__u64 all = lat[TW_LAT_TOTAL];
+	__u32 total = latency_bucket(all);
+
+	series_latency(s, TW_LAT_TOTAL, all, total);
+	series_mostly(s, TW_LAT_FIRST_BYTE, lat[TW_LAT_FIRST_BYTE], all, total);
+	series_mostly(s, TW_LAT_SERVER, lat[TW_LAT_SERVER], all, total);
+	series_mostly(s, TW_LAT_UPLOAD, lat[TW_LAT_UPLOAD], 0, 0);
+	series_mostly(s, TW_LAT_SEND, lat[TW_LAT_SEND], 0, 0);
+	if (unlikely(lat[TW_LAT_QUEUE] == TW_NOT_MEASURED))
+		return;
+	series_latency(s, TW_LAT_QUEUE, lat[TW_LAT_QUEUE], latency_bucket(lat[TW_LAT_QUEUE]));
+	series_latency(s, TW_LAT_SERVICE, lat[TW_LAT_SERVICE], latency_bucket(lat[TW_LAT_SERVICE]));
+	series_mostly(s, TW_LAT_ACCEPT, lat[TW_LAT_ACCEPT], 0, 0);
 }
 
 /* status: its index, see tw_status.h. */
 static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status)
 {
-	const __u64 *lat = d->lat;
-	__u32 total = 0, i;
-
-	s->exchanges++;
-	s->connections += d->first;
-	s->outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
-	s->status[status & (TW_STATUS_NR - 1)]++;
-	if (unlikely(lat[TW_LAT_TOTAL] == TW_NOT_MEASURED))
-		return;
-	total = latency_bucket(lat[TW_LAT_TOTAL]);
-	series_latency(s, TW_LAT_TOTAL, lat[TW_LAT_TOTAL], total);
-	/* A response in one segment: first byte and last byte are the same. */
-	if (unlikely(lat[TW_LAT_FIRST_BYTE] != lat[TW_LAT_TOTAL]))
-		total = latency_bucket(lat[TW_LAT_FIRST_BYTE]);
-	series_latency(s, TW_LAT_FIRST_BYTE, lat[TW_LAT_FIRST_BYTE], total);
-	for (i = TW_LAT_QUEUE; i <= TW_LAT_SERVICE; i++)
-		if (likely(lat[i] != TW_NOT_MEASURED))
-			series_latency(s, i, lat[i], latency_bucket(lat[i]));
+	s->c.exchanges++;
+	s->c.connections += d->first;
+	s->c.outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
+	s->c.status[status & (TW_STATUS_NR - 1)]++;
+	if (likely(d->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED))
+		series_times(s, d->lat);
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)
@@ -133,13 +147,39 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 	return 0;
 }
 
+/* The counters of a version on an endpoint, if they have a slot. */
+static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint)
+{
+	__u32 at, *slot;
+
+	if (unlikely(!version || !endpoint || endpoint >= TW_MAX_ENDPOINTS))
+		return 0;
+	at = (version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (endpoint & (TW_MAX_ENDPOINTS - 1));
+	slot = bpf_map_lookup_elem(&slots, &at);
+	if (unlikely(!slot || !*slot))
+		return 0;
+	return bpf_map_lookup_elem(&series, slot);
+}
+
+/* The client has acknowledged a response. Without a slot or in another's turn the time is left out, which its count
+ * shows.
+ */
+__attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpoint, __u64 ns)
+{
+	struct tw_series *s = lane ? 0 : series_of(version, endpoint);
+
+	if (s)
+		series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
+	return 0;
+}
+
 /* Counts lane->ended in its slot. 0: it has none, or it is another's turn. */
 __attribute__((noinline)) int count_ended(__u32 lane)
 {
 	struct tw_lane *l = lane_get(lane);
 	struct tw_series *s;
 	struct tw_ended *d;
-	__u32 at, *slot;
+	__u32 at;
 	__u8 known = 0;
 
 	if (!l)
@@ -151,13 +191,9 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 		known = tw_status_index[at & (TW_STATUS_TABLE - 1)];
 	}
 	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
-	if (unlikely(!d->version || !d->endpoint || d->endpoint >= TW_MAX_ENDPOINTS || !known || lane))
+	if (unlikely(!known || lane))
 		return 0;
-	at = (d->version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (d->endpoint & (TW_MAX_ENDPOINTS - 1));
-	slot = bpf_map_lookup_elem(&slots, &at);
-	if (unlikely(!slot || !*slot))
-		return 0;
-	s = bpf_map_lookup_elem(&series, slot);
+	s = series_of(d->version, d->endpoint);
 	if (unlikely(!s))
 		return 0;
 	series_add(s, d, known);

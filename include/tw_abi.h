@@ -34,6 +34,11 @@ enum tw_latency {
 	TW_LAT_FIRST_BYTE, /* first request byte -> first byte of the final response */
 	TW_LAT_QUEUE,      /* first request byte -> the application's first read */
 	TW_LAT_SERVICE,    /* first read -> first byte of the final response */
+	TW_LAT_SERVER,     /* last request byte -> last response byte, less the time the client's window was shut */
+	TW_LAT_UPLOAD,     /* first request byte -> last request byte */
+	TW_LAT_SEND,       /* first byte of the final response -> last response byte */
+	TW_LAT_ACCEPT,     /* of queue, what was spent on a connection that was not accepted when the request came */
+	TW_LAT_DRAIN,      /* last response byte -> the client's acknowledgement of it */
 	TW_LAT_NR,
 };
 
@@ -66,13 +71,17 @@ enum tw_outcome {
  * Counters of one (version, endpoint) on one CPU. Laid out for the writer: what every exchange adds to comes first, and
  * the latencies of one exchange, which often are alike, lie side by side in the histograms.
  */
-struct tw_series {
+struct tw_counters {
 	__u64 exchanges;
 	__u64 connections;    /* connections that carried at least one exchange of this endpoint */
 	__u64 sum[TW_LAT_NR]; /* ns */
 	__u64 max[TW_LAT_NR]; /* ns */
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
+};
+
+struct tw_series {
+	struct tw_counters c;
 	__u32 b[TW_BUCKETS][TW_LAT_NR]; /* the count of a latency is the sum of its buckets */
 };
 
@@ -178,7 +187,7 @@ struct tw_place_value {
 static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
-static_assert(sizeof(struct tw_exchange_record) == 64, "tw_exchange_record");
+static_assert(sizeof(struct tw_exchange_record) == 32 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
 #endif

@@ -4,6 +4,7 @@
  * record. Oracle: the ledger's rule that nothing is lost without being counted, and the numbers sent.
  */
 #include "talk.h"
+#include "slots.h"
 
 #include "tw_status.h"
 
@@ -187,11 +188,6 @@ static void routes_beyond_the_budget_count_for_other_until_it_is_refilled(void *
 	expect_ledger("requests 4, ended 4, unnamed 1, connections 1, decoded 1");
 }
 
-static void name_route(uint64_t hash, uint32_t endpoint)
-{
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.routes), &hash, &endpoint, BPF_ANY), 0);
-}
-
 static void a_route_named_while_it_waits_counts_under_its_name(void **state)
 {
 	client(A);
@@ -286,38 +282,6 @@ static void a_request_that_nobody_was_seen_to_read_has_no_version(void **state)
 /* ---- counting in the kernel ---------------------------------------------------------------------------------------
  */
 
-static struct tw_series slot_sum(uint32_t slot)
-{
-	struct tw_series *per_cpu = calloc((size_t)rig.cpus, sizeof(*per_cpu)), sum = { 0 };
-
-	assert_non_null(per_cpu);
-	assert_int_equal(bpf_map__value_size(rig.skel->maps.series), sizeof(*per_cpu));
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
-	for (int i = 0; i < rig.cpus; i++) {
-		const uint32_t *from = (const uint32_t *)&per_cpu[i].outcome;
-		uint32_t *to = (uint32_t *)&sum.outcome;
-
-		sum.exchanges += per_cpu[i].exchanges;
-		sum.connections += per_cpu[i].connections;
-		for (size_t k = 0; k < TW_OUTCOME_NR + TW_STATUS_NR; k++)
-			to[k] += from[k];
-		for (int k = 0; k < TW_LAT_NR; k++) {
-			sum.sum[k] += per_cpu[i].sum[k];
-			for (int b = 0; b < TW_BUCKETS; b++)
-				sum.b[b][k] += per_cpu[i].b[b][k];
-		}
-	}
-	free(per_cpu);
-	return sum;
-}
-
-static void give_slot(uint32_t endpoint, uint32_t slot)
-{
-	uint32_t key = RIG_SERVER_VERSION * TW_MAX_ENDPOINTS + endpoint;
-
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &slot, BPF_ANY), 0);
-}
-
 static uint64_t now(void)
 {
 	struct timespec t;
@@ -344,18 +308,18 @@ static void exchanges_with_a_slot_are_counted_there_and_leave_no_record(void **s
 	rst(CLIENT);
 	expect_exchanges("");
 	s = slot_sum(5);
-	assert_int_equal(s.exchanges, 4);
-	assert_int_equal(s.connections, 0); /* this connection was counted when the route had no name */
-	assert_int_equal(s.outcome[TW_ANSWERED], 3);
-	assert_int_equal(s.outcome[TW_RESET_BY_CLIENT], 1);
-	assert_int_equal(s.status[tw_status_index[200]], 2);
-	assert_int_equal(s.status[tw_status_index[503]], 1);
-	assert_int_equal(s.status[tw_status_index[0]], 1);
-	assert_in_range(s.sum[TW_LAT_TOTAL], 3000000000, 3900000000);
+	assert_int_equal(s.c.exchanges, 4);
+	assert_int_equal(s.c.connections, 0); /* this connection was counted when the route had no name */
+	assert_int_equal(s.c.outcome[TW_ANSWERED], 3);
+	assert_int_equal(s.c.outcome[TW_RESET_BY_CLIENT], 1);
+	assert_int_equal(s.c.status[tw_status_index[200]], 2);
+	assert_int_equal(s.c.status[tw_status_index[503]], 1);
+	assert_int_equal(s.c.status[tw_status_index[0]], 1);
+	assert_in_range(s.c.sum[TW_LAT_TOTAL], 3000000000, 3900000000);
 	assert_int_equal(s.b[histogram_bucket(1000000000)][TW_LAT_TOTAL] +
 	                         s.b[histogram_bucket(1000000000) + 1][TW_LAT_TOTAL],
 	                 3);
-	assert_int_equal(s.sum[TW_LAT_QUEUE], 0);
+	assert_int_equal(s.c.sum[TW_LAT_QUEUE], 0);
 	expect_ledger("requests 5, ended 5, connections 1, decoded 1");
 }
 
@@ -376,8 +340,8 @@ static void a_new_connection_of_a_named_endpoint_is_counted_once(void **state)
 		server(OK OK);
 		done();
 	}
-	assert_int_equal(slot_sum(6).exchanges, before.exchanges + 6);
-	assert_int_equal(slot_sum(6).connections, before.connections + 3);
+	assert_int_equal(slot_sum(6).c.exchanges, before.c.exchanges + 6);
+	assert_int_equal(slot_sum(6).c.connections, before.c.connections + 3);
 }
 
 static void a_status_that_is_not_registered_travels_as_a_record(void **state)

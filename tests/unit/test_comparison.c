@@ -47,14 +47,15 @@ static void an_arm_without_figures_has_no_errors_and_no_quantile(void **state)
 
 static void each_kind_of_latency_has_its_own_quantile(void **state)
 {
-	static struct histogram lat[TW_LAT_NR];
-	struct arm_figures a = { .present = true, .lat = lat };
+	struct latencies lat = { 0 };
+	struct arm_figures a = { .present = true, .lat = &lat };
 
-	histogram_add(&a.lat[TW_LAT_TOTAL], 4000000000);
-	histogram_add(&a.lat[TW_LAT_QUEUE], 1000000000);
+	assert_int_equal(latencies__add(&lat, TW_LAT_TOTAL, 4000000000), 0);
+	assert_int_equal(latencies__add(&lat, TW_LAT_QUEUE, 1000000000), 0);
 	assert_true(arm_quantile(&a, TW_LAT_TOTAL, 1.0) == 4.0);
 	assert_true(arm_quantile(&a, TW_LAT_QUEUE, 1.0) == 1.0);
 	assert_true(isnan(arm_quantile(&a, TW_LAT_SERVICE, 1.0)));
+	latencies__free(&lat);
 }
 
 int main(void)

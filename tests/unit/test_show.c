@@ -30,7 +30,7 @@ struct fixture {
 	struct comparison c;
 	struct endpoint_figures ep[MAX_ENDPOINTS];
 	struct status_count status[MAX_ENDPOINTS][ARM_NR][2];
-	struct histogram lat[MAX_ENDPOINTS][ARM_NR][TW_LAT_NR];
+	struct latencies lat[MAX_ENDPOINTS][ARM_NR];
 	char names[MAX_ENDPOINTS][32];
 	struct verdict_endpoint judged[1];
 	const char *notes[2];
@@ -43,7 +43,7 @@ struct fixture {
 static void observe(struct arm_figures *a, uint64_t ns, int n)
 {
 	for (int i = 0; i < n; i++)
-		histogram_add(&a->lat[TW_LAT_TOTAL], ns);
+		assert_int_equal(latencies__add((struct latencies *)a->lat, TW_LAT_TOTAL, ns), 0);
 }
 
 static struct arm_figures *set_arm(struct fixture *x, size_t endpoint, enum arm arm, const char *version, uint64_t ok,
@@ -58,7 +58,7 @@ static struct arm_figures *set_arm(struct fixture *x, size_t endpoint, enum arm 
 	a->outcome[TW_ANSWERED] = ok + failed;
 	a->status = x->status[endpoint][arm];
 	a->n_status = 2;
-	a->lat = x->lat[endpoint][arm];
+	a->lat = &x->lat[endpoint][arm];
 	a->status[0] = (struct status_count){ .code = 503, .n = failed };
 	a->status[1] = (struct status_count){ .code = 200, .n = ok };
 	return a;
@@ -142,6 +142,14 @@ static struct fixture *shop(void)
 	x->c.n_notes = 2;
 	add_verdict(x);
 	return x;
+}
+
+static void close_shop(struct fixture *x)
+{
+	for (size_t i = 0; i < MAX_ENDPOINTS; i++)
+		for (int arm = 0; arm < ARM_NR; arm++)
+			latencies__free(&x->lat[i][arm]);
+	test_free(x);
 }
 
 static char *shown(const struct comparison *c, enum show_mode mode, int columns, int rows, bool colour,
@@ -236,7 +244,7 @@ static void a_comparison_on_a_terminal_of_80_columns_is_the_golden_table(void **
 	                          "  guard minimum_data: GET / has 20 of 500 requests\n"
 	                          "  can be called in about 4m 00s\n");
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void a_comparison_off_a_terminal_is_the_golden_lines(void **state)
@@ -264,7 +272,7 @@ static void a_comparison_off_a_terminal_is_the_golden_lines(void **state)
 		"eta 4m00s\n"
 		"\n");
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void a_wide_terminal_shows_one_line_for_each_endpoint(void **state)
@@ -277,7 +285,7 @@ static void a_wide_terminal_shows_one_line_for_each_endpoint(void **state)
 	assert_non_null(strstr(text, "* POST /pay        1,000       100      5  0.50%      4  4.00% x8.00"
 	                             "  1.95 ms 15.6 ms x8.00  1.95 ms 15.6 ms x8.00  1.95 ms 15.6 ms x8.00\n"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 /* Forty endpoints with names and counts that leave no room, everything unusual non-zero. */
@@ -325,7 +333,7 @@ static void no_line_is_wider_than_the_screen_and_no_frame_is_higher(void **state
 			free(text);
 		}
 	}
-	test_free(x);
+	close_shop(x);
 }
 
 static void a_figure_is_shown_whole_or_not_at_all(void **state)
@@ -341,7 +349,7 @@ static void a_figure_is_shown_whole_or_not_at_all(void **state)
 		assert_null(strstr(text, "59."));
 		free(text);
 	}
-	test_free(x);
+	close_shop(x);
 }
 
 static void endpoints_beyond_the_screen_are_folded_critical_ones_last(void **state)
@@ -369,7 +377,7 @@ static void endpoints_beyond_the_screen_are_folded_critical_ones_last(void **sta
 	text = shown(&x->c, SHOW_LINES, 0, 0, false, 240);
 	assert_non_null(strstr(text, "\nmore endpoints=2 requests=107\n"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void an_empty_comparison_says_what_it_waits_for(void **state)
@@ -396,7 +404,7 @@ static void an_empty_comparison_says_what_it_waits_for(void **state)
 	assert_non_null(strstr(text, "Waiting for the first request on v2 (canary)"));
 	assert_non_null(strstr(text, "GET /           12,345         -      0     0%      -      -     -"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void incomplete_coverage_is_loud(void **state)
@@ -417,7 +425,7 @@ static void incomplete_coverage_is_loud(void **state)
 	assert_non_null(strstr(text, "\ncoverage INCOMPLETE connections=80 decoded=80 opaque_tls=12"));
 	assert_non_null(strstr(text, " lost=7 "));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void colours_come_only_when_asked_for_and_only_on_a_terminal(void **state)
@@ -434,7 +442,7 @@ static void colours_come_only_when_asked_for_and_only_on_a_terminal(void **state
 	text = shown(&x->c, SHOW_LINES, 80, 40, true, 240);
 	assert_null(strchr(text, '\033'));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void assert_valid_utf8(const char *text)
@@ -470,7 +478,7 @@ static void hostile_names_are_harmless_on_a_terminal(void **state)
 		assert_valid_utf8(text[i]);
 		free(text[i]);
 	}
-	test_free(x);
+	close_shop(x);
 }
 
 static void hostile_names_come_out_as_valid_json(void **state)
@@ -491,7 +499,7 @@ static void hostile_names_come_out_as_valid_json(void **state)
 	assert_non_null(strstr(name->valuestring, "31m/\xef\xbf\xbd\xef\xbf\xbd/"));
 	cJSON_Delete(root);
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void assert_no_nan(const char *text)
@@ -515,7 +523,7 @@ static void what_was_not_measured_is_a_dash_or_null_and_never_nan(void **state)
 	x->c.verdict.eta_seconds = INFINITY;
 	x->judged[0].ratio = x->judged[0].ratio_high = x->judged[0].log_e_bad = NAN;
 	for (int arm = 0; arm < ARM_NR; arm++) {
-		memset(x->lat[0][arm], 0, sizeof(x->lat[0][arm]));
+		latencies__free(&x->lat[0][arm]);
 		x->ep[1].arm[arm].requests = 0;
 	}
 	text[0] = shown(&x->c, SHOW_TERMINAL, 80, 40, false, NAN);
@@ -533,7 +541,7 @@ static void what_was_not_measured_is_a_dash_or_null_and_never_nan(void **state)
 	assert_non_null(strstr(text[5], "\"eta_seconds\":null"));
 	for (int i = 0; i < 6; i++)
 		free(text[i]);
-	test_free(x);
+	close_shop(x);
 }
 
 /* The item at a path of keys and list positions, "endpoints.0.arms". */
@@ -613,7 +621,7 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	assert_string(root, "verdict.schema", "tillwatch.verdict/1");
 	cJSON_Delete(root);
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void the_document_of_a_verdict_keeps_its_contract(void **state)
@@ -646,7 +654,7 @@ static void the_document_of_a_verdict_keeps_its_contract(void **state)
 	text = json_verdict(&x->c.verdict);
 	assert_non_null(strstr(text, "\"ratio\":null,\"ratio_interval\":null"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json(void **state)
@@ -666,7 +674,7 @@ static void counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json(void 
 	assert_non_null(strstr(text, "\"agent_cpu_seconds\":0.1,"));
 	assert_non_null(strstr(text, "\"alpha\":5e-300,"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static long allowed_allocations, live_allocations;
@@ -712,7 +720,7 @@ static void memory_that_runs_out_at_any_allocation_gives_no_document_and_no_leak
 	cJSON_InitHooks(NULL);
 	assert_non_null(text);
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **state)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 {
 	uint64_t bounds[TW_BOUNDS_TABLE];
 	uint16_t cells[BUCKET_CELLS];
+	struct timespec jiffy;
 
 	http1_table_build();
 	histogram_bounds(bounds);
@@ -86,6 +88,9 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 	skel->rodata->have_clients = o->have_clients;
 	skel->rodata->watch_process = o->watch_process;
 	skel->rodata->ring_wakeup = 256 << 10;
+	/* A coarse clock moves once a jiffy. */
+	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy))
+		skel->bss->jiffy_ns = (uint32_t)jiffy.tv_nsec;
 }
 
 /* The one place where optional programs are switched on: those before `end` that this kernel takes. */
@@ -439,16 +444,16 @@ void loader__route_budget(struct loader *l, unsigned int n)
 
 static void series_sum(struct tw_series *to, const struct tw_series *from)
 {
-	to->exchanges += from->exchanges;
-	to->connections += from->connections;
+	to->c.exchanges += from->c.exchanges;
+	to->c.connections += from->c.connections;
 	for (int i = 0; i < TW_OUTCOME_NR; i++)
-		to->outcome[i] += from->outcome[i];
+		to->c.outcome[i] += from->c.outcome[i];
 	for (int i = 0; i < TW_STATUS_NR; i++)
-		to->status[i] += from->status[i];
+		to->c.status[i] += from->c.status[i];
 	for (int k = 0; k < TW_LAT_NR; k++) {
-		to->sum[k] += from->sum[k];
-		if (from->max[k] > to->max[k])
-			to->max[k] = from->max[k];
+		to->c.sum[k] += from->c.sum[k];
+		if (from->c.max[k] > to->c.max[k])
+			to->c.max[k] = from->c.max[k];
 	}
 	for (int i = 0; i < TW_BUCKETS; i++)
 		for (int k = 0; k < TW_LAT_NR; k++)

@@ -54,7 +54,7 @@ int verdict_exit_code(enum verdict_kind kind);
 struct arm_tick {
 	uint64_t n;                      /* exchanges ended */
 	uint64_t bad;                    /* of these, errors */
-	const struct histogram *latency; /* of `total` in this tick; NULL: none */
+	const struct histogram *latency; /* the server's own time in this tick; NULL: none */
 };
 
 struct endpoint_tick {

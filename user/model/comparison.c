@@ -32,7 +32,12 @@ uint64_t arm_status(const struct arm_figures *a, unsigned int code)
 
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q)
 {
-	return a->present && a->lat ? histogram_quantile(&a->lat[kind], q) : NAN;
+	struct histogram h;
+
+	if (!a->present)
+		return NAN;
+	latencies__histogram(a->lat, kind, &h);
+	return histogram_quantile(&h, q);
 }
 
 /*

@@ -14,7 +14,7 @@
 
 #include "config/config.h"
 #include "judge/judge.h"
-#include "model/histogram.h"
+#include "model/latencies.h"
 
 #define STATUS_MAX 1000
 
@@ -32,7 +32,7 @@ struct arm_figures {
 	uint64_t outcome[TW_OUTCOME_NR];
 	struct status_count *status; /* [n_status], in no order, each code once */
 	size_t n_status;
-	struct histogram *lat; /* [TW_LAT_NR]; NULL: nothing was measured */
+	const struct latencies *lat; /* NULL: nothing was measured */
 };
 
 struct endpoint_figures {

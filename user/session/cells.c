@@ -29,11 +29,7 @@ struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
-	c->total.lat = calloc(TW_LAT_NR, sizeof(*c->total.lat));
-	if (!c->total.lat) {
-		free(c);
-		return NULL;
-	}
+	c->total.lat = &c->lat;
 	c->version = version;
 	c->endpoint = endpoint;
 	c->total.present = true;
@@ -51,7 +47,7 @@ void cells_free(struct session *s)
 {
 	for (size_t i = 0; i < s->n_live; i++) {
 		free(s->live[i]->total.status);
-		free(s->live[i]->total.lat);
+		latencies__free(&s->live[i]->lat);
 		free(s->live[i]);
 	}
 	free(s->live);
@@ -59,19 +55,6 @@ void cells_free(struct session *s)
 }
 
 /* ---- counters ---------------------------------------------------------------------------------------------------- */
-
-static void add_latency(struct histogram *h, const struct tw_series *now, const struct tw_series *last, int kind)
-{
-	for (int i = 0; i < TW_BUCKETS; i++) {
-		uint32_t n = now->b[i][kind] - last->b[i][kind];
-
-		h->b[i] += n;
-		h->count += n;
-	}
-	h->sum += now->sum[kind] - last->sum[kind];
-	if (now->max[kind] > h->max)
-		h->max = now->max[kind];
-}
 
 /* An exchange that counts against its version: a 5xx, or an end that the server caused. */
 static bool status_is_bad(unsigned int code)
@@ -84,9 +67,9 @@ static bool outcome_is_bad(int outcome)
 	return outcome == TW_UNANSWERED || outcome == TW_TRUNCATED || outcome == TW_RESET_BY_SERVER;
 }
 
-static int cell_add(struct cell *c, const struct tw_series *now)
+static int cell_add(struct cell *c, const struct tw_counters *now)
 {
-	const struct tw_series *last = &c->last;
+	const struct tw_counters *last = &c->last;
 	const uint16_t *codes = status_codes();
 	uint64_t bad = 0;
 
@@ -112,9 +95,6 @@ static int cell_add(struct cell *c, const struct tw_series *now)
 	}
 	/* A 5xx that was cut off is in both counts. */
 	c->tick_bad += bad;
-	for (int k = 0; k < TW_LAT_NR; k++)
-		add_latency(&c->total.lat[k], now, last, k);
-	add_latency(&c->tick_latency, now, last, TW_LAT_TOTAL);
 	return 0;
 }
 
@@ -131,12 +111,14 @@ int cells_read(struct session *s)
 		err = loader__read_slot(s->loader, (unsigned int)c->slot, &now);
 		if (err)
 			return err;
-		if (now.exchanges == c->last.exchanges)
+		if (!memcmp(&now.c, &c->last, sizeof(now.c)))
 			continue;
-		err = cell_add(c, &now);
+		err = cell_add(c, &now.c);
+		if (!err)
+			err = latencies__follow(&c->lat, &now, TW_LAT_SERVER, &c->tick_latency);
 		if (err)
 			return err;
-		c->last = now;
+		c->last = now.c;
 	}
 	return 0;
 }
@@ -209,10 +191,10 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))
 		c->tick_bad++;
 	for (int k = 0; k < TW_LAT_NR; k++)
-		if (r->lat[k] != TW_NOT_MEASURED)
-			histogram_add(&c->total.lat[k], r->lat[k]);
-	if (r->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED)
-		histogram_add(&c->tick_latency, r->lat[TW_LAT_TOTAL]);
+		if (r->lat[k] != TW_NOT_MEASURED && latencies__add(&c->lat, k, r->lat[k]))
+			s->lost_in_user_space++;
+	if (r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED)
+		histogram_add(&c->tick_latency, r->lat[TW_LAT_SERVER]);
 }
 
 /* It may have inherited a version that its new program does not belong to, or belong to one now. */

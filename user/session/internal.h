@@ -14,7 +14,8 @@
 struct cell {
 	uint16_t version, endpoint;
 	int slot; /* in the kernel; 0: none was free, everything comes as records */
-	struct tw_series last;
+	struct tw_counters last;
+	struct latencies lat;
 	struct arm_figures total;                   /* since the start */
 	uint64_t tick_n, tick_bad, tick_unobserved; /* since the last tick */
 	struct histogram tick_latency;

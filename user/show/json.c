@@ -126,14 +126,15 @@ static void put_latency(struct document *d, cJSON *arm, const struct arm_figures
 	cJSON *latency = put_object(d, arm, "latency"), *o;
 
 	for (int kind = 0; kind < TW_LAT_NR; kind++) {
-		static const struct histogram none;
-		const struct histogram *h = a->lat ? &a->lat[kind] : &none;
+		struct histogram h;
+
+		latencies__histogram(a->lat, kind, &h);
 
 		o = put_object(d, latency, latency_names[kind]);
 		for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
-			put_number(d, o, quantiles[i].name, arm_quantile(a, kind, quantiles[i].q));
-		put_number(d, o, "max", h->count ? (double)h->max / 1e9 : NAN);
-		put_number(d, o, "mean", h->count ? histogram_mean(h) : NAN);
+			put_number(d, o, quantiles[i].name, a->present ? histogram_quantile(&h, quantiles[i].q) : NAN);
+		put_number(d, o, "max", h.count ? (double)h.max / 1e9 : NAN);
+		put_number(d, o, "mean", h.count ? histogram_mean(&h) : NAN);
 	}
 }
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Slots of the kernel's counters, and names of routes: given to an endpoint of the watched server, and read. */
+#ifndef TESTS_BPF_SLOTS_H
+#define TESTS_BPF_SLOTS_H
+
+#include "rig.h"
+
+static inline struct tw_series slot_sum(uint32_t slot)
+{
+	struct tw_series *per_cpu = calloc((size_t)rig.cpus, sizeof(*per_cpu)), sum = { 0 };
+
+	assert_non_null(per_cpu);
+	assert_int_equal(bpf_map__value_size(rig.skel->maps.series), sizeof(*per_cpu));
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
+	for (int i = 0; i < rig.cpus; i++) {
+		const uint32_t *from = (const uint32_t *)&per_cpu[i].c.outcome;
+		uint32_t *to = (uint32_t *)&sum.c.outcome;
+
+		sum.c.exchanges += per_cpu[i].c.exchanges;
+		sum.c.connections += per_cpu[i].c.connections;
+		for (size_t k = 0; k < TW_OUTCOME_NR + TW_STATUS_NR; k++)
+			to[k] += from[k];
+		for (int k = 0; k < TW_LAT_NR; k++) {
+			sum.c.sum[k] += per_cpu[i].c.sum[k];
+			for (int b = 0; b < TW_BUCKETS; b++)
+				sum.b[b][k] += per_cpu[i].b[b][k];
+		}
+	}
+	free(per_cpu);
+	return sum;
+}
+
+static inline void give_slot(uint32_t endpoint, uint32_t slot)
+{
+	uint32_t key = RIG_SERVER_VERSION * TW_MAX_ENDPOINTS + endpoint;
+
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &slot, BPF_ANY), 0);
+}
+
+static inline void name_route(uint64_t hash, uint32_t endpoint)
+{
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.routes), &hash, &endpoint, BPF_ANY), 0);
+}
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Where the time of an exchange went. Oracles: the definitions of the latencies in include/tw_abi.h, and this program's
+ * own clock before and after each segment.
+ */
+#include "talk.h"
+#include "slots.h"
+
+#define OK   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define A    "GET /a HTTP/1.1\r\n\r\n"
+#define POST "POST /p HTTP/1.1\r\nContent-Length: 6\r\n\r\n"
+#define MS   1000000ULL
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void answer_at(uint64_t t, const char *text)
+{
+	talk.departure = t;
+	server(text);
+}
+
+static uint64_t lat(enum tw_latency kind)
+{
+	return rig.last.lat[kind];
+}
+
+static void a_request_in_one_piece_has_no_upload_and_its_answer_no_sending(void **state)
+{
+	client(A);
+	answer_at(now() + 10 * MS, OK);
+	expect_exchanges("GET /a 200 answered\n");
+	assert_int_equal(lat(TW_LAT_UPLOAD), 0);
+	assert_int_equal(lat(TW_LAT_SEND), 0);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+}
+
+static void a_body_in_the_first_segment_is_no_upload(void **state)
+{
+	client(POST "123456");
+	answer_at(now() + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	assert_int_equal(lat(TW_LAT_UPLOAD), 0);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+}
+
+/* Sends the first text, then the second, and answers: the last piece lies between *before and *after. */
+static void upload(const char *first, const char *second, uint64_t *before, uint64_t *after)
+{
+	client(first);
+	*before = now();
+	client(second);
+	*after = now();
+	answer_at(*after + 10 * MS, OK);
+}
+
+static void expect_upload(uint64_t before, uint64_t after)
+{
+	uint64_t t = rig.last.t_start;
+
+	assert_in_range(lat(TW_LAT_UPLOAD), before - t, after - t);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL) - lat(TW_LAT_UPLOAD));
+	assert_in_range(lat(TW_LAT_SERVER), 10 * MS, after + 10 * MS - before);
+}
+
+static void an_upload_lasts_to_the_last_byte_of_the_body(void **state)
+{
+	uint64_t before, after;
+
+	upload(POST "123", "456", &before, &after);
+	expect_exchanges("POST /p 200 answered\n");
+	expect_upload(before, after);
+}
+
+static void an_upload_in_chunks_lasts_to_the_end_of_the_last_one(void **state)
+{
+	uint64_t before, after;
+
+	upload("POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n", &before, &after);
+	expect_exchanges("POST /p 200 answered\n");
+	expect_upload(before, after);
+}
+
+static void a_head_in_two_pieces_is_an_upload_too(void **state)
+{
+	uint64_t before, after;
+
+	upload("GET /a HT", "TP/1.1\r\n\r\n", &before, &after);
+	expect_exchanges("GET /a 200 answered\n");
+	expect_upload(before, after);
+}
+
+static void an_answer_before_the_body_is_complete_has_no_upload_time(void **state)
+{
+	client(POST "123");
+	answer_at(now() + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	assert_true(lat(TW_LAT_UPLOAD) == TW_NOT_MEASURED);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+	client("456");
+	client(A);
+	answer_at(now() + 10 * MS, OK);
+	expect_exchanges("GET /a 200 answered\n");
+	assert_int_equal(lat(TW_LAT_UPLOAD), 0);
+}
+
+static void pipelined_uploads_have_a_time_each(void **state)
+{
+	uint64_t before[2], after[2];
+
+	client(POST "123");
+	before[0] = now();
+	client("456" POST "12");
+	after[0] = before[1] = now();
+	client("3456");
+	after[1] = now();
+	answer_at(after[1] + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	assert_in_range(lat(TW_LAT_UPLOAD), before[0] - rig.last.t_start, after[0] - rig.last.t_start);
+	answer_at(after[1] + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	assert_in_range(lat(TW_LAT_UPLOAD), before[1] - rig.last.t_start, after[1] - rig.last.t_start);
+}
+
+static void sending_lasts_from_the_first_byte_of_the_answer_to_the_last(void **state)
+{
+	uint64_t t;
+
+	client(A);
+	t = now();
+	answer_at(t + 10 * MS, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n123");
+	answer_at(t + 25 * MS, "456");
+	expect_exchanges("GET /a 200 answered\n");
+	assert_int_equal(lat(TW_LAT_SEND), 15 * MS);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+}
+
+/* ---- draining, which is counted in slots only ---------------------------------------------------------------------
+ */
+
+#define ENDPOINT 3
+#define SLOT     7
+
+static struct tw_series before;
+
+/* /a has a slot, and one exchange of it has been answered at `t`. */
+static void answered_at(uint64_t t)
+{
+	client(A);
+	server(OK);
+	expect_exchanges("GET /a 200 answered\n");
+	name_route(rig.names[0].hash, ENDPOINT);
+	give_slot(ENDPOINT, SLOT);
+	client(A);
+	before = slot_sum(SLOT);
+	answer_at(t, OK);
+}
+
+static uint64_t drained(void)
+{
+	struct tw_series s = slot_sum(SLOT);
+	uint64_t n = 0;
+
+	for (int i = 0; i < TW_BUCKETS; i++)
+		n += s.b[i][TW_LAT_DRAIN] - before.b[i][TW_LAT_DRAIN];
+	return n;
+}
+
+static void draining_ends_with_the_acknowledgement_of_the_last_byte(void **state)
+{
+	uint64_t t = now() - 40 * MS, early, late;
+
+	answered_at(t);
+	assert_int_equal(drained(), 0);
+	early = now();
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	late = now();
+	assert_int_equal(drained(), 1);
+	assert_in_range(slot_sum(SLOT).c.sum[TW_LAT_DRAIN] - before.c.sum[TW_LAT_DRAIN], early - t, late - t);
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	assert_int_equal(drained(), 1);
+}
+
+static void an_acknowledgement_of_a_part_does_not_end_draining(void **state)
+{
+	answered_at(now());
+	talk.at[SERVER] -= 1;
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	talk.at[SERVER] += 1;
+	assert_int_equal(drained(), 0);
+}
+
+static void the_next_request_acknowledges_too(void **state)
+{
+	answered_at(now());
+	client(A);
+	assert_int_equal(drained(), 1);
+}
+
+static void connections_that_are_not_asked_are_not_measured(void **state)
+{
+	rig.skel->bss->drain_mask = ~0U;
+	answered_at(now());
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	client(A);
+	rig.skel->bss->drain_mask = 0;
+	assert_int_equal(drained(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_request_in_one_piece_has_no_upload_and_its_answer_no_sending),
+		TEST(a_body_in_the_first_segment_is_no_upload),
+		TEST(an_upload_lasts_to_the_last_byte_of_the_body),
+		TEST(an_upload_in_chunks_lasts_to_the_end_of_the_last_one),
+		TEST(a_head_in_two_pieces_is_an_upload_too),
+		TEST(an_answer_before_the_body_is_complete_has_no_upload_time),
+		TEST(pipelined_uploads_have_a_time_each),
+		TEST(sending_lasts_from_the_first_byte_of_the_answer_to_the_last),
+		TEST(draining_ends_with_the_acknowledgement_of_the_last_byte),
+		TEST(an_acknowledgement_of_a_part_does_not_end_draining),
+		TEST(the_next_request_acknowledges_too),
+		TEST(connections_that_are_not_asked_are_not_measured),
+	};
+
+	return cmocka_run_group_tests(tests, talk_set_up, talk_tear_down);
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "model/latencies.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct latency_row *row_get(struct latencies *l, unsigned int bucket)
+{
+	struct latency_row *grown;
+	unsigned int room;
+
+	if (l->row_of[bucket])
+		return &l->rows[l->row_of[bucket] - 1];
+	if (l->n_rows == l->room) {
+		room = l->room ? l->room + l->room / 2 : 16;
+		grown = realloc(l->rows, room * sizeof(*grown));
+		if (!grown)
+			return NULL;
+		l->rows = grown;
+		l->room = room;
+	}
+	l->row_of[bucket] = (uint16_t)++l->n_rows;
+	return memset(&l->rows[l->n_rows - 1], 0, sizeof(*l->rows));
+}
+
+int latencies__add(struct latencies *l, enum tw_latency kind, uint64_t ns)
+{
+	struct latency_row *row = row_get(l, histogram_bucket(ns));
+
+	if (!row)
+		return -ENOMEM;
+	row->n[kind]++;
+	l->count[kind]++;
+	l->sum[kind] += ns;
+	if (ns > l->max[kind])
+		l->max[kind] = ns;
+	return 0;
+}
+
+static bool row_is_empty(const uint32_t *n)
+{
+	for (int kind = 0; kind < TW_LAT_NR; kind++)
+		if (n[kind])
+			return false;
+	return true;
+}
+
+/* The times that lie beside the buckets. */
+static void follow_sums(struct latencies *l, const struct tw_counters *now, enum tw_latency kind,
+                        struct histogram *gained)
+{
+	gained->sum += now->sum[kind] - l->seen_sum[kind];
+	if (now->max[kind] > gained->max)
+		gained->max = now->max[kind];
+	for (int k = 0; k < TW_LAT_NR; k++) {
+		l->sum[k] += now->sum[k] - l->seen_sum[k];
+		l->seen_sum[k] = now->sum[k];
+		if (now->max[k] > l->max[k])
+			l->max[k] = now->max[k];
+	}
+}
+
+int latencies__follow(struct latencies *l, const struct tw_series *now, enum tw_latency kind, struct histogram *gained)
+{
+	for (unsigned int i = 0; i < TW_BUCKETS; i++) {
+		struct latency_row *row;
+
+		if (!l->row_of[i] && row_is_empty(now->b[i]))
+			continue;
+		row = row_get(l, i);
+		if (!row)
+			return -ENOMEM;
+		for (int k = 0; k < TW_LAT_NR; k++) {
+			uint32_t n = now->b[i][k] - row->seen[k];
+
+			row->n[k] += n;
+			row->seen[k] = now->b[i][k];
+			l->count[k] += n;
+			if (k == (int)kind) {
+				gained->b[i] += n;
+				gained->count += n;
+			}
+		}
+	}
+	follow_sums(l, &now->c, kind, gained);
+	return 0;
+}
+
+void latencies__histogram(const struct latencies *l, enum tw_latency kind, struct histogram *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (!l)
+		return;
+	for (unsigned int i = 0; i < TW_BUCKETS; i++)
+		if (l->row_of[i])
+			out->b[i] = l->rows[l->row_of[i] - 1].n[kind];
+	out->count = l->count[kind];
+	out->sum = l->sum[kind];
+	out->max = l->max[kind];
+}
+
+void latencies__free(struct latencies *l)
+{
+	free(l->rows);
+	memset(l, 0, sizeof(*l));
+}
