@@ -166,6 +166,7 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 	if (unlikely(x->stall))
 		d->lat[TW_LAT_SERVER] = since((__u64)x->stall * jiffy_ns, d->lat[TW_LAT_SERVER]);
 	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
+	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 	/* An older time of reading is one of a request that was being received when step was lost. */
 	if ((__s32)(c->rd - c->tail) > 0 && t_read >= t_start) {
 		d->lat[TW_LAT_QUEUE] = since(t_start, t_read);

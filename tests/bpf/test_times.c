@@ -38,6 +38,7 @@ static void a_request_in_one_piece_has_no_upload_and_its_answer_no_sending(void 
 	assert_int_equal(lat(TW_LAT_UPLOAD), 0);
 	assert_int_equal(lat(TW_LAT_SEND), 0);
 	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+	assert_true(lat(TW_LAT_DRAIN) == TW_NOT_MEASURED); /* not yet */
 }
 
 static void a_body_in_the_first_segment_is_no_upload(void **state)

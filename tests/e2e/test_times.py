@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """total, first_byte, queue and service against nginx's $request_time and the client's clock."""
 import random
+import socket
 import threading
 
 from tw import servers
@@ -121,6 +122,44 @@ def test_an_upload_that_trickles_in_counts_from_its_first_byte(tmp_path, started
     d = w.stop()
     near(d.latency("POST /ok")["max"], got.seconds, 0.01)
     assert d.latency("POST /ok")["max"] >= 0.39
+    near(d.latency("POST /ok", "upload")["max"], 0.4, 0.03)
+    assert d.latency("POST /ok", "server")["max"] < 0.05, "a slow upload is not a slow server"
+
+
+def test_a_client_that_does_not_read_is_not_a_slow_server(raw_server, watching):
+    size, pause = 64 << 20, threading.Event()
+
+    def handler(c):
+        c.request()
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        c.send(request("GET", "/big"))
+        pause.wait(1.5)
+        c.answer()
+    server.join()
+    d = w.stop()
+    total, first = d.latency("GET /big")["max"], d.latency("GET /big", "first_byte")["max"]
+    near(d.latency("GET /big", "send")["max"], total - first, MS)
+    assert total >= 1.5
+    # Windows that are shut for less than a jiffy are not seen.
+    assert d.latency("GET /big", "server")["max"] <= total - 1.4
+
+
+def test_draining_is_measured_to_the_acknowledgement(tmp_path, started, watching):
+    """Each request acknowledges the answer before it, and the client's close the last one."""
+    server = started(servers.app(tmp_path))
+    w = watching(server.port, endpoints=["GET /ok"])
+    with Client(server.port) as c:
+        for _ in range(20):
+            c.ask("GET", "/ok")
+    d = w.stop()
+    drain = d.latency("GET /ok", "drain")
+    assert drain["count"] == d.latency("GET /ok")["count"] == 20
+    assert 0 < drain["p50"] < 0.02 and drain["max"] < 0.1
 
 
 def test_a_request_head_that_trickles_in_counts_from_its_first_byte(nginx, watching):
@@ -157,6 +196,7 @@ def test_waiting_for_a_busy_server_is_queue_and_its_work_is_service(tmp_path, st
     for name, queue in (("first", 0.0), ("second", 0.5)):
         e = f"GET /sleep/{{id}}/{name}"
         near(d.latency(e, "queue")["max"], queue, 0.05)
+        near(d.latency(e, "accept")["max"], queue, 0.05)
         near(d.latency(e, "service")["max"], 0.5, 0.03)
         near(d.latency(e)["max"], answers[name].seconds, 0.01)
         near(d.latency(e, "queue")["mean"] + d.latency(e, "service")["mean"], d.latency(e, "first_byte")["mean"], MS)

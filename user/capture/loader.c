@@ -437,6 +437,11 @@ int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 	return (int)slot;
 }
 
+void loader__drain_mask(struct loader *l, unsigned int mask)
+{
+	l->skel->bss->drain_mask = mask;
+}
+
 void loader__route_budget(struct loader *l, unsigned int n)
 {
 	l->skel->bss->route_budget = n;

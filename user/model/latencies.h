@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The latency histograms of one version on one endpoint, all kinds together, in little memory: exchanges fall into a few
- * dozen of the 450 buckets, and only those have a row.
+ * The latency histograms of one version on one endpoint, all kinds together, in little memory: exchanges fall into a
+ * few dozen of the 450 buckets, and only those have a row.
  *
  * Invariants: a bucket without a row holds nothing of any kind; count[k] is the sum of n[k] over the rows.
  */

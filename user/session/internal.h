@@ -44,6 +44,9 @@ struct session {
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
 
+	double drain_at; /* when it was decided last how many connections are asked how long they drain */
+	uint64_t drain_requests;
+
 	uint64_t sampled_ns, sampled_requests; /* while run-time statistics were on */
 	int stats_fd;
 	uint64_t stats_ns, stats_requests;
@@ -81,6 +84,7 @@ int versions_arm(const struct session *s, enum arm arm);
 
 /* ledger.c */
 int ledger_read(struct session *s);
+void drain_adjust(struct session *s, double now);
 void ledger_total(const struct session *s, struct tw_ledger_row *out);
 void ledger_fill(struct session *s, struct comparison *c);
 double cpu_seconds(void);

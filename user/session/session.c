@@ -238,6 +238,7 @@ static int keep_in_step(struct session *s, double now)
 		}
 	}
 	overhead_sample(s, now);
+	drain_adjust(s, now);
 	if (s->judge && now >= s->tick_at) {
 		err = tick_close(s, now);
 		s->tick_at += s->config->gate.tick;

@@ -129,8 +129,8 @@ static void put_latency(struct document *d, cJSON *arm, const struct arm_figures
 		struct histogram h;
 
 		latencies__histogram(a->lat, kind, &h);
-
 		o = put_object(d, latency, latency_names[kind]);
+		put_count(d, o, "count", h.count);
 		for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
 			put_number(d, o, quantiles[i].name, a->present ? histogram_quantile(&h, quantiles[i].q) : NAN);
 		put_number(d, o, "max", h.count ? (double)h.max / 1e9 : NAN);
