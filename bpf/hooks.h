@@ -139,9 +139,12 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	}
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
 		first = TW_ANSWERED;
-	/* See h1_scan_lines: the loop is proved once, not once for each outcome. */
-	outcome = first ^ x->l->zero;
-	rest ^= x->l->zero;
+	/*
+	 * See h1_scan_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as clang
+	 * moves it into the loop, behind constants.
+	 */
+	outcome = h1_hide(first, x->l->zero);
+	rest = h1_hide(rest, x->l->zero);
 	for (i = 0; i < DESTROY_MAX; i++) {
 		struct tw_pipe *pipe = 0;
 
