@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A small shop over HTTP/1.1: product page, cart, login, checkout, pay.
 
-    shop.py --release v1 --port-file FILE
+    shop.py --release v1 --port-file FILE [--hang-up 0.02]
 
 Listens on a free loopback port and writes it to FILE. Service times are log-normal, a few requests in a thousand fail,
 and some customers mistype a password or have a card declined: a shop as it is on a good day. SIGUSR1 is the bad day
-of a release: checkout takes 60 % longer and 8 % of the payments end in 503. SIGUSR2 takes that back.
+of a release: checkout takes 60 % longer and 8 % of the payments end in 503. SIGUSR2 takes that back. --hang-up is a
+release that closes the connection on this share of the checkouts, without an answer and without a line in any log.
 
 The few failures of a good day come at uneven intervals, but without the bursts of pure chance: two equal releases
 then look equal within a minute, where chance alone would now and then ask for five.
@@ -38,8 +39,8 @@ MAX_BODY = 65536
 class Shop:
     """What the shop answers; knows nothing of sockets."""
 
-    def __init__(self, release):
-        self.release = release
+    def __init__(self, release, hang_up=0.0):
+        self.release, self.hang_up = release, hang_up
         self.carts = {}
         self.until_failure = {}
         self.slow_checkout = 1.0
@@ -72,6 +73,8 @@ class Shop:
         if name == "checkout":
             service_ms *= self.slow_checkout
         await asyncio.sleep(service_ms / 1000.0)
+        if name == "checkout" and random.random() < self.hang_up:
+            raise ConnectionError("hung up")
         if name == "pay" and random.random() < self.pay_outage:
             return 503, {"error": "payment provider does not answer"}
         if self.fails(name, failing):
@@ -145,7 +148,7 @@ async def serve_connection(shop, reader, writer):
 
 
 async def run(options):
-    shop = Shop(options.release)
+    shop = Shop(options.release, options.hang_up)
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     loop.add_signal_handler(signal.SIGUSR1, shop.bad_day)
@@ -165,6 +168,7 @@ async def run(options):
 def main():
     parser = argparse.ArgumentParser(description="A small shop over HTTP/1.1")
     parser.add_argument("--release", required=True, help="name of this release")
+    parser.add_argument("--hang-up", type=float, default=0.0, metavar="SHARE", help="of the checkouts")
     parser.add_argument("--port-file", required=True, help="where to write the port once the shop is open")
     asyncio.run(run(parser.parse_args()))
     # Connections that are still served are not waited for: the process ends here with all of them.

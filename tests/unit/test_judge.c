@@ -259,7 +259,7 @@ struct run {
 	struct judge *j;
 	double now;
 	double ms_b, ms_c;
-	uint64_t lost, seen;
+	uint64_t lost, seen, unanswered_c;
 	bool unbalanced, warming;
 };
 
@@ -296,6 +296,7 @@ static int tick(struct run *r, uint64_t n_b, uint64_t bad_b, uint64_t n_c, uint6
 		          .endpoints = &ep };
 	int err;
 
+	ep.canary.outcome[TW_UNANSWERED] = r->unanswered_c;
 	serve(&b, n_b < 100000 ? n_b : 100000, r->ms_b);
 	serve(&c, n_c < 100000 ? n_c : 100000, r->ms_c);
 	err = judge__tick(r->j, &t, 1);
@@ -413,6 +414,24 @@ static void failing_is_rolled_back_before_there_is_the_minimum_of_data(void **st
 
 	ticks(&r, 1, 190, 1, 10, 9);
 	expect(&r, VERDICT_ROLLBACK, "errors_worse");
+	judge__free(r.j);
+}
+
+static void failures_that_no_status_shows_are_named(void **state)
+{
+	struct run r = start(&policy, &checkout);
+	struct verdict v;
+
+	r.unanswered_c = 8;
+	ticks(&r, 1, 190, 1, 10, 9);
+	v = verdict_of(&r);
+	assert_non_null(strstr(v.reasons[0].text, "(8 closed by the server without an answer)"));
+	judge__free(r.j);
+	r = start(&policy, &checkout);
+	r.unanswered_c = 4; /* most of them are something else */
+	ticks(&r, 1, 190, 1, 10, 9);
+	v = verdict_of(&r);
+	assert_null(strstr(v.reasons[0].text, "closed by"));
 	judge__free(r.j);
 }
 
@@ -891,6 +910,7 @@ int main(void)
 		cmocka_unit_test(a_healthy_release_without_errors_is_promoted_within_a_minute),
 		cmocka_unit_test(a_healthy_release_with_some_errors_is_promoted_by_their_ratio),
 		cmocka_unit_test(failing_is_rolled_back_before_there_is_the_minimum_of_data),
+		cmocka_unit_test(failures_that_no_status_shows_are_named),
 		cmocka_unit_test(a_slower_canary_is_rolled_back),
 		cmocka_unit_test(slower_within_the_margin_is_for_the_owner_to_decide),
 		cmocka_unit_test(a_canary_that_turns_bad_after_half_an_hour_is_rolled_back_within_seconds),

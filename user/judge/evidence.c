@@ -129,6 +129,8 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	ev->n_b += tick->baseline.n;
 	ev->bad_c += tick->canary.bad;
 	ev->bad_b += tick->baseline.bad;
+	for (int i = 0; i < TW_OUTCOME_NR; i++)
+		ev->outcome_c[i] += tick->canary.outcome[i];
 	eprocess__add(&ev->errors_bad, c.n, b.n, c.bad, b.bad);
 	eprocess__add(&ev->errors_good, c.n, b.n, c.bad, b.bad);
 	floor_test__add(&ev->floor, c.n, c.bad);

@@ -23,6 +23,7 @@ struct tests {
 struct evidence {
 	/* counted so far, in judged ticks that both arms served */
 	uint64_t n_c, n_b, bad_c, bad_b;
+	uint64_t outcome_c[TW_OUTCOME_NR];
 	uint64_t timed_c, timed_b, slow_c, slow_b; /* those that could have been slow, and those that were */
 	/* the same of late: fades by a fifth with every tick, for present rates */
 	double late_c, late_b, late_timed_c, late_timed_b, late_seconds;

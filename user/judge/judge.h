@@ -55,6 +55,7 @@ struct arm_tick {
 	uint64_t n;                      /* exchanges ended */
 	uint64_t bad;                    /* of these, errors */
 	const struct histogram *latency; /* the server's own time in this tick; NULL: none */
+	uint64_t outcome[TW_OUTCOME_NR]; /* of n: told as a reason, nothing is decided by it */
 };
 
 struct endpoint_tick {
@@ -95,7 +96,7 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints);
 struct reason {
 	const char *code;     /* stable, "errors_worse" */
 	const char *endpoint; /* or NULL */
-	char text[256];       /* plain English */
+	char text[320];       /* plain English */
 };
 
 struct guard {

@@ -59,7 +59,7 @@ reason(struct verdict *out, const char *code, const char *endpoint, const char *
 }
 
 struct text {
-	char s[48];
+	char s[80];
 };
 
 static struct text duration(double seconds)
@@ -183,6 +183,26 @@ static void look(const struct judge *j, struct picture *p, struct verdict *out)
 	}
 }
 
+/* What no status tells: that most of the canary's failures are ends of one kind that the server brought about. */
+static struct text cause_of(const struct evidence *ev)
+{
+	static const char *const words[TW_OUTCOME_NR] = {
+		[TW_UNANSWERED] = "closed by the server without an answer",
+		[TW_TRUNCATED] = "cut off by the server inside the answer",
+		[TW_RESET_BY_SERVER] = "reset by the server",
+		[TW_TIMEOUT] = "not answered in time",
+	};
+	struct text t = { "" };
+	int most = TW_ANSWERED;
+
+	for (int i = 0; i < TW_OUTCOME_NR; i++)
+		if (words[i] && (!words[most] || ev->outcome_c[i] > ev->outcome_c[most]))
+			most = i;
+	if (words[most] && 2 * ev->outcome_c[most] >= ev->bad_c)
+		snprintf(t.s, sizeof(t.s), " (%" PRIu64 " %s)", ev->outcome_c[most], words[most]);
+	return t;
+}
+
 static void tell_errors(const struct judge *j, const struct judged_endpoint *ep, struct verdict *out)
 {
 	const struct evidence *ev = &ep->ev;
@@ -197,16 +217,16 @@ static void tell_errors(const struct judge *j, const struct judged_endpoint *ep,
 			snprintf(times, sizeof(times), ", %.2g times as many (at least %.2g)", ratio, low);
 	}
 	reason(out, "errors_worse", ep->def.name,
-	       "%.50s: %.2g %% of %" PRIu64 " canary requests failed, %.2g %% of %" PRIu64
+	       "%.50s: %.2g %% of %" PRIu64 " canary requests failed%s, %.2g %% of %" PRIu64
 	       " on the baseline%s; chance would do this to %s",
-	       ep->def.name, percent(ev->bad_c, ev->n_c), ev->n_c, percent(ev->bad_b, ev->n_b), ev->n_b, times,
-	       one_in(errors_evidence(ep)).s);
+	       ep->def.name, percent(ev->bad_c, ev->n_c), ev->n_c, cause_of(ev).s, percent(ev->bad_b, ev->n_b), ev->n_b,
+	       times, one_in(errors_evidence(ep)).s);
 }
 
 static void tell_slow(const struct judge *j, const struct judged_endpoint *ep, struct verdict *out)
 {
 	const struct evidence *ev = &ep->ev;
-	char limit[80] = "";
+	char limit[112] = "";
 
 	if (ev->slo.set && eprocess__log_e(&ev->beyond_margin) > eprocess__log_e(&ev->slow_bad)) {
 		reason(out, "latency_worse", ep->def.name,

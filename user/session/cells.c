@@ -82,8 +82,7 @@ static int cell_add(struct cell *c, const struct tw_counters *now)
 		c->total.outcome[i] += n;
 		if (outcome_is_bad(i))
 			bad += n;
-		if (i == TW_UNOBSERVED)
-			c->tick_unobserved += n;
+		c->tick_outcome[i] += n;
 	}
 	for (int i = 2; i < TW_STATUS_NR; i++) {
 		uint32_t n = now->status[i] - last->status[i];
@@ -184,8 +183,7 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->tick_n++;
 	c->total.connections += r->new_connection;
 	c->total.outcome[r->outcome % TW_OUTCOME_NR]++;
-	if (r->outcome == TW_UNOBSERVED)
-		c->tick_unobserved++;
+	c->tick_outcome[r->outcome % TW_OUTCOME_NR]++;
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
 	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))

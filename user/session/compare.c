@@ -143,8 +143,9 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 	if (!c)
 		return;
 	/* What was not observed says nothing of the version: it counts as lost. */
-	t->n = c->tick_n - c->tick_unobserved;
+	t->n = c->tick_n - c->tick_outcome[TW_UNOBSERVED];
 	t->bad = c->tick_bad < t->n ? c->tick_bad : t->n;
+	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->latency = t->n ? &c->tick_latency : NULL;
 }
 
@@ -155,7 +156,8 @@ static void ticks_reset(struct session *s)
 
 		if (!c->tick_n)
 			continue;
-		c->tick_n = c->tick_bad = c->tick_unobserved = 0;
+		c->tick_n = c->tick_bad = 0;
+		memset(c->tick_outcome, 0, sizeof(c->tick_outcome));
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
 	}
 }
@@ -179,7 +181,7 @@ int tick_close(struct session *s, double now)
 	if (!e)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_live; i++)
-		tick.lost_exchanges += s->live[i]->tick_unobserved;
+		tick.lost_exchanges += s->live[i]->tick_outcome[TW_UNOBSERVED];
 	for (size_t i = 0; i < s->n_judged; i++) {
 		arm_tick_fill(s, &e[i].baseline, baseline, i + 1);
 		arm_tick_fill(s, &e[i].canary, canary, i + 1);

@@ -16,8 +16,9 @@ struct cell {
 	int slot; /* in the kernel; 0: none was free, everything comes as records */
 	struct tw_counters last;
 	struct latencies lat;
-	struct arm_figures total;                   /* since the start */
-	uint64_t tick_n, tick_bad, tick_unobserved; /* since the last tick */
+	struct arm_figures total;  /* since the start */
+	uint64_t tick_n, tick_bad; /* since the last tick */
+	uint64_t tick_outcome[TW_OUTCOME_NR];
 	struct histogram tick_latency;
 };
 
