@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -1258,6 +1259,48 @@ static void a_truncated_or_corrupt_program_file_is_an_error_and_never_a_crash(vo
 
 #define CROWD 1000
 
+static double ms_since(const struct timespec *from)
+{
+	struct timespec to;
+
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return (double)(to.tv_sec - from->tv_sec) * 1e3 + (double)(to.tv_nsec - from->tv_nsec) / 1e6;
+}
+
+/* What reading one small file of each process takes: the best of seven, as below. */
+static double walk_ms(void)
+{
+	double best = 1e9;
+
+	for (int i = 0; i < 7; i++) {
+		DIR *proc = opendir("/proc");
+		char path[300], text[512];
+		struct timespec from;
+		struct dirent *e;
+		double ms;
+
+		assert_non_null(proc);
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		while ((e = readdir(proc))) {
+			int fd;
+
+			if (e->d_name[0] < '0' || e->d_name[0] > '9')
+				continue;
+			snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd < 0)
+				continue;
+			if (read(fd, text, sizeof(text)) < 0)
+				text[0] = 0;
+			close(fd);
+		}
+		ms = ms_since(&from);
+		closedir(proc);
+		best = ms < best ? ms : best;
+	}
+	return best;
+}
+
 static double resolve_ms(const struct match *m)
 {
 	struct version v = { .name = "v1", .match = *m };
@@ -1265,15 +1308,14 @@ static double resolve_ms(const struct match *m)
 	double best = 1e9;
 
 	for (int i = 0; i < 7; i++) {
-		struct timespec from, to;
+		struct timespec from;
 		struct id_snapshot *s;
 		double ms;
 
 		clock_gettime(CLOCK_MONOTONIC, &from);
 		assert_int_equal(identity__resolve(&c, &s, NULL), 0);
-		clock_gettime(CLOCK_MONOTONIC, &to);
+		ms = ms_since(&from);
 		id_snapshot__free(s);
-		ms = (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
 		best = ms < best ? ms : best;
 	}
 	return best;
@@ -1284,7 +1326,7 @@ static void a_scan_of_a_thousand_processes_stays_cheap(void **state)
 	struct server a = start((struct start){ .env = "TW_RELEASE=1" });
 	const struct match listen = { LISTEN("127.0.0.1", a.port) }, env = { .env = "TW_RELEASE=1" };
 	const struct match exe = { .exe = fixture.program };
-	double by_listen, by_env, by_exe;
+	double by_listen, by_env, by_exe, walk;
 	pid_t crowd[CROWD];
 
 	for (size_t i = 0; i < CROWD; i++) {
@@ -1298,15 +1340,17 @@ static void a_scan_of_a_thousand_processes_stays_cheap(void **state)
 	by_listen = resolve_ms(&listen);
 	by_env = resolve_ms(&env);
 	by_exe = resolve_ms(&exe);
+	walk = walk_ms();
 	for (size_t i = 0; i < CROWD; i++) {
 		kill(crowd[i], SIGKILL);
 		waitpid(crowd[i], NULL, 0);
 	}
-	print_message("    %d processes: listen %.1f ms, env %.1f ms, exe %.1f ms\n", CROWD, by_listen, by_env, by_exe);
-	/* The best of seven, since other work may share the machine. */
-	assert_true(by_listen < 30 * SLOWED);
-	assert_true(by_env < 30 * SLOWED);
-	assert_true(by_exe < 30 * SLOWED);
+	print_message("    %d processes: listen %.1f ms, env %.1f ms, exe %.1f ms; a walk %.1f ms\n", CROWD, by_listen,
+	              by_env, by_exe, walk);
+	/* A handful of files of each process, not its descriptors or its maps: a ratio, as machines differ. */
+	assert_true(by_listen < 6 * SLOWED * walk);
+	assert_true(by_env < 6 * SLOWED * walk);
+	assert_true(by_exe < 6 * SLOWED * walk);
 }
 
 #define T(name) cmocka_unit_test_teardown(name, each_teardown)

@@ -286,7 +286,8 @@ static void serve(struct histogram *h, uint64_t n, double ms)
 static int tick(struct run *r, uint64_t n_b, uint64_t bad_b, uint64_t n_c, uint64_t bad_c)
 {
 	struct histogram b, c;
-	struct endpoint_tick ep = { .baseline = { n_b, bad_b, &b }, .canary = { n_c, bad_c, &c } };
+	struct endpoint_tick ep = { .baseline = { .n = n_b, .bad = bad_b, .latency = &b },
+		                    .canary = { .n = n_c, .bad = bad_c, .latency = &c } };
 	struct tick t = { .start = r->now,
 		          .end = r->now + 5,
 		          .lost_exchanges = r->lost,
@@ -703,8 +704,8 @@ static void tick_all(struct judge *j, double now, const struct load *l, size_t n
 	for (size_t i = 0; i < n; i++) {
 		serve(&h[2 * i], l[i].n_b, 10);
 		serve(&h[2 * i + 1], l[i].n_c, l[i].ms_c);
-		ep[i].baseline = (struct arm_tick){ l[i].n_b, l[i].bad_b, &h[2 * i] };
-		ep[i].canary = (struct arm_tick){ l[i].n_c, l[i].bad_c, &h[2 * i + 1] };
+		ep[i].baseline = (struct arm_tick){ .n = l[i].n_b, .bad = l[i].bad_b, .latency = &h[2 * i] };
+		ep[i].canary = (struct arm_tick){ .n = l[i].n_c, .bad = l[i].bad_c, .latency = &h[2 * i + 1] };
 	}
 	assert_int_equal(judge__tick(j, &t, n), 0);
 	free(h);

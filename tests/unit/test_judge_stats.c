@@ -271,7 +271,8 @@ static void a_thousand_endpoints_are_judged_within_the_budget(void **state)
 			histogram_add(&h[2 * i], random_word() % 100000000);
 			histogram_add(&h[2 * i + 1], random_word() % 100000000);
 		}
-		ep[i] = (struct endpoint_tick){ { 200, 2, &h[2 * i] }, { 200, 2, &h[2 * i + 1] } };
+		ep[i] = (struct endpoint_tick){ .baseline = { .n = 200, .bad = 2, .latency = &h[2 * i] },
+			                        .canary = { .n = 200, .bad = 2, .latency = &h[2 * i + 1] } };
 	}
 	for (int i = 0; i < ticks; i++) {
 		struct tick t = {

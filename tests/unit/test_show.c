@@ -537,7 +537,8 @@ static void what_was_not_measured_is_a_dash_or_null_and_never_nan(void **state)
 	assert_non_null(
 		strstr(text[4], "\"kernel_ns_per_request\":null,\"agent_cpu_seconds\":null,\"agent_rss_bytes\":null"));
 	assert_non_null(strstr(
-		text[4], "\"queue\":{\"p50\":null,\"p90\":null,\"p95\":null,\"p99\":null,\"max\":null,\"mean\":null}"));
+		text[4],
+		"\"queue\":{\"count\":0,\"p50\":null,\"p90\":null,\"p95\":null,\"p99\":null,\"max\":null,\"mean\":null}"));
 	assert_non_null(strstr(text[5], "\"eta_seconds\":null"));
 	for (int i = 0; i < 6; i++)
 		free(text[i]);
