@@ -50,22 +50,31 @@ static __always_inline __u8 fin_in_turn(struct ctx *x, __u8 tcp_flags)
 static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int requests)
 {
 	struct tw_conn *c = x->c;
-	__u8 first, rest;
+	__u32 next = requests ? c->rq.next : c->rs.next;
+	__u8 first, rest, fin;
 
 	if (x->ingress && !requests)
 		tcp_flags = fin_in_turn(x, tcp_flags);
 	if (likely(!(tcp_flags & (TCP_FIN | TCP_RST))))
 		return 0;
-	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
-	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq.next : c->rs.next))
+	/*
+	 * A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. A
+	 * FIN that came before it takes a place in the stream.
+	 */
+	fin = requests ? c->flags & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
+	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != next && !(fin && x->s.seq == next + 1))
 		return 0;
+	/* Whoever closed first ended it: what resets a connection after that is often the kernel. */
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
-		return tcp_flags & TCP_RST ? FLUSH(TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT) : 0;
+		rest = fin ? TW_CLIENT_ABANDONED : TW_RESET_BY_CLIENT;
+		return tcp_flags & TCP_RST ? FLUSH(rest, rest) : 0;
 	}
 	c->rs_flags |= tcp_flags & TCP_RST ? TW_C_RS_RST : TW_C_RS_FIN;
-	if (tcp_flags & TCP_RST)
-		return FLUSH(TW_RESET_BY_SERVER, TW_RESET_BY_SERVER);
+	if (tcp_flags & TCP_RST) {
+		rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_RESET_BY_SERVER;
+		return FLUSH(rest, rest);
+	}
 	if (c->rs.state == H1_LOST)
 		return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED);
 	rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
@@ -434,12 +443,6 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 	return packet_end(&x, tails, flush);
 }
 
-/* The final status, as far as it was seen. */
-static __always_inline __u16 status_seen(const struct h1 *r)
-{
-	return r->status >= 200 ? r->status : 0;
-}
-
 /* Ends what is in flight with the outcomes in cb[2]. The status of a response that had begun is kept. */
 static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails)
 {
@@ -459,8 +462,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 		if (pending_pipe(&x, c->tail, 0, &pipe))
 			break;
 		outcome = what;
-		exchange_end(&x, pipe, outcome, status_seen(&c->rs));
-		c->rs.status = 0;
+		exchange_cut(&x, pipe, outcome);
 		what = (what & ~0xff) | (what >> 8 & 0xff);
 	}
 	skb->cb[2] = what;

@@ -175,6 +175,18 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 	}
 }
 
+/* The final status, as far as it was seen. */
+static __always_inline __u16 status_seen(const struct h1 *r)
+{
+	return r->status >= 200 ? r->status : 0;
+}
+
+/* Has a byte of the oldest exchange's final response been seen? */
+static __always_inline int response_begun(const struct h1 *r)
+{
+	return r->state != H1_RES && r->state != H1_LOST;
+}
+
 /* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
 static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
 {
@@ -189,10 +201,12 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
-	if (likely(outcome == TW_ANSWERED))
+	if (likely(outcome == TW_ANSWERED)) {
 		ended_times(x, d, pipe, p);
-	else
+	} else {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
+		d->cut = response_begun(&c->rs);
+	}
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
 		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
@@ -278,6 +292,17 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 	barrier();
 	c->head = n + 1;
 	return 0;
+}
+
+/* The same for one that a close ends. What was seen of its response is used up: those behind it have none. */
+static __always_inline void exchange_cut(struct ctx *x, struct tw_pipe *pipe, __u8 outcome)
+{
+	struct h1 *r = &x->c->rs;
+
+	exchange_end(x, pipe, outcome, status_seen(r));
+	r->status = 0;
+	if (r->state != H1_LOST)
+		r->state = H1_RES;
 }
 
 #endif

@@ -127,12 +127,12 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		first = rest = TW_RESET_BY_SERVER;
 	else if (c->rs_flags & TW_C_RS_FIN)
 		first = rest = TW_UNANSWERED; /* it came after the server had closed: what resets it is the kernel */
+	else if (c->flags & TW_C_RQ_FIN && sk->sk_err != 110)
+		first = rest = TW_CLIENT_ABANDONED;
 	else if (c->flags & TW_C_RQ_RST || sk->sk_err == 104 || sk->sk_err == 32)
 		first = rest = c->flags & TW_C_CLIENT ? TW_RESET_BY_SERVER : TW_RESET_BY_CLIENT;
 	else if (sk->sk_err == 110)
 		first = rest = TW_TIMEOUT;
-	else if (c->flags & TW_C_RQ_FIN)
-		first = rest = TW_CLIENT_ABANDONED;
 	else {
 		first = c->rs.state != H1_RES && c->rs.state != H1_LOST ? TW_TRUNCATED : TW_UNANSWERED;
 		rest = TW_UNANSWERED;
@@ -156,8 +156,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 			if (!pipe)
 				break;
 		}
-		exchange_end(x, pipe, outcome, status_seen(&c->rs));
-		c->rs.status = 0;
+		exchange_cut(x, pipe, outcome);
 		outcome = rest;
 	}
 	x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_LOST_EXCHANGES] += c->head - c->tail;

@@ -135,7 +135,8 @@ struct tw_ended {
 	__u16 status;
 	__u8 outcome;
 	__u8 first; /* of this endpoint on its connection */
-	__u32 pad;
+	__u8 cut;   /* not answered: a byte of the final response has left */
+	__u8 pad[3];
 };
 
 /* The routes met last, as the routes map has them: a route keeps its endpoint. */

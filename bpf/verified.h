@@ -125,6 +125,8 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	s->c.status[status & (TW_STATUS_NR - 1)]++;
 	if (likely(d->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED))
 		series_times(s, d->lat);
+	else
+		s->c.cut[d->outcome & (TW_OUTCOME_NR - 1)] += d->cut;
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)
@@ -143,6 +145,8 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 	r->status = d->status;
 	r->outcome = d->outcome;
 	r->new_connection = d->first;
+	r->cut = d->outcome != TW_ANSWERED && d->cut;
+	__builtin_memset(r->pad, 0, sizeof(r->pad));
 	bpf_ringbuf_submit(r, ring_flags());
 	return 0;
 }

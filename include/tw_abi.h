@@ -78,6 +78,7 @@ struct tw_counters {
 	__u64 max[TW_LAT_NR]; /* ns */
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
+	__u32 cut[TW_OUTCOME_NR]; /* of each outcome but answered: a byte of the final response had left */
 };
 
 struct tw_series {
@@ -150,6 +151,8 @@ struct tw_exchange_record {
 	__u16 status;         /* 0: none */
 	__u8 outcome;
 	__u8 new_connection; /* first exchange of this endpoint on its connection */
+	__u8 cut;            /* not answered, and a byte of the final response had left */
+	__u8 pad[7];
 };
 
 struct tw_process_record {
@@ -187,7 +190,7 @@ struct tw_place_value {
 static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
-static_assert(sizeof(struct tw_exchange_record) == 32 + 8 * TW_LAT_NR, "tw_exchange_record");
+static_assert(sizeof(struct tw_exchange_record) == 40 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
 #endif

@@ -147,14 +147,15 @@ static inline void rig_on_route(const struct tw_route_record *r)
 static inline void rig_on_exchange(const struct tw_exchange_record *r)
 {
 	char status[8] = "-", as[24] = "";
+	bool names_its_place = r->outcome <= TW_TRUNCATED || r->outcome == TW_UNOBSERVED;
 	int n;
 
 	if (r->status)
 		snprintf(status, sizeof(status), "%u", r->status);
 	if (r->endpoint && r->endpoint != TW_EP_PENDING)
 		snprintf(as, sizeof(as), " as %u", r->endpoint);
-	n = snprintf(rig.log + rig.log_len, RIG_LOG - rig.log_len, "%s %s %s%s\n", rig_name_of(r->hash), status,
-	             rig_outcome(r->outcome), as);
+	n = snprintf(rig.log + rig.log_len, RIG_LOG - rig.log_len, "%s %s %s%s%s\n", rig_name_of(r->hash), status,
+	             rig_outcome(r->outcome), r->cut && !names_its_place ? " mid_response" : "", as);
 	if ((size_t)n < RIG_LOG - rig.log_len)
 		rig.log_len += (size_t)n;
 	if (r->version != rig.version)

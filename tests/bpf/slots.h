@@ -20,6 +20,8 @@ static inline struct tw_series slot_sum(uint32_t slot)
 		sum.c.connections += per_cpu[i].c.connections;
 		for (size_t k = 0; k < TW_OUTCOME_NR + TW_STATUS_NR; k++)
 			to[k] += from[k];
+		for (int k = 0; k < TW_OUTCOME_NR; k++)
+			sum.c.cut[k] += per_cpu[i].c.cut[k];
 		for (int k = 0; k < TW_LAT_NR; k++) {
 			sum.c.sum[k] += per_cpu[i].c.sum[k];
 			for (int b = 0; b < TW_BUCKETS; b++)

@@ -152,7 +152,7 @@ static void a_client_that_closes_and_gets_nothing_has_abandoned(void **state)
 	fin(CLIENT);
 	server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n123");
 	fin(SERVER);
-	expect_exchanges("GET /a 200 client_abandoned\n");
+	expect_exchanges("GET /a 200 client_abandoned mid_response\n");
 	expect_ledger("requests 3, ended 3, connections 2, decoded 2");
 }
 
@@ -201,8 +201,59 @@ static void a_reset_inside_the_answer_keeps_its_status(void **state)
 	server("HTTP/1.1 206 Partial Content\r\nContent-Length: 100\r\n\r\n");
 	body(SERVER, 50);
 	rst(CLIENT);
-	expect_exchanges("GET /a 206 reset_by_client\nGET /b - reset_by_client\n");
+	expect_exchanges("GET /a 206 reset_by_client mid_response\nGET /b - reset_by_client\n");
 	expect_ledger(TWO);
+}
+
+/* One byte is enough, a status it has not; an interim answer is no byte of the answer. */
+static void a_cut_anywhere_inside_the_answer_is_told_from_one_before_it(void **state)
+{
+	static const char answer[] = "HTTP/1.1 503 Sorry\r\nContent-Length: 5\r\n\r\nsorry";
+	char expected[96];
+
+	for (int who = CLIENT; who <= SERVER; who++)
+		for (size_t n = 0; n < strlen(answer); n++) {
+			begin();
+			client(A B);
+			server("HTTP/1.1 103 Early Hints\r\n\r\n");
+			bytes(SERVER, answer, n);
+			rst((enum end)who);
+			done();
+			snprintf(expected, sizeof(expected), "GET /a %s reset_by_%s%s\nGET /b - reset_by_%s\n",
+			         n < 12 ? "-" : "503", who == CLIENT ? "client" : "server", n ? " mid_response" : "",
+			         who == CLIENT ? "client" : "server");
+			expect_exchanges(expected);
+		}
+}
+
+/* The kernel answers with a reset what comes for a client that has closed. Its place is behind the FIN. */
+static void a_reset_behind_the_clients_close_does_not_hide_who_left(void **state)
+{
+	client(A B);
+	server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+	fin(CLIENT);
+	body(SERVER, 50);
+	expect_exchanges("");
+	rst(CLIENT);
+	expect_exchanges("GET /a 200 client_abandoned mid_response\nGET /b - client_abandoned\n");
+	body(SERVER, 50);
+	rst(SERVER);
+	expect_exchanges("");
+	expect_ledger(TWO);
+}
+
+static void a_server_that_resets_a_client_that_has_left_is_not_to_blame(void **state)
+{
+	for (int watched = WATCHED_SERVER; watched <= WATCHED_CLIENT; watched++) {
+		begin_as((enum watched)watched, false);
+		client("POST /p HTTP/1.1\r\nContent-Length: 100\r\n\r\n");
+		body(CLIENT, 50);
+		fin(CLIENT);
+		expect_exchanges("");
+		rst(SERVER);
+		expect_exchanges("POST /p - client_abandoned\n");
+		done();
+	}
 }
 
 static void a_reset_of_an_idle_connection_ends_nothing(void **state)
@@ -315,7 +366,7 @@ static void what_was_not_answered_has_no_latency(void **state)
 	client(A);
 	server("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n");
 	rst(CLIENT);
-	expect_exchanges("GET /a 200 reset_by_client\n");
+	expect_exchanges("GET /a 200 reset_by_client mid_response\n");
 	for (int i = 0; i < TW_LAT_NR; i++)
 		assert_true(rig.last.lat[i] == TW_NOT_MEASURED);
 }
@@ -353,6 +404,9 @@ int main(void)
 		TEST(a_head_that_never_ends_is_no_request),
 		TEST(resets_are_told_apart_by_who_sent_them),
 		TEST(a_reset_inside_the_answer_keeps_its_status),
+		TEST(a_cut_anywhere_inside_the_answer_is_told_from_one_before_it),
+		TEST(a_reset_behind_the_clients_close_does_not_hide_who_left),
+		TEST(a_server_that_resets_a_client_that_has_left_is_not_to_blame),
 		TEST(a_reset_of_an_idle_connection_ends_nothing),
 		TEST(a_reset_out_of_place_is_not_believed),
 		TEST(a_full_pipeline_ends_to_the_last_request),

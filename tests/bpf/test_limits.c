@@ -308,6 +308,7 @@ static void exchanges_with_a_slot_are_counted_there_and_leave_no_record(void **s
 	rst(CLIENT);
 	expect_exchanges("");
 	s = slot_sum(5);
+	assert_int_equal(s.c.cut[TW_RESET_BY_CLIENT], 0);
 	assert_int_equal(s.c.exchanges, 4);
 	assert_int_equal(s.c.connections, 0); /* this connection was counted when the route had no name */
 	assert_int_equal(s.c.outcome[TW_ANSWERED], 3);
@@ -321,6 +322,30 @@ static void exchanges_with_a_slot_are_counted_there_and_leave_no_record(void **s
 	                 3);
 	assert_int_equal(s.c.sum[TW_LAT_QUEUE], 0);
 	expect_ledger("requests 5, ended 5, connections 1, decoded 1");
+}
+
+static void what_is_cut_off_inside_the_answer_is_counted_apart(void **state)
+{
+	struct tw_series s;
+
+	client(A);
+	server(OK);
+	expect_exchanges(A_OK);
+	name_route(rig.names[0].hash, 3);
+	give_slot(3, 7);
+	for (int cut = 0; cut < 3; cut++) {
+		done();
+		begin();
+		client(A A);
+		if (cut)
+			server("HTTP/1.1");
+		rst(CLIENT);
+	}
+	expect_exchanges("");
+	s = slot_sum(7);
+	assert_int_equal(s.c.outcome[TW_RESET_BY_CLIENT], 6);
+	assert_int_equal(s.c.cut[TW_RESET_BY_CLIENT], 2);
+	assert_int_equal(s.c.status[tw_status_index[0]], 6);
 }
 
 static void a_new_connection_of_a_named_endpoint_is_counted_once(void **state)
@@ -420,6 +445,7 @@ int main(void)
 		TEST(a_request_moves_to_the_version_of_the_process_that_reads_it),
 		TEST(a_request_that_nobody_was_seen_to_read_has_no_version),
 		TEST(exchanges_with_a_slot_are_counted_there_and_leave_no_record),
+		TEST(what_is_cut_off_inside_the_answer_is_counted_apart),
 		TEST(a_new_connection_of_a_named_endpoint_is_counted_once),
 		TEST(a_status_that_is_not_registered_travels_as_a_record),
 		TEST(what_a_full_ring_refuses_is_counted_as_lost),

@@ -574,6 +574,35 @@ static void assert_string(cJSON *root, const char *path, const char *expected)
 	assert_string_equal(at(root, path)->valuestring, expected);
 }
 
+static void endings_that_come_at_any_time_say_whether_the_answer_had_begun(void **state)
+{
+	static const char *const names[] = { "reset_by_server", "reset_by_client", "client_abandoned", "timeout" };
+	struct fixture *x = shop();
+	struct arm_figures *a = &x->ep[1].arm[ARM_CANARY];
+	char path[96], *text;
+	cJSON *root;
+
+	for (int i = 0; i < 4; i++) {
+		a->outcome[TW_RESET_BY_SERVER + i] = 10 + (uint64_t)i;
+		a->cut[TW_RESET_BY_SERVER + i] = 1 + (uint64_t)i;
+	}
+	a->cut[TW_TRUNCATED] = 1;
+	text = json_comparison(&x->c);
+	root = cJSON_Parse(text);
+	assert_non_null(root);
+	assert_int_equal(cJSON_GetArraySize(at(root, "endpoints.1.arms.canary.cut")), 4);
+	for (int i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "endpoints.1.arms.canary.cut.%s.before_first_byte", names[i]);
+		assert_number(root, path, 9);
+		snprintf(path, sizeof(path), "endpoints.1.arms.canary.cut.%s.mid_response", names[i]);
+		assert_number(root, path, 1 + i);
+	}
+	assert_number(root, "endpoints.1.arms.baseline.cut.timeout.mid_response", 0);
+	cJSON_Delete(root);
+	free(text);
+	test_free(x);
+}
+
 static void the_document_of_a_comparison_keeps_its_contract(void **state)
 {
 	static const char *const numbers[] = {
@@ -834,6 +863,7 @@ int main(void)
 		cmocka_unit_test(hostile_names_come_out_as_valid_json),
 		cmocka_unit_test(what_was_not_measured_is_a_dash_or_null_and_never_nan),
 		cmocka_unit_test(the_document_of_a_comparison_keeps_its_contract),
+		cmocka_unit_test(endings_that_come_at_any_time_say_whether_the_answer_had_begun),
 		cmocka_unit_test(the_document_of_a_verdict_keeps_its_contract),
 		cmocka_unit_test(counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json),
 		cmocka_unit_test(memory_that_runs_out_at_any_allocation_gives_no_document_and_no_leak),

@@ -451,8 +451,10 @@ static void series_sum(struct tw_series *to, const struct tw_series *from)
 {
 	to->c.exchanges += from->c.exchanges;
 	to->c.connections += from->c.connections;
-	for (int i = 0; i < TW_OUTCOME_NR; i++)
+	for (int i = 0; i < TW_OUTCOME_NR; i++) {
 		to->c.outcome[i] += from->c.outcome[i];
+		to->c.cut[i] += from->c.cut[i];
+	}
 	for (int i = 0; i < TW_STATUS_NR; i++)
 		to->c.status[i] += from->c.status[i];
 	for (int k = 0; k < TW_LAT_NR; k++) {

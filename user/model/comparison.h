@@ -30,6 +30,7 @@ struct arm_figures {
 	uint64_t requests; /* exchanges ended */
 	uint64_t connections;
 	uint64_t outcome[TW_OUTCOME_NR];
+	uint64_t cut[TW_OUTCOME_NR]; /* of these, ended inside the response */
 	struct status_count *status; /* [n_status], in no order, each code once */
 	size_t n_status;
 	const struct latencies *lat; /* NULL: nothing was measured */

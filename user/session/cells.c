@@ -80,6 +80,7 @@ static int cell_add(struct cell *c, const struct tw_counters *now)
 		uint32_t n = now->outcome[i] - last->outcome[i];
 
 		c->total.outcome[i] += n;
+		c->total.cut[i] += (uint32_t)(now->cut[i] - last->cut[i]);
 		if (outcome_is_bad(i))
 			bad += n;
 		c->tick_outcome[i] += n;
@@ -184,6 +185,7 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->total.connections += r->new_connection;
 	c->total.outcome[r->outcome % TW_OUTCOME_NR]++;
 	c->tick_outcome[r->outcome % TW_OUTCOME_NR]++;
+	c->total.cut[r->outcome % TW_OUTCOME_NR] += r->cut;
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
 	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))

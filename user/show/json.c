@@ -138,6 +138,22 @@ static void put_latency(struct document *d, cJSON *arm, const struct arm_figures
 	}
 }
 
+/* Where an ending that may come at any time cut the exchange off; the other outcomes say it by their names. */
+static void put_cut(struct document *d, cJSON *arm, const struct arm_figures *a)
+{
+	static const enum tw_outcome cutting[] = { TW_RESET_BY_SERVER, TW_RESET_BY_CLIENT, TW_CLIENT_ABANDONED,
+		                                   TW_TIMEOUT };
+	cJSON *cut = put_object(d, arm, "cut"), *o;
+
+	for (size_t i = 0; i < sizeof(cutting) / sizeof(*cutting); i++) {
+		enum tw_outcome outcome = cutting[i];
+
+		o = put_object(d, cut, outcome_names[outcome]);
+		put_count(d, o, "before_first_byte", a->outcome[outcome] - a->cut[outcome]);
+		put_count(d, o, "mid_response", a->cut[outcome]);
+	}
+}
+
 static void put_arm(struct document *d, cJSON *arms, const char *key, const struct arm_figures *a)
 {
 	cJSON *arm = put_object(d, arms, key), *o;
@@ -159,6 +175,7 @@ static void put_arm(struct document *d, cJSON *arms, const char *key, const stru
 	o = put_object(d, arm, "outcomes");
 	for (int i = 0; i < TW_OUTCOME_NR; i++)
 		put_count(d, o, outcome_names[i], a->outcome[i]);
+	put_cut(d, arm, a);
 	put_latency(d, arm, a);
 }
 
