@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Load from wrk, as much as it can or for as long as it is told."""
+"""Load from wrk: as much as it can, or at a rate."""
 import signal
 import shutil
 import subprocess
@@ -14,19 +14,25 @@ request = function()
   i = i + 1
   return wrk.format("GET", targets[i % #targets + 1])
 end
+{delay}
 """
 
 
 class Wrk:
-    """Runs until its time is over; stop() ends it early, wait() waits for its end."""
+    """
+    Runs until its time is over; stop() ends it early, wait() waits for its end. pause: milliseconds that each connection
+    waits before a request.
+    """
 
-    def __init__(self, tmp, port, targets=("/ok",), connections=8, seconds=60, name="wrk"):
+    def __init__(self, tmp, port, targets=("/ok",), connections=8, seconds=60, name="wrk", pause=0, prefix=(),
+                 host="127.0.0.1"):
         if not shutil.which("wrk"):
             pytest.skip("wrk is not installed")
         script = tmp / f"{name}.lua"
-        script.write_text(SCRIPT.format(targets=", ".join(f'"{t}"' for t in targets)))
+        script.write_text(SCRIPT.format(targets=", ".join(f'"{t}"' for t in targets),
+                                        delay=f"function delay() return {pause} end" if pause else ""))
         self.seconds = seconds
-        self.child = Child(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}"],
+        self.child = Child([*prefix, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, f"http://{host}:{port}"],
                            tmp / f"{name}.out")
 
     def wait(self):

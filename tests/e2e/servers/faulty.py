@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+A server that misbehaves as the request asks. `Answer: length 1000` (or `chunked 1000`, `close 1000`) is what it would
+say, `Script:` what it does instead, step by step:
+
+  read        take the request's body              send N       answer up to its byte N; "head" is the head's length
+  take N      take N more request heads            rest         answer to the end
+  wait MS     stall                                gone         wait until the client has closed or reset
+  close       close                                reset        close with an RST
+
+A script that ends goes on with the next request. Reads not a byte further than it has to: what lies unread when it
+closes makes the kernel send an RST. The log has a line a request: target, descriptor, time of reading (CLOCK_MONOTONIC).
+"""
+import argparse
+import os
+import socket
+import struct
+import threading
+import time
+
+
+class Gone(Exception):
+    """The connection has ended."""
+
+
+def answer(kind, size):
+    """The head's length, and the whole."""
+    body = b"x" * size
+    if kind == "chunked":
+        half = size // 2
+        body = b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (half, b"x" * half, size - half, b"x" * (size - half))
+    framing = {"length": f"Content-Length: {size}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
+    head = f"HTTP/1.1 200 OK\r\n{framing[kind]}\r\n\r\n".encode()
+    return len(head), head + body
+
+
+class Connection:
+    def __init__(self, sock):
+        self.sock = sock
+        self.left = 0  # bytes of the request's body
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def head(self):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = self.sock.recv(65536, socket.MSG_PEEK)
+            if not more:
+                raise Gone
+            end = (data + more).find(b"\r\n\r\n")
+            data += self.sock.recv(len(more) if end < 0 else end + 4 - len(data))
+        lines = data.decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        self.left = int(headers.get("Content-Length", 0))
+        os.write(log, f"{lines[0].split(' ')[1]} {self.sock.fileno()} {time.monotonic():.6f}\n".encode())
+        return headers
+
+    def body(self):
+        while self.left:
+            data = self.sock.recv(min(self.left, 65536))
+            if not data:
+                raise Gone
+            self.left -= len(data)
+
+    def gone(self):
+        while self.sock.recv(65536):
+            pass
+
+    def serve(self):
+        headers = self.head()
+        head, whole = answer(*(int(v) if v.isdigit() else v for v in headers["Answer"].split(" ")))
+        sent = 0
+        for step in headers["Script"].split("; "):
+            verb, _, of = step.partition(" ")
+            if verb == "read":
+                self.body()
+            elif verb == "take":
+                for _ in range(int(of)):
+                    self.head()
+            elif verb in ("send", "rest"):
+                to = len(whole) if verb == "rest" else sum(head if v == "head" else int(v) for v in of.split("+"))
+                self.sock.sendall(whole[sent:to])
+                sent = to
+            elif verb == "wait":
+                time.sleep(int(of) / 1000)
+            elif verb == "gone":
+                self.gone()
+            elif verb == "close":
+                raise Gone
+            elif verb == "reset":
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raise Gone
+            else:
+                raise ValueError(step)
+
+    def run(self):
+        try:
+            while True:
+                self.serve()
+        except (Gone, ConnectionError):
+            pass
+        finally:
+            self.sock.close()
+
+
+args = argparse.ArgumentParser()
+args.add_argument("--port", type=int, required=True)
+args.add_argument("--host", default="127.0.0.1")
+args.add_argument("--log", required=True)
+args.add_argument("--single", action="store_true", help="one connection at a time")
+args = args.parse_args()
+log = os.open(args.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+listener = socket.create_server((args.host, args.port), backlog=128)
+while True:
+    connection = Connection(listener.accept()[0])
+    if args.single:
+        connection.run()
+    else:
+        threading.Thread(target=connection.run, daemon=True).start()
+    del connection
