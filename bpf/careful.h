@@ -249,6 +249,18 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 	return requests ? request_event(x, e) : response_event(x, e);
 }
 
+/* Has the stream come to what was let go? 1: and it is needed, for it does not lie within a body. */
+static __always_inline int held_missed(struct tw_conn *c, struct tw_held *h)
+{
+	__u32 next = c->rq.next, needed = h->to - next;
+
+	if (!h->let_go || (__s32)(next - h->from) < 0)
+		return 0;
+	h->let_go = 0;
+	c->held--;
+	return (__s32)needed > 0 && (c->rq.state != H1_BODY || c->rq.left < needed);
+}
+
 /* The same program once more. Returns only when that cannot be had. */
 static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self)
 {
@@ -273,7 +285,7 @@ static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tai
 		return 0;
 	k = held_next(x, h, expected);
 	if (!k)
-		return 0;
+		return requests && held_missed(c, h) ? conn_lost(x) : 0;
 	s = &h->s[(k - 1) & (TW_HELD - 1)];
 	x->skb->cb[1] = expected - s->seq;
 	x->skb->cb[2] = s->len - (expected - s->seq);
@@ -354,6 +366,29 @@ static __always_inline int held_join(struct tw_held_segment *s, __u32 seq, __u32
 	return 0;
 }
 
+/*
+ * No room for a segment of requests. While a head is missing, a window's worth of the body behind it may come: whether
+ * it was needed shows when the gap closes. 0, or -1 when too much has been let go.
+ */
+static __always_inline int held_let_go(struct ctx *x, struct tw_held *h)
+{
+	__u32 seq = x->s.seq, end = x->s.seq + x->s.len;
+
+	if (h->let_go >= TW_LET_GO)
+		return -1;
+	if (!h->let_go) {
+		x->c->held++;
+		h->from = seq;
+		h->to = end;
+	}
+	if ((__s32)(seq - h->from) < 0)
+		h->from = seq;
+	if ((__s32)(end - h->to) > 0)
+		h->to = end;
+	h->let_go++;
+	return 0;
+}
+
 /* Keeps a segment that came before the bytes in front of it. 0, or -1 when there is no room. */
 static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expected)
 {
@@ -366,8 +401,8 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
 	if (!h || (!inside && n > TW_HELD_BYTES - H1_CAREFUL))
 		return -1;
-	if (!x->c->held) /* what is left there waited for a stream that was lost */
-		__builtin_memset(h->s, 0, sizeof(h->s));
+	if (!x->c->held)                                      /* what is left there waited for a stream that was lost */
+		__builtin_memset(h->s, 0, sizeof(h->s) + 16); /* and from, to, let_go */
 	for (i = 0; i < TW_HELD; i++) {
 		s = &h->s[i];
 		if (inside && held_join(s, x->s.seq, n))
@@ -378,7 +413,7 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 			room = i;
 	}
 	if (room >= TW_HELD)
-		return -1;
+		return p == &x->c->rq ? held_let_go(x, h) : -1;
 	s = &h->s[room];
 	s->seq = x->s.seq;
 	s->t = bpf_ktime_get_ns();

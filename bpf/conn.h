@@ -109,7 +109,9 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	c = bpf_map_lookup_elem(&early, &k);
 	if (c)
 		return c;
-	if (!x->s.len || !x->l || bpf_skb_load_bytes(x->skb, x->s.l4 + 8, &ack, sizeof(ack)))
+	if (!x->s.len && (test_mode || !(x->ingress && x->s.tcp_flags & TCP_FIN)))
+		return 0;
+	if (!x->l || bpf_skb_load_bytes(x->skb, x->s.l4 + 8, &ack, sizeof(ack)))
 		return 0;
 	ack = bpf_ntohl(ack);
 	/* The lane's window is free at this point, and large enough to build the state in. */
@@ -118,6 +120,7 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	rcv = x->ingress ? x->s.seq : ack;
 	snd = x->ingress ? ack : x->s.seq;
 	conn_init(c, &k, client, rcv, snd, 1);
+	c->early_at = rcv;
 	if (bpf_map_update_elem(&early, &k, c, BPF_NOEXIST)) {
 		count(x->l, c->version, TW_L_EARLY_FULL);
 		return 0;
@@ -127,6 +130,28 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	return bpf_map_lookup_elem(&early, &k);
 }
 
+static __always_inline struct tw_held *held_get(struct ctx *x, int create)
+{
+	struct tw_tuple k;
+
+	if (!x->by_tuple)
+		return bpf_sk_storage_get(&held, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	return bpf_map_lookup_elem(&test_held, &k);
+}
+
+/* A FIN that comes before the first byte of its connection: TCP keeps it, and nobody sends it again. */
+static __always_inline int fin_ahead(struct ctx *x)
+{
+	struct bpf_tcp_sock *tp;
+
+	if (!x->ingress || !(x->s.tcp_flags & TCP_FIN))
+		return 0;
+	tp = bpf_tcp_sock(x->sk);
+	return tp && (__s32)(x->s.seq - tp->rcv_nxt) > 0;
+}
+
 /* A connection that closes and has no state of its own: has it left something with the listener? */
 static __always_inline int conn_waits(struct ctx *x, int client)
 {
@@ -134,7 +159,38 @@ static __always_inline int conn_waits(struct ctx *x, int client)
 
 	if (x->by_tuple)
 		return 1;
-	return !client && !segment_tuple(x->skb, &x->s, x->ingress, &k) && bpf_map_lookup_elem(&early, &k);
+	if (client)
+		return 0;
+	return fin_ahead(x) || (!segment_tuple(x->skb, &x->s, x->ingress, &k) && bpf_map_lookup_elem(&early, &k));
+}
+
+/*
+ * What came to the listener had overtaken the bytes in front of it, and the handshake's last ACK: only the child knows
+ * where the stream begins. TCP keeps it, and nobody sends it again: it is what a full house lets go, see careful.h.
+ */
+static __always_inline void conn_begins_at(struct ctx *x, struct tw_conn *c, __u32 rcv_nxt)
+{
+	__u32 to = c->rq.next;
+	struct tw_held *h;
+
+	if ((__s32)(c->early_at - rcv_nxt) <= 0)
+		return;
+	c->kind = TW_NEW;
+	c->rq.next = rcv_nxt;
+	c->rq.state = H1_REQ;
+	c->rq.left = 0;
+	c->rq.flags = 0;
+	if (to == c->early_at)
+		return;
+	h = held_get(x, 1);
+	if (!h) {
+		c->rq.state = H1_LOST;
+		count(x->l, c->version, TW_L_DESYNC);
+		return;
+	}
+	h->from = c->early_at;
+	h->to = to;
+	h->let_go = c->held = 1;
 }
 
 /* A socket seen for the first time. */
@@ -154,6 +210,8 @@ static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 	}
 	if (!client && conn_adopt(c, x->sk, &k)) {
 		c->rs.next = x->ingress ? tp->snd_nxt : x->s.seq; /* a SYN with data acknowledges nothing */
+		if (x->ingress && !tp->bytes_received)
+			conn_begins_at(x, c, tp->rcv_nxt);
 		return c;
 	}
 	/*
@@ -197,17 +255,6 @@ static __always_inline struct tw_pipe *pipe_get(struct ctx *x, int create)
 		return 0;
 	p = bpf_map_lookup_elem(&test_pipes, &k);
 	return p;
-}
-
-static __always_inline struct tw_held *held_get(struct ctx *x, int create)
-{
-	struct tw_tuple k;
-
-	if (!x->by_tuple)
-		return bpf_sk_storage_get(&held, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
-		return 0;
-	return bpf_map_lookup_elem(&test_held, &k);
 }
 
 #endif

@@ -80,7 +80,9 @@ struct tw_conn {
 	__u8 joining;    /* found open: any request may be the first one seen */
 	__u8 held;       /* segments waiting in the held map */
 	__u8 pad3;
-	__u64 pad4[2];
+	__u32 early_at; /* while kept by address: where the first segment stood */
+	__u32 pad4;
+	__u64 pad5;
 
 	/* the responding side */
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
@@ -112,8 +114,12 @@ struct tw_held_segment {
 	__u32 no_data; /* lies within a body: its bytes need not be known */
 	__u32 pad;
 };
+#define TW_LET_GO 64 /* segments more that may come before the gap closes */
 struct tw_held {
 	struct tw_held_segment s[TW_HELD];
+	__u32 from, to; /* what came when all was taken, and was let go; nobody sends it again */
+	__u32 let_go;   /* segments of it; as long as there are some, tw_conn.held is one more */
+	__u32 pad;
 	__u8 data[TW_HELD][TW_HELD_BYTES];
 };
 

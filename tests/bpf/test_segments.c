@@ -296,7 +296,7 @@ static void an_early_segment_after_a_lost_stream_does_not_meet_old_ones(void **s
 	may_reorder();
 	hello();
 	for (int round = 0; round < 3; round++) {
-		for (uint32_t i = 0; i < 9; i++)
+		for (uint32_t i = 0; i < 73; i++)
 			segment(CLIENT, talk.at[CLIENT] + 100 + i * 10, "xxxxxxxxxx", 10, ACK);
 		talk.at[CLIENT] += 5000;
 		server(OK); /* the answer to what was lost */
@@ -317,15 +317,59 @@ static void a_gap_that_never_closes_is_a_lost_stream_found_again_at_a_request(vo
 	may_reorder();
 	hello();
 	client(A);
-	for (uint32_t i = 0; i < 9; i++)
+	for (uint32_t i = 0; i < 72; i++)
 		segment(CLIENT, talk.at[CLIENT] + 100 + i * 10, "xxxxxxxxxx", 10, ACK);
+	expect_exchanges("");
+	segment(CLIENT, talk.at[CLIENT] + 100 + 72 * 10, "xxxxxxxxxx", 10, ACK);
 	expect_exchanges("GET /a - unobserved\n");
-	talk.at[CLIENT] += 190;
+	talk.at[CLIENT] += 1000;
 	client("rest of something\r\n");
 	server(OK);
 	client(B);
 	server(OK);
 	expect_exchanges(B_OK);
+	expect_ledger("requests 3, ended 3, connections 1, decoded 1, desync 1, resync 1, reordered 8");
+}
+
+#define P_HEAD "POST /p HTTP/1.1\r\nContent-Length: 20000\r\n\r\n"
+#define P_OK   "POST /p 200 answered\n"
+
+/* All of a request arrives but its first segment: a window's worth. Then that, too. */
+static void post_without_its_head(const char *behind)
+{
+	static char text[24000];
+	size_t head = strlen(P_HEAD), whole = head + 20000 + strlen(behind);
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, P_HEAD, head);
+	memcpy(text + head + 20000, behind, strlen(behind));
+	may_reorder();
+	hello();
+	for (size_t at = 1400; at < whole; at += 1400)
+		part(CLIENT, text, at, at + 1400 < whole ? at + 1400 : whole);
+	part(CLIENT, text, 0, 1400);
+	talk.at[CLIENT] += (uint32_t)whole;
+}
+
+static void a_head_may_come_after_a_windows_worth_of_its_body(void **state)
+{
+	post_without_its_head("");
+	server(OK);
+	expect_exchanges(P_OK);
+	client(A);
+	server(OK);
+	expect_exchanges(A_OK);
+	expect_ledger("requests 3, ended 3, connections 1, decoded 1, reordered 8");
+}
+
+static void a_request_that_was_let_go_is_missed_loudly(void **state)
+{
+	post_without_its_head(B);
+	expect_exchanges("POST /p - unobserved\n");
+	server(OK);
+	client(A);
+	server(OK);
+	expect_exchanges(A_OK);
 	expect_ledger("requests 3, ended 3, connections 1, decoded 1, desync 1, resync 1, reordered 8");
 }
 
@@ -549,6 +593,8 @@ int main(void)
 		TEST(a_fin_in_an_early_segment_closes_in_its_turn),
 		TEST(an_early_segment_after_a_lost_stream_does_not_meet_old_ones),
 		TEST(a_gap_that_never_closes_is_a_lost_stream_found_again_at_a_request),
+		TEST(a_head_may_come_after_a_windows_worth_of_its_body),
+		TEST(a_request_that_was_let_go_is_missed_loudly),
 		TEST(a_gap_in_what_leaves_is_a_lost_stream),
 		TEST(an_old_request_sent_again_after_a_loss_is_not_a_new_one),
 		TEST(ipv6_is_the_same),

@@ -7,7 +7,7 @@ import pytest
 
 from tw.client import request
 from tw.oracle import assert_counts, counts
-from tw.rawtcp import ACK, PSH, RawTcp
+from tw.rawtcp import ACK, FIN, PSH, RawTcp
 
 OK_BODY = b"\r\n\r\nok\n"
 
@@ -79,6 +79,38 @@ def test_the_handshakes_last_ack_with_data_may_come_twice(tapped):
     c.wait_received(OK_BODY, 2)
     c.close()
     t.check(2)
+
+
+@pytest.mark.parametrize("options", ["", "deferred"])
+def test_a_body_may_overtake_its_head_and_the_handshakes_last_ack(tapped, options):
+    """The first segment of the connection that arrives is one of the middle."""
+    t = tapped(options)
+    for length in (100, 1400):
+        whole = request("POST", "/ok", b"y" * (1000 + length))
+        at = len(whole) - length
+        c = t.connection().connect(last_ack=False)
+        c.segment(whole[at:], at=at)
+        c.segment(whole[:at], at=0)
+        c.sent = len(whole)
+        c.wait_received(OK_BODY)
+        c.segment(request("GET", "/missing"))
+        c.wait_received(b"HTTP/1.1 404")
+        c.close()
+    t.check(4)
+
+
+@pytest.mark.parametrize("last_ack", [True, False])
+def test_a_close_that_overtakes_the_request_is_the_clients(raw_server, tun, watching, last_ack):
+    server = raw_server(lambda c: (c.request(), c.sock.recv(1)), host=tun.server)
+    w = watching(server.port, host=tun.server)
+    r = request("GET", "/pay")
+    c = RawTcp(tun, server.port).connect(last_ack=last_ack)
+    c.segment(b"", at=len(r), flags=FIN | ACK)
+    c.segment(r)
+    c.sent += 1
+    c.wait(lambda: c.finished, "the server's FIN")
+    d = w.stop()
+    assert d.requests() == 1 and d.outcomes() == {"client_abandoned": 1}
 
 
 def test_clients_of_a_deferred_listener_are_counted(tapped, tun):

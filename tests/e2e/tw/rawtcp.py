@@ -144,11 +144,12 @@ class RawTcp:
     def abort(self):
         self._write(self.isn + 1 + self.sent, self._ack_number(), RST | ACK)
 
-    def connect(self, data=b""):
-        """The handshake; data travels in its last ACK."""
+    def connect(self, data=b"", last_ack=True):
+        """The handshake; data travels in its last ACK, which may not come."""
         self._write(self.isn, 0, SYN, options=struct.pack("!BBH", 2, 4, self.mss))
         until(lambda: self.pump(0.05) or self.peer_isn is not None, "the SYN/ACK", 5)
-        self._write(self.isn + 1, self.peer_isn + 1, ACK | (PSH if data else 0), data)
+        if last_ack:
+            self._write(self.isn + 1, self.peer_isn + 1, ACK | (PSH if data else 0), data)
         self.sent = len(data)
         return self
 
