@@ -81,8 +81,7 @@ struct tw_conn {
 	__u8 held;       /* segments waiting in the held map */
 	__u8 pad3;
 	__u32 early_at; /* while kept by address: where the first segment stood */
-	__u32 pad4;
-	__u64 pad5;
+	__u32 pad4[3];
 
 	/* the responding side */
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
