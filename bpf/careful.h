@@ -59,6 +59,8 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	/* A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. */
 	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != (requests ? c->rq.next : c->rs.next))
 		return 0;
+	if (tcp_flags & TCP_RST)
+		idle_reset(c, requests);
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		return tcp_flags & TCP_RST ? FLUSH(TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT) : 0;
@@ -453,6 +455,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	if (!careful_enter(&x, ingress))
 		return 1;
 	c = x.c;
+	streaming_end(c, what & 0xff);
 	for (i = 0; i < FLUSH_STEP; i++) {
 		if (c->tail == c->head)
 			break;

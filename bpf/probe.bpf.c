@@ -62,6 +62,25 @@ int BPF_PROG(try_listen, struct sock *sk, int from, int to)
 	return record() + sk->__sk_common.skc_num;
 }
 
+/* The reason is what the kernels have that also tell of resets without a socket. */
+SEC("?tp_btf/tcp_send_reset")
+int BPF_PROG(try_refuse, const struct sock *sk, const struct sk_buff *skb, int reason)
+{
+	return reason;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(try_handshake, struct sock *sk, int from, int to)
+{
+	return from == BPF_TCP_LISTEN ? sk->sk_ack_backlog : 0;
+}
+
+SEC("?iter/bpf_sk_storage_map")
+int try_live(struct bpf_iter__bpf_sk_storage_map *at)
+{
+	return !at->sk;
+}
+
 SEC("?tp_btf/sched_process_fork")
 int BPF_PROG(try_fork, struct task_struct *parent, struct task_struct *child)
 {
