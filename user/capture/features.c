@@ -45,7 +45,7 @@ static struct feature_state states[FEATURE_NR] = {
 
 static const char *const trials[FEATURE_NR] = { "try_packet",    "try_read",   "try_destroy", "try_fail",
 	                                        "try_listen",    "try_fork",   "try_exec",    "try_exit",
-	                                        "try_handshake", "try_refuse", "try_live",    "try_backlog" };
+	                                        "try_handshake", "try_refuse", "try_live" };
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
 static int try_one(const char *name)
