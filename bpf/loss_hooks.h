@@ -142,6 +142,15 @@ int BPF_PROG(tw_refuse, const struct sock *sk, const struct sk_buff *skb, int re
 	return refused_syn(skb);
 }
 
+/* The same from 5.17 (c504e5c2f964) to 6.9, by the reason for which the SYN itself is dropped. */
+SEC("?tp_btf/kfree_skb")
+int BPF_PROG(tw_drop, const struct sk_buff *skb, void *location, enum skb_drop_reason reason)
+{
+	if (reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET))
+		return 0;
+	return refused_syn(skb);
+}
+
 /* ---- segments, and the end of a connection ----------------------------------------------------------------------- */
 
 static __always_inline void segments_read(struct sock *sk, const struct tw_conn *c, struct tw_live *out)

@@ -6,6 +6,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -67,6 +68,13 @@ SEC("?tp_btf/tcp_send_reset")
 int BPF_PROG(try_refuse, const struct sock *sk, const struct sk_buff *skb, int reason)
 {
 	return reason;
+}
+
+/* What does instead on kernels that lack it. */
+SEC("?tp_btf/kfree_skb")
+int BPF_PROG(try_drop, const struct sk_buff *skb, void *location, enum skb_drop_reason reason)
+{
+	return reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET);
 }
 
 SEC("?tp_btf/inet_sock_set_state")

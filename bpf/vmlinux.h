@@ -216,6 +216,10 @@ struct tcp_sock {
 	__u8 chrono_type : 2;
 };
 
+enum skb_drop_reason {
+	SKB_DROP_REASON_NO_SOCKET = 3,
+};
+
 struct net_device {
 	possible_net_t nd_net;
 };

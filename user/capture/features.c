@@ -94,6 +94,12 @@ const struct feature_state *features__try(void)
 		states[i].error = try_one(trials[i]);
 		states[i].ok = !states[i].error;
 	}
+	if (!states[FEATURE_REFUSE].ok && !try_one("try_drop")) {
+		states[FEATURE_REFUSE].name = "tw_drop";
+		states[FEATURE_REFUSE].hook = "tp_btf/kfree_skb";
+		states[FEATURE_REFUSE].error = 0;
+		states[FEATURE_REFUSE].ok = true;
+	}
 	libbpf_set_print(print);
 	return states;
 }
