@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -150,6 +151,77 @@ def test_a_version_that_is_known_by_its_process_has_its_refused_connections_coun
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
     assert version(w.stop())["refused"] == 3
+
+
+def test_connections_refused_over_ipv6_are_counted(ipv6, tmp_path, started, watching):
+    server = started(servers.app(tmp_path, host="::1"))
+    w = watching(server.port, host="::1")
+    ask(server.port, "GET", "/ok", host="::1")
+    server.stop(signal.SIGKILL)
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("::1", server.port))
+    v = version(w.stop())
+    assert (v["refused"], v["attempts"], v["established"]) == (3, 1, 1)
+
+
+REFUSED_THERE = """
+import socket, sys
+refused = 0
+for _ in range(int(sys.argv[2])):
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    except ConnectionRefusedError:
+        refused += 1
+print(refused)
+"""
+
+
+def test_a_listener_in_another_network_namespace_has_its_queue_and_its_refusals(tmp_path, started, watching):
+    port = net.free_port()
+    app = os.path.join(servers.SERVERS, "app.py")
+    server = started(servers.Server(
+        ["unshare", "-n", "sh", "-c", f"ip link set lo up; exec {sys.executable} {app} --port {port} --log /dev/null"],
+        tmp_path / "there.out", port, wait=False, env={"SHOP_VERSION": "there"}))
+    until(lambda: in_netns(server.pid, ["ss", "-Hltn"]).count(f":{port} "), "the listener over there")
+    keeper = subprocess.Popen(["nsenter", f"--net=/proc/{server.pid}/ns/net", "sleep", "60"])
+    w = watching(versions={"v1": ("baseline", {"env": "SHOP_VERSION=there"})})
+    assert connect_in(server.pid, port, 2) == 0
+    until(lambda: "ESTAB" not in in_netns(server.pid, ["ss", "-Htn"]), "the connections' end")
+    server.stop(signal.SIGKILL)
+    assert connect_in(keeper.pid, port, 3) == 3
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))  # here nobody has ever listened
+    v = version(w.stop())
+    keeper.kill()
+    keeper.wait()
+    assert (v["attempts"], v["established"], v["refused"]) == (2, 2, 3)
+    assert v["listeners"][0]["backlog_limit"] == 100  # asyncio's default
+
+
+def in_netns(pid, command):
+    return subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", *command], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def connect_in(pid, port, n):
+    return int(in_netns(pid, [sys.executable, "-c", REFUSED_THERE, str(port), str(n)]))
+
+
+def test_two_versions_behind_one_socket_cannot_be_told_apart_and_say_so(tmp_path, started, watching):
+    port = net.free_port()
+    started(servers.Server(
+        [sys.executable, os.path.join(servers.SERVERS, "inherited.py"), "--port", port, "--log", tmp_path / "inherited.log",
+         "one", "two"], tmp_path / "inherited.out", port))
+    w = watching(versions={"v1": ("baseline", {"env": "SHOP_VERSION=one"}),
+                           "v2": ("canary", {"env": "SHOP_VERSION=two"})}, serving=[port])
+    for _ in range(3):
+        ask(port, "GET", "/ok")
+    d = w.stop()
+    for name in ("v1", "v2"):
+        at = listener(d, name)
+        assert at["shared"] and (at["attempts"], at["established"]) == (3, 3)
+        assert version(d, name)["attempts"] is None and version(d, name)["incomplete"] is None
 
 
 # --- idle connections ---

@@ -200,16 +200,28 @@ static int follow_door(struct losses *x, const struct tw_door *key, uint32_t ver
 	return bpf_map_update_elem(x->maps.doors, key, &v, BPF_ANY) ? -errno : 0;
 }
 
+/* Does nobody listen there, in whatever namespace? */
+static bool is_empty(const struct id_snapshot *s, const struct tw_place *place)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (s->listeners[i].place.port == place->port &&
+		    (place__is_any(place) || place__is_any(&s->listeners[i].place) ||
+		     place__same(place, &s->listeners[i].place)))
+			return false;
+	return true;
+}
+
 static int follow_doors(struct losses *x, const struct id_snapshot *s)
 {
 	int err = 0;
 
+	/* A place that waits for its listener is meant here, where we are. */
 	for (size_t i = 0; i < s->n_places && !err; i++) {
 		const struct id_place *p = &s->places[i];
 		struct tw_door d = { .port = p->key.port, .netns = x->own_netns };
 
 		memcpy(d.addr, p->key.addr, sizeof(d.addr));
-		if (!p->key.client && p->value.version)
+		if (!p->key.client && p->value.version && is_empty(s, &p->key))
 			err = follow_door(x, &d, p->value.version);
 	}
 	for (size_t i = 0; i < s->n_listeners && !err; i++) {
@@ -325,6 +337,24 @@ void losses__sample(struct losses *x)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* A diag socket keeps its namespace alive: one in which nothing is left to look at is closed. */
+static void leave_netns(struct losses *x)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < x->n_spaces; i++) {
+		bool needed = false;
+
+		for (size_t k = 0; k < x->n_tracked && !needed; k++)
+			needed = x->tracked[k].open && x->tracked[k].netns == x->spaces[i].inode;
+		if (needed)
+			x->spaces[kept++] = x->spaces[i];
+		else
+			close(x->spaces[i].sockdiag);
+	}
+	x->n_spaces = kept;
+}
+
 /* Sockets that came and went between two looks at the host: what the programs know of them must do. */
 static int find_untracked(struct losses *x)
 {
@@ -336,9 +366,14 @@ static int find_untracked(struct losses *x)
 		struct tracked *t;
 		int row = -1;
 
-		if (tracked_find(x, key) || bpf_map_lookup_elem(x->maps.listeners, &key, &l) || !l.closed ||
-		    !l.version || l.version > 64)
+		if (tracked_find(x, key) || bpf_map_lookup_elem(x->maps.listeners, &key, &l) || !l.closed)
 			continue;
+		if (!l.version || l.version >= TW_MAX_VERSIONS) {
+			/* A stranger's, on a port that a version shares with it. */
+			bpf_map_delete_elem(x->maps.listeners, &key);
+			last = NULL;
+			continue;
+		}
 		like.versions = 1ULL << (l.version - 1);
 		like.place.port = l.port;
 		for (size_t i = 0; i < x->n_rows && row < 0; i++)
@@ -473,6 +508,7 @@ int losses__read(struct losses *x)
 			fold(x, t);
 	}
 	x->n_tracked = kept;
+	leave_netns(x);
 	for (size_t i = 0; i < x->n_doors; i++) {
 		struct tw_door_value v;
 
