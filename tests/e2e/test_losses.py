@@ -196,7 +196,7 @@ def test_a_listener_in_another_network_namespace_has_its_queue_and_its_refusals(
     keeper.kill()
     keeper.wait()
     assert (v["attempts"], v["established"], v["refused"]) == (2, 2, 3)
-    assert v["listeners"][0]["backlog_limit"] == 100  # asyncio's default
+    assert v["listeners"][0]["backlog_limit"] == 512  # as app.py asks for
 
 
 def in_netns(pid, command):
