@@ -64,6 +64,8 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	fin = requests ? c->flags & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
 	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != next && !(fin && x->s.seq == next + 1))
 		return 0;
+	if (tcp_flags & TCP_RST)
+		idle_reset(c, requests);
 	/* Whoever closed first ended it: what resets a connection after that is often the kernel. */
 	if (requests) {
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
@@ -491,6 +493,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	if (!careful_enter(&x, ingress))
 		return 1;
 	c = x.c;
+	streaming_end(c, what & 0xff);
 	for (i = 0; i < FLUSH_STEP; i++) {
 		if (c->tail == c->head)
 			break;

@@ -220,6 +220,10 @@ static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 	 */
 	fresh = !tp->bytes_received && tp->bytes_acked <= 1 && (x->ingress || x->s.seq == tp->snd_una);
 	conn_init(c, &k, client, tp->rcv_nxt, x->ingress ? tp->snd_nxt : x->s.seq, fresh);
+	if (!fresh) {
+		c->segments_before = tp->segs_out;
+		c->retransmitted_before = tp->total_retrans;
+	}
 	if (c->kind != TW_IGNORED && !fresh)
 		count(x->l, c->version, TW_L_MIDSTREAM);
 	return c;

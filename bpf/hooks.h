@@ -36,6 +36,8 @@ static __always_inline __u8 sock_side(struct sock *sk)
 	return v ? *v & TW_PORT_CLIENT : 0;
 }
 
+#include "loss_hooks.h"
+
 /* The reading process takes the connection: it decides the version where the place does not. */
 static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
 {
@@ -139,6 +141,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	}
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
 		first = TW_ANSWERED;
+	streaming_end(c, first);
 	/*
 	 * See h1_scan_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as clang
 	 * moves it into the loop, behind constants.
@@ -182,7 +185,8 @@ static __always_inline int sock_end(struct sock *sk)
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(tw_destroy, struct sock *sk)
 {
-	return sock_end(sk);
+	sock_end(sk);
+	return conn_gone(sk);
 }
 
 /* A socket that fails still has its error here; the application may read it away before the socket goes. */

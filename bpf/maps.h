@@ -28,10 +28,12 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_COUNTED    8  /* counted in TW_L_CONNECTIONS */
 #define TW_C_RQ_FIN     16 /* the requesting side has closed */
 #define TW_C_RQ_RST     32
-#define TW_C_PIPED      64 /* some requests lie, or lay, in the pipes map */
-#define TW_C_RS_FIN     1  /* in rs_flags, which has another writer: the responding side has closed */
+#define TW_C_PIPED      64  /* some requests lie, or lay, in the pipes map */
+#define TW_C_RQ_BYE     128 /* upgraded: its last segment so far says that it closes */
+#define TW_C_RS_FIN     1   /* in rs_flags, which has another writer: the responding side has closed */
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
+#define TW_C_RS_BYE     8
 
 /*
  * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on
@@ -90,6 +92,9 @@ struct tw_conn {
 	__u64 t_body[TW_INLINE_PENDING]; /* when request n, at n modulo this, was complete */
 	__u32 complete;                  /* requests below this number are */
 	__u32 pad5;
+
+	/* rarely used */
+	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
 };
 _Static_assert(sizeof(struct tw_conn) + 72 <= 512, "tw_conn does not fit its allocation class");
 #define TW_CONN_PAIR(n, member) \
@@ -120,13 +125,6 @@ struct tw_held {
 	__u32 let_go;   /* segments of it; as long as there are some, tw_conn.held is one more */
 	__u32 pad;
 	__u8 data[TW_HELD][TW_HELD_BYTES];
-};
-
-/* A connection by its addresses, for the time in which it has no socket of its own. */
-struct tw_tuple {
-	__u8 local[16], remote[16];
-	__u16 local_port, remote_port;
-	__u32 pad;
 };
 
 /* An exchange that has ended, on its way into the counters. */
@@ -314,6 +312,49 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tw_lane);
 } lanes SEC(".maps");
+
+/* Doors of the watched versions, open or shut -> what was refused there. User space writes, and never forgets one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tw_door);
+	__type(value, struct tw_door_value);
+} doors SEC(".maps");
+
+/* Listening socket (its cookie) -> what happened there. Made by the first SYN; user space deletes the closed ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct tw_listener);
+} listeners SEC(".maps");
+
+/*
+ * Handshakes under way; deleted when they are completed. LRU: those of a SYN flood push each other out, and stay
+ * counted as attempts that came to nothing.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tw_tuple);
+	__type(value, struct tw_handshake);
+} handshakes SEC(".maps");
+
+/* Version -> losses. Added to atomically: packets and tracepoints of one CPU may interrupt each other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TW_MAX_VERSIONS);
+	__type(key, __u32);
+	__type(value, struct tw_losses);
+} losses SEC(".maps");
+
+/* Version -> segments of open connections; filled by tw_live, zeroed by user space before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TW_MAX_VERSIONS);
+	__type(key, __u32);
+	__type(value, struct tw_live);
+} live SEC(".maps");
 
 /* Records for user space: see tw_abi.h. */
 struct {

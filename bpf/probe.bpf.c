@@ -6,6 +6,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -60,6 +61,32 @@ SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(try_listen, struct sock *sk, int from, int to)
 {
 	return record() + sk->__sk_common.skc_num;
+}
+
+/* The reason is what the kernels have that also tell of resets without a socket. */
+SEC("?tp_btf/tcp_send_reset")
+int BPF_PROG(try_refuse, const struct sock *sk, const struct sk_buff *skb, int reason)
+{
+	return reason;
+}
+
+/* What does instead on kernels that lack it. */
+SEC("?tp_btf/kfree_skb")
+int BPF_PROG(try_drop, const struct sk_buff *skb, void *location, enum skb_drop_reason reason)
+{
+	return reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(try_handshake, struct sock *sk, int from, int to)
+{
+	return from == BPF_TCP_LISTEN ? sk->sk_ack_backlog : 0;
+}
+
+SEC("?iter/bpf_sk_storage_map")
+int try_live(struct bpf_iter__bpf_sk_storage_map *at)
+{
+	return !at->sk;
 }
 
 SEC("?tp_btf/sched_process_fork")

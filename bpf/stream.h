@@ -353,7 +353,10 @@ static __always_inline enum next response_body(struct ctx *x)
 		return NEXT_LOST;
 	p = pending_in(c, pipe, c->tail);
 	if (unlikely(r->status == 101) || unlikely(p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
+		__u16 status = r->status;
+
 		response_end(x, pipe);
+		r->status = status; /* a tunnel or another protocol: see upgraded_end */
 		count(x->l, c->version, TW_L_UPGRADED);
 		c->kind = TW_IGNORED;
 		return NEXT_DONE;

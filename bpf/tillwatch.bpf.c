@@ -24,6 +24,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "packet.h"
 #include "verified.h"
 #include "conn.h"
+#include "losses.h"
 #include "exchange.h"
 #include "stream.h"
 #include "careful.h"
@@ -86,8 +87,10 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 	x->by_tuple = test_mode || (x->ingress && is_listener(x->sk));
 	x->c = unlikely(x->by_tuple) ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
 	if (likely(x->c)) {
-		if (unlikely(x->c->kind == TW_IGNORED))
+		if (unlikely(x->c->kind == TW_IGNORED)) {
+			upgraded_packet(x, client);
 			return 0;
+		}
 	} else if (!x->s.len && !conn_waits(x, client)) {
 		return 0;
 	}
@@ -159,8 +162,12 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 
 	if (unlikely(segment_parse(skb, &x.s)))
 		return 1;
-	if (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST)) && !(ingress && is_drain_watched(&x.s, 1)))
-		return 1;
+	if (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))) {
+		if (ingress && unlikely(x.s.tcp_flags & TCP_SYN))
+			return syn_arrived(skb);
+		if (!(ingress && is_drain_watched(&x.s, 1)))
+			return 1;
+	}
 	side = packet_side(&x.s, ingress);
 	if (!side)
 		return 1;

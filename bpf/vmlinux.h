@@ -49,7 +49,7 @@ enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
-enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_CLOSE = 7, BPF_TCP_LISTEN = 10 };
+enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_SYN_RECV = 3, BPF_TCP_CLOSE = 7, BPF_TCP_LISTEN = 10 };
 
 /* Part of the kernel's ABI: fixed offsets, no relocation. */
 struct bpf_sock {
@@ -148,6 +148,26 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
 struct sock_common {
 	union {
 		struct {
@@ -165,6 +185,8 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	possible_net_t skc_net;
+	atomic64_t skc_cookie;
 };
 
 struct socket;
@@ -173,6 +195,9 @@ struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	struct socket *sk_socket; /* NULL: not accepted yet */
+	atomic_t sk_drops;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 enum tcp_chrono {
@@ -184,9 +209,26 @@ enum tcp_chrono {
 
 /* Its first member is the struct sock. */
 struct tcp_sock {
+	__u32 segs_out;
+	__u32 total_retrans;
 	__u32 chrono_start;
 	__u32 chrono_stat[3];
 	__u8 chrono_type : 2;
+};
+
+enum skb_drop_reason {
+	SKB_DROP_REASON_NO_SOCKET = 3,
+};
+
+struct net_device {
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	__u16 transport_header;
+	__u16 network_header;
+	unsigned char *head;
 };
 
 struct task_struct {

@@ -168,6 +168,87 @@ struct tw_listen_record {
 
 #define TW_NOT_MEASURED (~0ULL)
 
+/* ---- losses that never reach an endpoint ------------------------------------------------------------------------- */
+
+/* Where a version listens, or has listened: connections that are refused there are its loss. All zero address: any. */
+struct tw_door {
+	__u8 addr[16];
+	__u16 port; /* host order */
+	__u16 pad;
+	__u32 netns; /* inode */
+};
+
+struct tw_door_value {
+	__u64 refused; /* SYNs answered by RST because nobody listened */
+	__u32 version; /* who listened there last */
+	__u32 pad;
+};
+
+/* What happened at one listening socket. */
+struct tw_listener {
+	__u64 attempts;    /* handshakes begun: a SYN sent again is the same attempt */
+	__u64 established; /* of these, completed */
+	__u64 again;       /* SYNs sent again */
+	__u64 full;        /* SYNs that found the accept queue full */
+	__u32 backlog_max; /* of the depths that SYNs found */
+	__u32 version;     /* by the place; 0: not known there */
+	/* Valid once it is closed: */
+	__u32 drops;
+	__u32 unaccepted; /* connections that nobody had accepted */
+	__u32 closed;
+	__u16 port;
+	__u16 pad;
+	__u8 addr[16]; /* that its first SYN was sent to */
+};
+
+/* A connection by its addresses, for the time in which it has no socket of its own. */
+struct tw_tuple {
+	__u8 local[16], remote[16];
+	__u16 local_port, remote_port;
+	__u32 pad;
+};
+
+/* A handshake that has begun. */
+struct tw_handshake {
+	__u64 listener; /* cookie */
+	__u64 t;        /* of its first SYN */
+	__u32 isn;
+	__u32 pad;
+};
+
+/* How a session of another protocol, or a response without a length, ended. */
+enum tw_session_end {
+	TW_END_CLOSED,
+	TW_END_RESET_BY_SERVER,
+	TW_END_RESET_BY_CLIENT,
+	TW_END_CUT,              /* the server closed without saying so */
+	TW_END_CLIENT_ABANDONED, /* the client closed while the server was still sending */
+	TW_END_TIMEOUT,
+	TW_END_NR,
+};
+
+struct tw_sessions {
+	__u64 ended[TW_END_NR];
+	__u64 age_sum; /* ns, of those that did not end as TW_END_CLOSED */
+	__u64 age_max;
+};
+
+/* Losses of one version on one CPU. */
+struct tw_losses {
+	__u64 untracked;      /* handshakes completed whose SYN was not seen, or was pushed out */
+	__u64 uncounted;      /* SYNs that found no room in the listeners map */
+	__u64 idle_resets[2]; /* by the server, by the client: nothing was in flight, neither had closed */
+	__u64 segments;       /* sent on connections that have ended */
+	__u64 retransmitted;  /* of these, sent again */
+	struct tw_sessions upgraded;
+	struct tw_sessions streaming; /* responses without a length; those that ended well are not counted here */
+};
+
+/* The same of connections that are open; user space zeroes it and runs the iterator. */
+struct tw_live {
+	__u64 segments, retransmitted;
+};
+
 /* Which end of a watched port is ours: value of the port table, indexed by port. */
 #define TW_PORT_SERVER 1 /* we are the server: the local port is watched */
 #define TW_PORT_CLIENT 2 /* we are the client: the remote port is watched */
@@ -193,6 +274,9 @@ static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.tex
 static_assert(sizeof(struct tw_exchange_record) == 40 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
+static_assert(sizeof(struct tw_door) == 24, "tw_door");
+static_assert(sizeof(struct tw_door_value) == 16, "tw_door_value");
+static_assert(sizeof(struct tw_listener) == 72, "tw_listener");
 #endif
 
 #endif /* TW_ABI_H */

@@ -481,6 +481,48 @@ static void hostile_names_are_harmless_on_a_terminal(void **state)
 	close_shop(x);
 }
 
+static void losses_are_a_line_where_there_are_some_and_null_where_they_were_not_measured(void **state)
+{
+	struct fixture *x = shop();
+	struct listener_figures at = {
+		.address = "127.0.0.1:8081", .backlog_max = 130, .backlog_limit = 128, .overflows = 7
+	};
+	struct version_figures v[2] = {
+		{ .name = "v1", .arm = ARM_BASELINE, .has_losses = true },
+		{ .name = "v2", .arm = ARM_CANARY, .has_losses = true },
+	};
+	char *text;
+
+	for (int i = 0; i < 2; i++)
+		v[i].losses.upgraded = v[i].losses.streaming =
+			(struct session_figures){ .age_mean = NAN, .age_max = NAN };
+	v[1].losses.listeners = &at;
+	v[1].losses.n_listeners = 1;
+	v[1].losses.overflows = 7;
+	v[1].losses.refused = 1234;
+	v[1].losses.retransmitted_segments = 3;
+	v[1].losses.sent_segments = 5000;
+	x->c.versions = v;
+	x->c.n_versions = 2;
+	text = shown(&x->c, SHOW_LINES, 0, 0, false, 240);
+	assert_null(strstr(text, "losses v1"));
+	assert_non_null(strstr(text, "\nlosses v2 refused=1234 overflows=7 backlog_max=130 backlog_limit=128 "
+	                             "retransmitted=3 sent=5,000\n"));
+	free(text);
+	text = shown(&x->c, SHOW_TERMINAL, 200, 60, false, 240);
+	assert_non_null(strstr(text,
+	                       "Lost before an endpoint, v2: 1,234 connections refused, 7 dropped by a full accept "
+	                       "queue (backlog up to 130, limit 128), 3 segments sent again of 5,000"));
+	free(text);
+	text = json_comparison(&x->c);
+	assert_non_null(strstr(text, "\"versions\":[{\"version\":\"v1\",\"arm\":\"baseline\",\"listeners\":[],"
+	                             "\"attempts\":null,\"established\":null,"));
+	assert_non_null(strstr(text, "\"backlog\":null,\"backlog_max\":130,\"backlog_limit\":128,"));
+	assert_non_null(strstr(text, "\"abrupt_age\":{\"mean\":null,\"max\":null}"));
+	free(text);
+	close_shop(x);
+}
+
 static void hostile_names_come_out_as_valid_json(void **state)
 {
 	struct fixture *x = crowd(hostile);
@@ -860,6 +902,7 @@ int main(void)
 		cmocka_unit_test(incomplete_coverage_is_loud),
 		cmocka_unit_test(colours_come_only_when_asked_for_and_only_on_a_terminal),
 		cmocka_unit_test(hostile_names_are_harmless_on_a_terminal),
+		cmocka_unit_test(losses_are_a_line_where_there_are_some_and_null_where_they_were_not_measured),
 		cmocka_unit_test(hostile_names_come_out_as_valid_json),
 		cmocka_unit_test(what_was_not_measured_is_a_dash_or_null_and_never_nan),
 		cmocka_unit_test(the_document_of_a_comparison_keeps_its_contract),

@@ -34,10 +34,18 @@ static struct feature_state states[FEATURE_NR] = {
 	                   "programs started later are noticed within two seconds" },
 	[FEATURE_EXIT] = { "tw_exit", "tp_btf/sched_process_exit", "ended processes are forgotten at once",
 	                   "ended processes are forgotten within two seconds" },
+	[FEATURE_HANDSHAKE] = { "tw_handshake", "tp_btf/inet_sock_set_state (handshake)",
+	                        "handshakes that never completed, drops up to a listener's end",
+	                        "established and incomplete handshakes are null" },
+	[FEATURE_REFUSE] = { "tw_refuse", "tp_btf/tcp_send_reset",
+	                     "connections refused because nobody listens any more", "refused is null" },
+	[FEATURE_LIVE] = { "tw_live", "iter/bpf_sk_storage_map", "segments sent on connections that are open",
+	                   "segments are counted when a connection ends" },
 };
 
-static const char *const trials[FEATURE_NR] = { "try_packet", "try_read", "try_destroy", "try_fail",
-	                                        "try_listen", "try_fork", "try_exec",    "try_exit" };
+static const char *const trials[FEATURE_NR] = { "try_packet",    "try_read",   "try_destroy", "try_fail",
+	                                        "try_listen",    "try_fork",   "try_exec",    "try_exit",
+	                                        "try_handshake", "try_refuse", "try_live" };
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
 static int try_one(const char *name)
@@ -56,7 +64,8 @@ static int try_one(const char *name)
 	}
 	bpf_program__set_autoload(p, true);
 	err = -probe_bpf__load(skel);
-	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING)
+	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING ||
+	    bpf_program__expected_attach_type(p) == BPF_TRACE_ITER)
 		goto cleanup;
 	link = bpf_program__attach(p);
 	if (!link)
@@ -84,6 +93,12 @@ const struct feature_state *features__try(void)
 	for (int i = 0; i < FEATURE_NR; i++) {
 		states[i].error = try_one(trials[i]);
 		states[i].ok = !states[i].error;
+	}
+	if (!states[FEATURE_REFUSE].ok && !try_one("try_drop")) {
+		states[FEATURE_REFUSE].name = "tw_drop";
+		states[FEATURE_REFUSE].hook = "tp_btf/kfree_skb";
+		states[FEATURE_REFUSE].error = 0;
+		states[FEATURE_REFUSE].ok = true;
 	}
 	libbpf_set_print(print);
 	return states;

@@ -16,6 +16,9 @@ enum feature {
 	FEATURE_FORK,
 	FEATURE_EXEC,
 	FEATURE_EXIT,
+	FEATURE_HANDSHAKE, /* connections made, listeners closed */
+	FEATURE_REFUSE,    /* connections refused because nobody listens */
+	FEATURE_LIVE,      /* segments of open connections; run by user space, not attached */
 	FEATURE_NR,
 };
 

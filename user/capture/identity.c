@@ -138,6 +138,31 @@ static int result_places(struct resolve *r, struct id_snapshot *s)
 	return 0;
 }
 
+static int result_listeners(struct resolve *r, struct id_snapshot *s)
+{
+	s->listeners = calloc(r->sockets.n ? r->sockets.n : 1, sizeof(*s->listeners));
+	if (!s->listeners)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->sockets.n; i++) {
+		const struct sock *sock = &r->sockets.v[i];
+
+		if (!sock->claimed || sock->place.client)
+			continue;
+		s->listeners[s->n_listeners++] = (struct id_listener){
+			.cookie = sock->cookie,
+			.versions = sock->claimed,
+			.place = sock->place,
+			.family = sock->family,
+			.own_netns = sock->own_netns,
+			.netns = sock->netns,
+			.holder = sock->n_holders ? proctable__at(r->processes, sock->holders[0])->pid : 0,
+			.queue_limit = sock->queue_limit,
+			.drops = sock->drops,
+		};
+	}
+	return 0;
+}
+
 /*
  * The versions a process is listed under. One that matches two overlapping versions by itself is listed under neither;
  * one that is a version's only because it holds the listener is not when that listener is in dispute.
@@ -238,6 +263,8 @@ int identity__resolve(const struct config *c, struct id_snapshot **out, struct e
 	if (!err)
 		err = result_processes(&r, s);
 	if (!err)
+		err = result_listeners(&r, s);
+	if (!err)
 		err = result_versions(&r, s);
 report:
 	if (err)
@@ -261,6 +288,7 @@ void id_snapshot__free(struct id_snapshot *s)
 	free(s->cgroups);
 	free(s->places);
 	free(s->processes);
+	free(s->listeners);
 	free(s->versions);
 	free(s);
 }

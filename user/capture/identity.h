@@ -41,6 +41,18 @@ struct id_cgroup {
 	char *path; /* in the file system, ready to open: begins with the cgroup2 mount */
 };
 
+/* A listening socket of one or more versions. */
+struct id_listener {
+	uint64_t cookie;
+	uint64_t versions; /* bit i: version i of the config */
+	struct tw_place place;
+	uint8_t family;
+	bool own_netns;
+	uint32_t netns; /* inode */
+	pid_t holder;   /* a process that holds it, 0: none was found */
+	uint32_t queue_limit, drops;
+};
+
 enum id_state { ID_FOUND, ID_WAITING, ID_CONFLICT };
 
 struct id_version {
@@ -57,6 +69,8 @@ struct id_snapshot {
 	size_t n_places;
 	struct id_cgroup *cgroups;
 	size_t n_cgroups;
+	struct id_listener *listeners;
+	size_t n_listeners;
 	struct id_version *versions; /* [n_versions of the config] */
 	size_t n_versions;
 };

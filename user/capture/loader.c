@@ -154,8 +154,11 @@ static void attach_hooks(struct loader *l)
 
 	for (int i = FEATURE_PACKETS + 1; i < FEATURE_NR; i++) {
 		struct bpf_program *p = bpf_object__find_program_by_name(l->skel->obj, f[i].name);
-		struct bpf_link *link = p && f[i].ok ? bpf_program__attach(p) : NULL;
+		struct bpf_link *link;
 
+		if (i == FEATURE_LIVE) /* has a map to go through, see losses.c */
+			continue;
+		link = p && f[i].ok ? bpf_program__attach(p) : NULL;
 		if (!link) {
 			if (p && f[i].ok)
 				features__refuse(i, errno);
@@ -499,6 +502,20 @@ int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows)
 uint64_t loader__lanes_exhausted(const struct loader *l)
 {
 	return l->skel->bss->lanes_exhausted;
+}
+
+void loader__loss_maps(const struct loader *l, struct loss_maps *out)
+{
+	*out = (struct loss_maps){
+		.doors = bpf_map__fd(l->skel->maps.doors),
+		.listeners = bpf_map__fd(l->skel->maps.listeners),
+		.handshakes = bpf_map__fd(l->skel->maps.handshakes),
+		.losses = bpf_map__fd(l->skel->maps.losses),
+		.live = bpf_map__fd(l->skel->maps.live),
+		.conns = bpf_map__fd(l->skel->maps.conns),
+		.run_live = features__try()[FEATURE_LIVE].ok ? l->skel->progs.tw_live : NULL,
+		.cpus = l->cpus,
+	};
 }
 
 int loader__ring_fd(const struct loader *l)

@@ -25,6 +25,7 @@ struct loader_options {
 };
 
 struct loader;
+struct bpf_program;
 
 /* NULL on error, with e saying what failed and what to do. */
 struct loader *loader__new(const struct loader_options *o, struct err *e);
@@ -56,6 +57,14 @@ int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out
 int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows);
 /* Programs that found no working space; see lanes_exhausted in bpf/maps.h. */
 uint64_t loader__lanes_exhausted(const struct loader *l);
+
+/* What losses.c reads of the kernel's; descriptors stay the loader's. */
+struct loss_maps {
+	int doors, listeners, handshakes, losses, live, conns;
+	struct bpf_program *run_live; /* NULL: this kernel has none */
+	int cpus;
+};
+void loader__loss_maps(const struct loader *l, struct loss_maps *out);
 
 int loader__ring_fd(const struct loader *l);
 /* Hands every record to fn. */

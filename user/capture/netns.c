@@ -2,8 +2,10 @@
 #include "capture/netns.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,6 +91,36 @@ int netns__open_all(struct proctable *t, struct netns *v, size_t max, size_t *le
 	}
 	pthread_join(thread, NULL);
 	return (int)job.n;
+}
+
+struct visit {
+	int netns, sockdiag;
+};
+
+static void *open_there(void *arg)
+{
+	struct visit *v = arg;
+
+	v->sockdiag = setns(v->netns, CLONE_NEWNET) ? -errno : sockdiag__open();
+	return NULL;
+}
+
+int netns__open_of(pid_t pid)
+{
+	struct visit v;
+	pthread_t thread;
+	char path[40];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	v.netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (v.netns < 0)
+		return -errno;
+	err = pthread_create(&thread, NULL, open_there, &v);
+	if (!err)
+		pthread_join(thread, NULL);
+	close(v.netns);
+	return err ? -err : v.sockdiag;
 }
 
 void netns__close_all(struct netns *v, size_t n)

@@ -24,6 +24,8 @@ struct netns {
  * reason why there is none. Returns how many (at most max), or a negative errno. *left_out: namespaces beyond max.
  */
 int netns__open_all(struct proctable *t, struct netns *v, size_t max, size_t *left_out);
+/* A diag socket in the namespace of this process, or a negative errno. */
+int netns__open_of(pid_t pid);
 void netns__close_all(struct netns *v, size_t n);
 
 #endif

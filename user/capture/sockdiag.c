@@ -157,7 +157,10 @@ static int ask(int nl, uint8_t family, uint32_t states, uint16_t port)
 		.head = { .nlmsg_len = sizeof(m),
 		          .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		          .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.req = { .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states },
+		.req = { .sdiag_family = family,
+		         .sdiag_protocol = IPPROTO_TCP,
+		         .idiag_states = states,
+		         .idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1) },
 	};
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 
@@ -188,7 +191,11 @@ static int take(struct socktable *t, const struct nlmsghdr *head, bool remote)
 {
 	const struct inet_diag_msg *m = NLMSG_DATA(head);
 	const struct rtattr *attr = (const struct rtattr *)(m + 1);
-	struct sock s = { .family = m->idiag_family, .inode = m->idiag_inode };
+	struct sock s = { .family = m->idiag_family,
+		          .inode = m->idiag_inode,
+		          .cookie = m->id.idiag_cookie[0] | (uint64_t)m->id.idiag_cookie[1] << 32,
+		          .queued = m->idiag_rqueue,
+		          .queue_limit = m->idiag_wqueue };
 	int left = (int)head->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*m));
 
 	if (left < 0)
@@ -201,6 +208,8 @@ static int take(struct socktable *t, const struct nlmsghdr *head, bool remote)
 			s.v6only = *(const uint8_t *)RTA_DATA(attr);
 		else if (attr->rta_type == INET_DIAG_CGROUP_ID && RTA_PAYLOAD(attr) >= sizeof(s.cgroup_id))
 			memcpy(&s.cgroup_id, RTA_DATA(attr), sizeof(s.cgroup_id));
+		else if (attr->rta_type == INET_DIAG_SKMEMINFO && RTA_PAYLOAD(attr) >= 4 * (SK_MEMINFO_DROPS + 1))
+			memcpy(&s.drops, (const uint32_t *)RTA_DATA(attr) + SK_MEMINFO_DROPS, sizeof(s.drops));
 	}
 	return append(t, &s);
 }

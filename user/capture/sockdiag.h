@@ -22,9 +22,12 @@ struct sock {
 	bool own_netns;
 	uint32_t netns; /* inode; 0: not known */
 	uint64_t inode;
-	uint64_t cgroup_id; /* of the socket, not of its holders; 0: the kernel does not tell (before 5.9) */
-	uint64_t claimed;   /* versions, a bit mask; the resolver's */
-	uint32_t *holders;  /* indices of processes; the table's */
+	uint64_t cookie;
+	uint32_t queued, queue_limit; /* of a listener: connections that wait to be accepted */
+	uint32_t drops;               /* of a listener: what it has dropped so far, modulo 2^32 */
+	uint64_t cgroup_id;           /* of the socket, not of its holders; 0: the kernel does not tell (before 5.9) */
+	uint64_t claimed;             /* versions, a bit mask; the resolver's */
+	uint32_t *holders;            /* indices of processes; the table's */
 	size_t n_holders;
 };
 

@@ -126,6 +126,7 @@ static struct session *start(const struct watch_options *w, struct config **conf
 	*code = TW_EXIT_FAILURE;
 	o.config = *config;
 	o.judge = both_arms(*config);
+	o.losses = true;
 	s = session__new(&o, &e);
 	if (!s) {
 		log_error("%s", e.text);

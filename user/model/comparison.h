@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "judge/judge.h"
 #include "model/latencies.h"
+#include "model/losses.h"
 
 #define STATUS_MAX 1000
 
@@ -68,6 +69,8 @@ struct comparison {
 	struct endpoint_figures *endpoints;
 	size_t n_endpoints;
 	const char *version_name[ARM_NR];
+	struct version_figures *versions; /* [n_versions], in the order of the config */
+	size_t n_versions;
 	struct coverage coverage;
 	struct ledger_figures ledger;
 	struct overhead overhead;

@@ -82,6 +82,8 @@ const struct comparison *session__compare(struct session *s)
 	if (endpoints_fill(s, c, versions, true))
 		return NULL;
 	header_fill(s, c);
+	if (versions_fill(s, c))
+		return NULL;
 	c->has_verdict = s->judge != NULL;
 	if (s->judge)
 		judge__verdict(s->judge, &c->verdict);

@@ -7,6 +7,7 @@
 
 #include "capture/identity.h"
 #include "capture/loader.h"
+#include "capture/losses.h"
 #include "model/routes.h"
 #include "session/session.h"
 
@@ -61,6 +62,9 @@ struct session {
 	int epoll_fd, signal_fd, timer_fd;
 	bool interrupted;
 
+	struct losses *losses; /* NULL: nobody asked */
+	double sample_at;
+
 	struct comparison comparison;
 	const char *notes[TW_MAX_VERSIONS];
 };
@@ -91,6 +95,12 @@ void ledger_fill(struct session *s, struct comparison *c);
 double cpu_seconds(void);
 void overhead_sample(struct session *s, double now);
 void overhead_fill(const struct session *s, struct overhead *o);
+
+/* losses.c: of versions, what no endpoint knows of. Nothing happens when nobody asked. */
+#define SAMPLE_EVERY 0.1
+void losses_keep(struct session *s, double now);
+int versions_fill(struct session *s, struct comparison *c);
+void versions_free(struct comparison *c);
 
 /* compare.c */
 int tick_close(struct session *s, double now);

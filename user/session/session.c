@@ -101,7 +101,7 @@ static int open_events(struct session *s, struct err *e)
 	return 0;
 }
 
-static int load(struct session *s, struct err *e)
+static int load(struct session *s, bool losses, struct err *e)
 {
 	struct loader_options o = { .seed = s->seed,
 		                    .endpoint_other = routes__other(s->routes),
@@ -116,6 +116,11 @@ static int load(struct session *s, struct err *e)
 	loader__route_budget(s->loader, ROUTES_A_POLL);
 	if (routes_announce_config(s))
 		return err_set(e, ENOMEM, "out of memory");
+	if (losses) {
+		s->losses = losses__new(s->loader);
+		if (!s->losses)
+			return err_set(e, ENOMEM, "out of memory");
+	}
 	if (open_events(s, e))
 		return -1;
 	return versions_resolve(s, e);
@@ -148,7 +153,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
-	if (load(s, e))
+	if (load(s, o->losses, e))
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &s->started);
 	s->cpu_at_start = cpu_seconds();
@@ -174,12 +179,14 @@ void session__free(struct session *s)
 		close(s->timer_fd);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
+	losses__free(s->losses);
 	loader__free(s->loader);
 	id_snapshot__free(s->ids);
 	judge__free(s->judge);
 	routes__free(s->routes);
 	cells_free(s);
 	free(s->comparison.endpoints);
+	versions_free(&s->comparison);
 	free(s);
 }
 
@@ -237,6 +244,7 @@ static int keep_in_step(struct session *s, double now)
 			err = 0;
 		}
 	}
+	losses_keep(s, now);
 	overhead_sample(s, now);
 	drain_adjust(s, now);
 	if (s->judge && now >= s->tick_at) {

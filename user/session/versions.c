@@ -67,6 +67,8 @@ int versions_resolve(struct session *s, struct err *e)
 	if (err)
 		return err;
 	err = loader__apply(s->loader, ids, e);
+	if (!err && s->losses && losses__follow(s->losses, ids))
+		err = err_set(e, ENOMEM, "out of memory following listeners");
 	if (err) {
 		id_snapshot__free(ids);
 		return err;

@@ -19,6 +19,8 @@ void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
 /* "... and 12 more (3,456 requests)" for the endpoints from `first` on; nothing when there is none. */
 void part_folded(struct frame *f, const struct endpoint_figures *const *list, size_t first, size_t n);
+/* One line a version of what it lost without any endpoint knowing of it (losses.c); nothing where nothing was lost. */
+void part_losses(struct frame *f, const struct comparison *c);
 void part_blank(struct frame *f);
 
 /* Adds one endpoint's lines to a frame. */

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Losses that never reach an endpoint, as packets show them: handshakes that begin, resets of idle connections, and how
+ * sessions of another protocol end. What only a tracepoint sees is in loss_hooks.h.
+ *
+ * Invariant: nothing here runs for a packet of an ordinary exchange.
+ */
+#ifndef TW_LOSSES_H
+#define TW_LOSSES_H
+
+#define ADD(counter, n) __sync_fetch_and_add(&(counter), n)
+
+static __always_inline struct tw_losses *losses_of(__u32 version)
+{
+	version &= TW_MAX_VERSIONS - 1;
+	return bpf_map_lookup_elem(&losses, &version);
+}
+
+/* ---- handshakes -------------------------------------------------------------------------------------------------- */
+
+static __always_inline struct tw_listener *listener_get(__u64 cookie, const struct tw_tuple *k)
+{
+	struct tw_listener *l = bpf_map_lookup_elem(&listeners, &cookie), fresh = {};
+	struct tw_place_value *place;
+	struct tw_losses *lost;
+
+	if (l)
+		return l;
+	place = place_find(k->local, k->local_port, 0);
+	if (!place)
+		return 0;
+	fresh.version = place->version;
+	fresh.port = k->local_port;
+	__builtin_memcpy(fresh.addr, k->local, 16);
+	bpf_map_update_elem(&listeners, &cookie, &fresh, BPF_NOEXIST);
+	l = bpf_map_lookup_elem(&listeners, &cookie);
+	lost = l ? 0 : losses_of(place->version);
+	if (lost)
+		ADD(lost->uncounted, 1);
+	return l;
+}
+
+/* How full is the accept queue now? TCP asks the same a moment later, and drops the SYN when it holds too many. */
+static __always_inline void listener_depth(struct bpf_sock *sk, struct tw_listener *l)
+{
+	struct tcp_sock *tp;
+	__u32 depth = 0, limit = 0;
+
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	bpf_core_read(&depth, sizeof(depth), &((struct sock *)tp)->sk_ack_backlog);
+	bpf_core_read(&limit, sizeof(limit), &((struct sock *)tp)->sk_max_ack_backlog);
+	if (depth > l->backlog_max)
+		l->backlog_max = depth;
+	if (depth > limit)
+		ADD(l->full, 1);
+}
+
+/* A SYN, for whatever port. A function of its own, so that the hot path does not grow; always 1. */
+__attribute__((noinline)) int syn_arrived(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tw_handshake *known, fresh = {};
+	struct tw_listener *l;
+	struct segment s;
+	struct tw_tuple k;
+	__u32 port;
+	__u8 *side;
+
+	if (!sk || !is_listener(sk) || segment_parse(skb, &s) || segment_tuple(skb, &s, 1, &k))
+		return 1;
+	port = s.dport;
+	side = bpf_map_lookup_elem(&ports, &port);
+	if (!side || !(*side & TW_PORT_SERVER))
+		return 1;
+	fresh.listener = bpf_get_socket_cookie(skb);
+	l = listener_get(fresh.listener, &k);
+	if (!l)
+		return 1;
+	listener_depth(sk, l);
+	known = bpf_map_lookup_elem(&handshakes, &k);
+	if (known && known->isn == s.seq && known->listener == fresh.listener) {
+		ADD(l->again, 1);
+		return 1;
+	}
+	fresh.t = bpf_ktime_get_ns();
+	fresh.isn = s.seq;
+	ADD(l->attempts, 1);
+	bpf_map_update_elem(&handshakes, &k, &fresh, BPF_ANY);
+	return 1;
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+/* A RST, before it is noted: did it end a connection that was idle, and that neither side had closed? */
+static __always_inline void idle_reset(struct tw_conn *c, int by_client)
+{
+	struct tw_losses *lost;
+
+	if (c->tail != c->head || c->flags & (TW_C_RQ_FIN | TW_C_RQ_RST) || c->rs_flags & (TW_C_RS_FIN | TW_C_RS_RST))
+		return;
+	lost = losses_of(c->version);
+	if (lost)
+		ADD(lost->idle_resets[!!by_client], 1);
+}
+
+static __always_inline void session_ended(struct tw_sessions *s, enum tw_session_end how, __u64 begun)
+{
+	__u64 age;
+
+	ADD(s->ended[how], 1);
+	if (how == TW_END_CLOSED)
+		return;
+	age = bpf_ktime_get_ns() - begun;
+	ADD(s->age_sum, age);
+	if (age > s->age_max)
+		s->age_max = age;
+}
+
+/* The exchange that is about to end with this outcome: was its response one without a length, and under way? */
+static __always_inline void streaming_end(struct tw_conn *c, __u32 outcome)
+{
+	struct tw_losses *lost;
+	enum tw_session_end how;
+
+	if (c->tail == c->head || c->rs.status < 200)
+		return;
+	if (c->rs.state != H1_UNTIL_CLOSE && !(c->rs.flags & H1_F_CHUNKED))
+		return;
+	if (outcome == TW_TRUNCATED)
+		how = TW_END_CUT;
+	else if (outcome == TW_RESET_BY_SERVER)
+		how = TW_END_RESET_BY_SERVER;
+	else if (outcome == TW_RESET_BY_CLIENT)
+		how = TW_END_RESET_BY_CLIENT;
+	else if (outcome == TW_CLIENT_ABANDONED)
+		how = TW_END_CLIENT_ABANDONED;
+	else if (outcome == TW_TIMEOUT)
+		how = TW_END_TIMEOUT;
+	else
+		return;
+	lost = losses_of(c->version);
+	if (lost)
+		session_ended(&lost->streaming, how, c->t_first);
+}
+
+/* ---- sessions of another protocol -------------------------------------------------------------------------------- */
+
+#define WS_CLOSE       0x88 /* the first byte of a WebSocket's closing frame, RFC 6455, 5.2 */
+#define WS_CLOSE_BYTES 131  /* the longest: 2 bytes of head, 4 of mask, 125 of reason */
+
+static __always_inline int is_upgraded(const struct tw_conn *c)
+{
+	return c->kind == TW_IGNORED && c->flags & TW_C_DECODED;
+}
+
+/* Does this segment say that its side is done? A closing frame travels alone, nearly always; the answer to it does. */
+static __always_inline int says_bye(struct ctx *x)
+{
+	__u8 first = 0;
+
+	if (x->s.len > WS_CLOSE_BYTES || bpf_skb_load_bytes(x->skb, x->s.off, &first, 1))
+		return 0;
+	return first == WS_CLOSE;
+}
+
+/* A packet of a connection that is not followed any more: of one that left HTTP, the end is still of interest. */
+static __always_inline void upgraded_packet(struct ctx *x, int client)
+{
+	struct tw_conn *c = x->c;
+	__u8 f = x->s.tcp_flags;
+	int bye;
+
+	if (!is_upgraded(c))
+		return;
+	bye = x->s.len && c->rs.status == 101 && says_bye(x);
+	if (!client == !!x->ingress) {
+		if (x->s.len)
+			c->flags = bye ? c->flags | TW_C_RQ_BYE : c->flags & ~TW_C_RQ_BYE;
+		if (f & (TCP_FIN | TCP_RST))
+			c->flags |= f & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
+		return;
+	}
+	if (x->s.len)
+		c->rs_flags = bye ? c->rs_flags | TW_C_RS_BYE : c->rs_flags & ~TW_C_RS_BYE;
+	if (f & TCP_RST)
+		c->rs_flags |= TW_C_RS_RST;
+	else if (f & TCP_FIN && !(c->flags & TW_C_RQ_FIN))
+		c->rs_flags |= TW_C_RS_FIN; /* it closed first */
+}
+
+/* How a session ended whose socket goes now. */
+static __always_inline enum tw_session_end upgraded_end(const struct tw_conn *c, int err)
+{
+	int bye = c->flags & TW_C_RQ_BYE || c->rs_flags & TW_C_RS_BYE;
+
+	/* After the closing frames a side that does not wait for the other's FIN may well reset. */
+	if (bye)
+		return TW_END_CLOSED;
+	if (c->rs_flags & TW_C_RS_FIN && c->rs.status == 101)
+		return TW_END_CUT;
+	if (c->rs_flags & TW_C_RS_RST)
+		return TW_END_RESET_BY_SERVER;
+	if (c->flags & TW_C_RQ_RST)
+		return TW_END_RESET_BY_CLIENT;
+	return err == 110 ? TW_END_TIMEOUT : TW_END_CLOSED;
+}
+
+#endif
