@@ -452,6 +452,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	skb->cb[1] = 0;
 	if (!careful_enter(&x, ingress))
 		return 1;
+	x.now = segment_time(&x);
 	c = x.c;
 	for (i = 0; i < FLUSH_STEP; i++) {
 		if (c->tail == c->head)
@@ -461,6 +462,9 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 		outcome = what;
 		exchange_end(&x, pipe, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
+		/* A response that had begun was this one's: those behind it have none. */
+		if (c->rs.state != H1_LOST)
+			c->rs.state = H1_RES;
 		what = (what & ~0xff) | (what >> 8 & 0xff);
 	}
 	skb->cb[2] = what;

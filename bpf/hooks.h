@@ -139,6 +139,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	}
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
 		first = TW_ANSWERED;
+	x->now = bpf_ktime_get_ns();
 	/*
 	 * See h1_scan_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as clang
 	 * moves it into the loop, behind constants.
@@ -158,6 +159,9 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		}
 		exchange_end(x, pipe, outcome, status_seen(&c->rs));
 		c->rs.status = 0;
+		/* A response that had begun was this one's: those behind it have none. */
+		if (c->rs.state != H1_LOST)
+			c->rs.state = H1_RES;
 		outcome = rest;
 	}
 	x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_LOST_EXCHANGES] += c->head - c->tail;

@@ -112,6 +112,7 @@ static inline const char *rig_counter(int i)
 		[TW_L_CONTENDED] = "contended",
 		[TW_L_BAD_PACKET] = "bad_packet",
 		[TW_L_UNREAD_VERSION] = "unread_version",
+		[TW_L_MOVED] = "moved",
 	};
 
 	return names[i] ? names[i] : "unnamed counter";

@@ -1,124 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * Numbers are written by this file, as raw text, because cJSON would print them with 15 digits where that is "close
- * enough", and counts above 2^53 wrongly. Strings are made valid UTF-8 before cJSON escapes them.
- *
- * One flag collects what failed: cJSON takes NULL for a parent that could not be made, so a document is built to its
- * end and then thrown away when the flag is set.
- */
-#include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "show/document.h"
 #include "show/figures.h"
-#include "show/format.h"
 #include "show/show.h"
-
-struct document {
-	bool failed;
-};
-
-/* Puts item under key, or at the end of a list when key is NULL. Returns it, or NULL when there is no such item. */
-static cJSON *put_item(struct document *d, cJSON *parent, const char *key, cJSON *item)
-{
-	cJSON_bool done = key ? cJSON_AddItemToObject(parent, key, item) : cJSON_AddItemToArray(parent, item);
-
-	if (done)
-		return item;
-	cJSON_Delete(item);
-	d->failed = true;
-	return NULL;
-}
-
-static cJSON *put_object(struct document *d, cJSON *parent, const char *key)
-{
-	return put_item(d, parent, key, cJSON_CreateObject());
-}
-
-static cJSON *put_list(struct document *d, cJSON *parent, const char *key)
-{
-	return put_item(d, parent, key, cJSON_CreateArray());
-}
-
-static void put_bool(struct document *d, cJSON *parent, const char *key, bool value)
-{
-	put_item(d, parent, key, cJSON_CreateBool(value));
-}
-
-static void put_null(struct document *d, cJSON *parent, const char *key)
-{
-	put_item(d, parent, key, cJSON_CreateNull());
-}
-
-static void put_count(struct document *d, cJSON *parent, const char *key, uint64_t value)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	put_item(d, parent, key, cJSON_CreateRaw(text));
-}
-
-/* The shortest text that reads back as the same double; null for what was not measured. */
-static void put_number(struct document *d, cJSON *parent, const char *key, double value)
-{
-	char text[32], *comma;
-
-	if (!isfinite(value)) {
-		put_null(d, parent, key);
-		return;
-	}
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	comma = strchr(text, ','); /* of a locale that the process may have set */
-	if (comma)
-		*comma = '.';
-	put_item(d, parent, key, cJSON_CreateRaw(text));
-}
-
-/* A copy in which bytes that are not UTF-8 are U+FFFD; cJSON_free() it. */
-static char *valid_utf8(const char *s)
-{
-	char *copy = cJSON_malloc(3 * strlen(s) + 1), *to = copy;
-	uint32_t code_point;
-	size_t n;
-
-	if (!copy)
-		return NULL;
-	for (; *s; s += n) {
-		n = utf8_next(s, &code_point);
-		if (n == 1 && code_point >= 0x80) {
-			memcpy(to, "\xef\xbf\xbd", 3);
-			to += 3;
-		} else {
-			memcpy(to, s, n);
-			to += n;
-		}
-	}
-	*to = '\0';
-	return copy;
-}
-
-/* NULL becomes null. */
-static void put_string(struct document *d, cJSON *parent, const char *key, const char *value)
-{
-	cJSON *item = NULL;
-	char *copy;
-
-	if (!value) {
-		put_null(d, parent, key);
-		return;
-	}
-	copy = valid_utf8(value);
-	if (copy)
-		item = cJSON_CreateString(copy);
-	cJSON_free(copy);
-	put_item(d, parent, key, item);
-}
 
 static void put_latency(struct document *d, cJSON *arm, const struct arm_figures *a)
 {
@@ -197,13 +83,10 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_count(d, o, "unattributed", cov->unattributed);
 	put_count(d, o, "unnamed", cov->unnamed);
 	put_bool(d, o, "queue_measured", cov->queue_measured);
+	put_bool(d, o, "in_flight_measured", l->in_flight_measured);
 	put_bool(d, o, "complete", is_complete(c));
 
-	o = put_object(d, root, "ledger");
-	put_count(d, o, "seen", l->seen);
-	put_count(d, o, "ended", l->ended);
-	put_count(d, o, "in_flight", l->in_flight);
-	put_count(d, o, "lost", l->lost_exchanges);
+	put_ledger(d, root, l);
 
 	o = put_object(d, root, "loss");
 	put_count(d, o, "events", l->lost_events);
@@ -298,10 +181,7 @@ static void fill_comparison(struct document *d, cJSON *root, const struct compar
 	put_string(d, root, "run", c->run);
 	put_started(d, root, &c->started);
 	put_number(d, root, "seconds", c->seconds);
-	o = put_object(d, root, "versions");
-	for (int arm = 0; arm < ARM_NR; arm++)
-		if (c->version_name[arm])
-			put_string(d, o, arm_names[arm], c->version_name[arm]);
+	put_versions(d, root, c);
 	put_endpoints(d, root, c);
 	put_coverage(d, root, c);
 	put_overhead(d, root, &c->overhead);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "show/document.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "show/format.h"
+
+/* Puts item under key, or at the end of a list when key is NULL. Returns it, or NULL when there is no such item. */
+cJSON *put_item(struct document *d, cJSON *parent, const char *key, cJSON *item)
+{
+	cJSON_bool done = key ? cJSON_AddItemToObject(parent, key, item) : cJSON_AddItemToArray(parent, item);
+
+	if (done)
+		return item;
+	cJSON_Delete(item);
+	d->failed = true;
+	return NULL;
+}
+
+cJSON *put_object(struct document *d, cJSON *parent, const char *key)
+{
+	return put_item(d, parent, key, cJSON_CreateObject());
+}
+
+cJSON *put_list(struct document *d, cJSON *parent, const char *key)
+{
+	return put_item(d, parent, key, cJSON_CreateArray());
+}
+
+void put_bool(struct document *d, cJSON *parent, const char *key, bool value)
+{
+	put_item(d, parent, key, cJSON_CreateBool(value));
+}
+
+void put_null(struct document *d, cJSON *parent, const char *key)
+{
+	put_item(d, parent, key, cJSON_CreateNull());
+}
+
+void put_count(struct document *d, cJSON *parent, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	put_item(d, parent, key, cJSON_CreateRaw(text));
+}
+
+/* The shortest text that reads back as the same double; null for what was not measured. */
+void put_number(struct document *d, cJSON *parent, const char *key, double value)
+{
+	char text[32], *comma;
+
+	if (!isfinite(value)) {
+		put_null(d, parent, key);
+		return;
+	}
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	comma = strchr(text, ','); /* of a locale that the process may have set */
+	if (comma)
+		*comma = '.';
+	put_item(d, parent, key, cJSON_CreateRaw(text));
+}
+
+/* A copy in which bytes that are not UTF-8 are U+FFFD; cJSON_free() it. */
+static char *valid_utf8(const char *s)
+{
+	char *copy = cJSON_malloc(3 * strlen(s) + 1), *to = copy;
+	uint32_t code_point;
+	size_t n;
+
+	if (!copy)
+		return NULL;
+	for (; *s; s += n) {
+		n = utf8_next(s, &code_point);
+		if (n == 1 && code_point >= 0x80) {
+			memcpy(to, "\xef\xbf\xbd", 3);
+			to += 3;
+		} else {
+			memcpy(to, s, n);
+			to += n;
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
+/* NULL becomes null. */
+void put_string(struct document *d, cJSON *parent, const char *key, const char *value)
+{
+	cJSON *item = NULL;
+	char *copy;
+
+	if (!value) {
+		put_null(d, parent, key);
+		return;
+	}
+	copy = valid_utf8(value);
+	if (copy)
+		item = cJSON_CreateString(copy);
+	cJSON_free(copy);
+	put_item(d, parent, key, item);
+}
