@@ -90,9 +90,8 @@ class Document:
             assert a["connections"] <= a["requests"], f"more connections than requests: {where}"
             for kind, q in a["latency"].items():
                 _check_latency(where, kind, q)
-        if "ledger" in d:
-            ledger = d["ledger"]
-            assert ledger["seen"] == ledger["ended"] + ledger["in_flight"] + ledger["lost"], f"unbalanced: {ledger}"
+        for ledger in [d["ledger"]] + [v["ledger"] for v in d["versions"]]:
+            assert ledger["balanced"] is not False, f"unbalanced: {ledger}"
         if lossless:
             assert d["loss"]["events"] == 0 and d["loss"]["exchanges"] == 0, f"loss: {d['loss']}"
 
