@@ -492,6 +492,7 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	skb->cb[1] = 0;
 	if (!careful_enter(&x, ingress))
 		return 1;
+	x.now = segment_time(&x);
 	c = x.c;
 	streaming_end(c, what & 0xff);
 	for (i = 0; i < FLUSH_STEP; i++) {

@@ -2,7 +2,9 @@
 /*
  * Exchanges: a request is pushed when its head is complete, and ended once, with one outcome.
  *
- * Invariants: every push counts TW_L_REQUESTS and every end TW_L_ENDED or TW_L_LOST_EXCHANGES on the same ledger row;
+ * Invariants: every push counts TW_L_REQUESTS and every end TW_L_ENDED or TW_L_LOST_EXCHANGES on the same ledger row,
+ * or TW_L_MOVED there and all the others on another row; an exchange that waits longer than response_timeout for the
+ * first byte of its response is a timeout, whatever becomes of it later;
  * exchanges of a connection end in the order of their requests (RFC 9112, 9.3.2); an exchange that cannot be counted
  * in the maps leaves as a record, and only if the ring is full as well is it lost, which is counted.
  */
@@ -160,6 +162,9 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 
 	d->lat[TW_LAT_TOTAL] = since(t_start, c->t_last);
 	d->lat[TW_LAT_FIRST_BYTE] = since(t_start, c->t_first);
+	/* A slow upload is not the server's: it is asked for an answer when the request is complete. */
+	if (unlikely(d->lat[TW_LAT_FIRST_BYTE] > response_timeout) && is_late(t_body, c->t_first))
+		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
 	d->lat[TW_LAT_SERVER] = since(likely(t_body) ? t_body : t_start, c->t_last);
@@ -201,15 +206,18 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
+	d->cut = 0;
 	if (likely(outcome == TW_ANSWERED)) {
 		ended_times(x, d, pipe, p);
 	} else {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
 		d->cut = response_begun(&c->rs);
+		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,
+		                             c->t_last, x->now);
 	}
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
-		x->l->ledger[p->version & (TW_MAX_VERSIONS - 1)].c[TW_L_REQUESTS]--;
+		count(x->l, p->version, TW_L_MOVED);
 		count(x->l, d->version, TW_L_REQUESTS);
 	}
 	if (unlikely(!count_ended(x->lane))) {

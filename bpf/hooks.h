@@ -142,6 +142,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	if (c->rs.state == H1_UNTIL_CLOSE && c->rs_flags & TW_C_RS_FIN)
 		first = TW_ANSWERED;
 	streaming_end(c, first);
+	x->now = bpf_ktime_get_ns();
 	/*
 	 * See h1_scan_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as clang
 	 * moves it into the loop, behind constants.

@@ -178,6 +178,10 @@ const volatile __u8 watch_process; /* tell of processes that start another progr
 const volatile __u8 test_mode;     /* crafted packets: connections are found by address */
 const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space is woken at once */
 
+/* An exchange whose response has not begun after this time, ns, is a timeout. */
+const volatile __u64 response_timeout = ~0ULL;
+const volatile __u8 iterators_find_storage; /* since 5.11 */
+
 /* ---- what changes while running ---------------------------------------------------------------------------------- */
 /* New routes that may still be announced until user space refills it; others count under "other". */
 __u32 route_budget;

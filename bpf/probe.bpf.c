@@ -22,6 +22,13 @@ struct {
 	__uint(max_entries, 4096);
 } ring SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, int);
+	__type(value, int);
+} table SEC(".maps");
+
 /* What tells user space something needs the ring; nobody is told here. */
 static __always_inline int record(void)
 {
@@ -105,4 +112,24 @@ SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(try_exit, struct task_struct *p)
 {
 	return p->tgid;
+}
+
+SEC("?iter/bpf_sk_storage_map")
+int try_inflight(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	void *value = ctx->value;
+
+	if (value)
+		*(volatile int *)value;
+	return 0;
+}
+
+SEC("?iter/bpf_map_elem")
+int try_inflight_early(struct bpf_iter__bpf_map_elem *ctx)
+{
+	void *value = ctx->value;
+
+	if (value)
+		*(volatile int *)value;
+	return 0;
 }

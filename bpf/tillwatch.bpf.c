@@ -256,3 +256,4 @@ int egress_flush(struct __sk_buff *skb)
 }
 
 #include "hooks.h"
+#include "inflight.h"

@@ -75,6 +75,31 @@ static __always_inline __u32 latency_bucket(__u64 ns)
 	return BUCKET_OF(tw_bounds, TW_BOUNDS_TABLE, tw_cells, ns);
 }
 
+/*
+ * Has a request that was complete at `asked` (0: it is not) waited too long for the first byte of its response, which
+ * came at `until`, or has not come up to then?
+ */
+static __always_inline int is_late(__u64 asked, __u64 until)
+{
+	return asked && until > asked && until - asked > response_timeout;
+}
+
+/*
+ * What becomes of an exchange that ends without its answer, or would if it ended now. what: the outcome by the way it
+ * ended, and the response's state << 8. Once it has waited too long it is a timeout, whatever ends it later.
+ */
+__attribute__((noinline)) int outcome_in_time(__u32 what, __u64 asked, __u64 t_first, __u64 t_last, __u64 now)
+{
+	__u32 outcome = what & 0xff, state = what >> 8;
+
+	/* Step is lost: what came since may have been the beginning of its response. */
+	if (state == H1_LOST && t_last >= asked)
+		return outcome;
+	if (state != H1_LOST && state != H1_RES)
+		now = t_first;
+	return is_late(asked, now) ? TW_TIMEOUT : outcome;
+}
+
 static __always_inline __u64 ring_flags(void)
 {
 	/* Waking user space for each record would cost more than the record; it polls ten times a second. */
@@ -123,10 +148,13 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	s->c.connections += d->first;
 	s->c.outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
 	s->c.status[status & (TW_STATUS_NR - 1)]++;
-	if (likely(d->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED))
-		series_times(s, d->lat);
-	else
+	if (unlikely(d->outcome != TW_ANSWERED)) {
+		s->c.double_faults += d->status / 100 == 5 && TW_FAULTS >> (d->outcome & (TW_OUTCOME_NR - 1)) & 1;
 		s->c.cut[d->outcome & (TW_OUTCOME_NR - 1)] += d->cut;
+		if (d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
+			return;
+	}
+	series_times(s, d->lat);
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)

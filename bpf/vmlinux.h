@@ -265,6 +265,25 @@ struct bpf_iter__bpf_sk_storage_map {
 	} __attribute__((aligned(8)));
 };
 
+struct bpf_iter__bpf_map_elem {
+	union {
+		struct bpf_iter_meta *meta;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		struct bpf_map *map;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		void *key;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+	union {
+		void *value;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+};
+
 #pragma clang attribute pop
 
 #endif /* TW_VMLINUX */

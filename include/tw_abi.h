@@ -50,7 +50,7 @@ enum tw_outcome {
 	TW_RESET_BY_SERVER,
 	TW_RESET_BY_CLIENT,
 	TW_CLIENT_ABANDONED, /* the client closed while it was owed an answer */
-	TW_TIMEOUT,          /* the connection died of retransmission */
+	TW_TIMEOUT,          /* no response began in time, or the connection died of retransmission */
 	TW_UNOBSERVED,       /* the observer lost sight of it */
 	TW_OUTCOME_NR,
 };
@@ -62,6 +62,9 @@ enum tw_outcome {
 #define TW_STATUS_NR     64   /* registered statuses, see tw_status.h; others travel as records */
 #define TW_PATH_MAX      240  /* bytes of "METHOD target" a route record carries */
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
+
+/* Outcomes that the server answers for; a timeout is what its client waited for in vain. */
+#define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
 
 #define TW_EP_UNKNOWN 0
 #define TW_EP_PENDING 0xffff /* user space has been told and has not named it yet */
@@ -79,6 +82,8 @@ struct tw_counters {
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
 	__u32 cut[TW_OUTCOME_NR]; /* of each outcome but answered: a byte of the final response had left */
+	__u32 double_faults;      /* a 5xx whose outcome is the server's fault as well: in both counts */
+	__u32 pad;
 };
 
 struct tw_series {
@@ -112,6 +117,7 @@ enum tw_ledger {
 	TW_L_CONTENDED,      /* two CPUs met in one direction of one connection */
 	TW_L_BAD_PACKET,     /* packets whose headers could not be read */
 	TW_L_UNREAD_VERSION, /* ended without anyone having read it: version not known */
+	TW_L_MOVED,          /* of the requests, went to another row when they ended: by then their version was known */
 	TW_L_NR,
 };
 

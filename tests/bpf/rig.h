@@ -69,6 +69,9 @@ struct rig {
 
 static struct rig rig;
 
+/* Set before rig_open: ns after which a response comes too late; 0: never. */
+static uint64_t rig_timeout;
+
 static inline const char *rig_outcome(unsigned int outcome)
 {
 	static const char *const names[TW_OUTCOME_NR] = {
@@ -112,6 +115,7 @@ static inline const char *rig_counter(int i)
 		[TW_L_CONTENDED] = "contended",
 		[TW_L_BAD_PACKET] = "bad_packet",
 		[TW_L_UNREAD_VERSION] = "unread_version",
+		[TW_L_MOVED] = "moved",
 	};
 
 	return names[i] ? names[i] : "unnamed counter";
@@ -293,6 +297,8 @@ static inline void rig_set_constants(bool crafted)
 	rig.skel->rodata->have_clients = 1;
 	rig.skel->rodata->test_mode = crafted;
 	rig.skel->rodata->ring_wakeup = RIG_RING;
+	if (rig_timeout)
+		rig.skel->rodata->response_timeout = rig_timeout;
 }
 
 static inline void rig_watch_port(uint16_t port, uint16_t version, bool client)
@@ -327,7 +333,7 @@ static inline void rig_open(bool crafted)
 	rig_set_constants(crafted);
 	bpf_object__for_each_program (p, rig.skel->obj)
 		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
-			bpf_program__set_autoload(p, false);
+			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.ring, RIG_RING), 0);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))

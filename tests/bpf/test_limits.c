@@ -260,7 +260,7 @@ static void a_request_moves_to_the_version_of_the_process_that_reads_it(void **s
 	rig.version = 3;
 	expect_exchanges(A_OK B_OK);
 	rig_gained(0, gained, sizeof(gained));
-	assert_string_equal(gained, "connections 1, decoded 1");
+	assert_string_equal(gained, "requests 2, connections 1, decoded 1, moved 2");
 	rig_gained(3, gained, sizeof(gained));
 	assert_string_equal(gained, "requests 2, ended 2");
 	assert_int_equal(rig.last.tgid, tgid);

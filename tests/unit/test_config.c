@@ -38,7 +38,7 @@ static const char full[] =
 	"  - route: \"* /{any}/items\"\n"
 	"    critical: false\n"
 	"gate:    { alpha: 0.01, max_error_ratio: 1.25, max_latency_increase: 0.1, min_requests: 700,\n"
-	"           warmup: 1m, tick: 2.5s }\n"
+	"           warmup: 1m, tick: 2.5s, timeout: 90s }\n"
 	"stages:  [5%, 25%, 0.5, 100%]\n"
 	"limits: { endpoints: 42 }\n";
 
@@ -149,7 +149,8 @@ static void gate_stages_and_limits_arrive(void **state)
 	struct config *c = parse_ok(full);
 
 	assert_true(c->gate.alpha == 0.01 && c->gate.max_error_ratio == 1.25 && c->gate.max_latency_increase == 0.1);
-	assert_true(c->gate.min_requests == 700 && c->gate.warmup == 60.0 && c->gate.tick == 2.5);
+	assert_true(c->gate.min_requests == 700 && c->gate.warmup == 60.0 && c->gate.tick == 2.5 &&
+	            c->gate.timeout == 90.0);
 	assert_int_equal(c->n_stages, 4);
 	assert_memory_equal(c->stages, stages, sizeof(stages));
 	assert_int_equal(c->max_endpoints, 42);
@@ -161,7 +162,8 @@ static void what_is_left_out_has_the_documented_default(void **state)
 	struct config *c = parse_ok(HEAD);
 
 	assert_true(c->gate.alpha == 0.05 && c->gate.max_error_ratio == 1.5 && c->gate.max_latency_increase == 0.20);
-	assert_true(c->gate.min_requests == 500 && c->gate.warmup == 10.0 && c->gate.tick == 5.0);
+	assert_true(c->gate.min_requests == 500 && c->gate.warmup == 10.0 && c->gate.tick == 5.0 &&
+	            c->gate.timeout == 30.0);
 	assert_int_equal(c->max_endpoints, 500);
 	assert_int_equal(c->n_routes + c->n_stages, 0);
 	assert_int_equal(config__version_of_arm(c, ARM_CANARY), -1);

@@ -260,7 +260,7 @@ struct run {
 	double now;
 	double ms_b, ms_c;
 	uint64_t lost, seen, unanswered_c;
-	bool unbalanced, warming;
+	bool unbalanced, unknown, warming;
 };
 
 static struct run start(const struct gate_policy *p, const struct judge_endpoint *ep)
@@ -293,6 +293,7 @@ static int tick(struct run *r, uint64_t n_b, uint64_t bad_b, uint64_t n_c, uint6
 		          .lost_exchanges = r->lost,
 		          .seen = r->seen ? r->seen : n_b + n_c,
 		          .ledger_balanced = !r->unbalanced,
+		          .ledger_unknown = r->unknown,
 		          .warming = r->warming,
 		          .endpoints = &ep };
 	int err;
@@ -603,6 +604,23 @@ static void an_invalid_run_is_not_rolled_back_either(void **state)
 	r.unbalanced = true;
 	ticks(&r, 1, 950, 0, 50, 30);
 	expect(&r, VERDICT_INVALID, "ledger");
+	judge__free(r.j);
+}
+
+static void a_ledger_that_nobody_can_check_is_no_reason_and_says_so(void **state)
+{
+	struct run r = start(&policy, &checkout);
+	struct verdict v;
+	bool said = false;
+
+	r.unknown = r.unbalanced = true;
+	ticks(&r, 5, 950, 0, 50, 30);
+	expect(&r, VERDICT_ROLLBACK, "errors_worse");
+	v = verdict_of(&r);
+	for (size_t i = 0; i < v.n_guards; i++)
+		if (!strcmp(v.guards[i].name, "ledger"))
+			said = v.guards[i].ok && strstr(v.guards[i].text, "not applicable");
+	assert_true(said);
 	judge__free(r.j);
 }
 
@@ -923,6 +941,7 @@ int main(void)
 		cmocka_unit_test(too_few_requests_hold_a_promotion_and_tell_when),
 		cmocka_unit_test(losing_more_than_one_in_a_thousand_makes_the_verdict_invalid),
 		cmocka_unit_test(an_invalid_run_is_not_rolled_back_either),
+		cmocka_unit_test(a_ledger_that_nobody_can_check_is_no_reason_and_says_so),
 		cmocka_unit_test(ticks_of_a_warm_up_are_not_judged),
 		cmocka_unit_test(an_arm_without_traffic_is_named),
 		cmocka_unit_test(no_traffic_at_all_and_no_endpoint_at_all_hold),

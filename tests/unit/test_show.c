@@ -33,6 +33,7 @@ struct fixture {
 	struct latencies lat[MAX_ENDPOINTS][ARM_NR];
 	char names[MAX_ENDPOINTS][32];
 	struct verdict_endpoint judged[1];
+	struct version_figures versions[2];
 	const char *notes[2];
 };
 
@@ -134,7 +135,17 @@ static struct fixture *shop(void)
 	a->status[1].n = 96;
 
 	x->c.coverage = (struct coverage){ .connections = 80, .decoded = 80, .queue_measured = true, .complete = true };
-	x->c.ledger = (struct ledger_figures){ .seen = 13467, .ended = 13465, .in_flight = 2 };
+	x->c.ledger = (struct ledger_figures){
+		.seen = 13467, .ended = 13465, .in_flight = 2, .in_flight_measured = true, .checked = true
+	};
+	x->versions[0] = (struct version_figures){
+		.name = "v1", .arm = ARM_BASELINE, .ledger = x->c.ledger, .in_flight_max = 7, .oldest = 0.25
+	};
+	x->versions[1] = (struct version_figures){
+		.name = "v2", .arm = ARM_CANARY, .ledger = { .seen = 9 }, .in_flight_max = 0, .oldest = NAN
+	};
+	x->c.versions = x->versions;
+	x->c.n_versions = 2;
 	x->c.overhead = (struct overhead){ 450, 0.1, 20 << 20 };
 	x->notes[0] = "v1: listening on 127.0.0.1:8081";
 	x->notes[1] = "v2: waiting for the cgroup /shop-v2.slice";
@@ -273,6 +284,39 @@ static void a_comparison_off_a_terminal_is_the_golden_lines(void **state)
 		"\n");
 	free(text);
 	close_shop(x);
+}
+
+static void books_that_do_not_balance_are_loud_and_those_that_do_are_silent(void **state)
+{
+	struct fixture *x = shop();
+	char *text = shown(&x->c, SHOW_TERMINAL, 120, 40, false, NAN);
+
+	assert_null(strstr(text, "LEDGER"));
+	free(text);
+	x->versions[1].ledger = (struct ledger_figures){
+		.seen = 1000, .ended = 990, .in_flight = 4, .in_flight_measured = true, .checked = true, .missing = 6
+	};
+	x->c.ledger.missing = 6;
+	text = shown(&x->c, SHOW_TERMINAL, 120, 40, false, NAN);
+	assert_non_null(
+		strstr(text, "LEDGER OF v2 DOES NOT BALANCE: 1,000 seen, 990 ended, 4 in flight, 0 lost: 6 missing"));
+	assert_non_null(strstr(text, "COVERAGE INCOMPLETE"));
+	free(text);
+	text = shown(&x->c, SHOW_LINES, 0, 0, false, NAN);
+	assert_non_null(
+		strstr(text, "\nledger v2 UNBALANCED seen=1000 ended=990 in_flight=4 lost=0 missing=6 surplus=0\n"));
+	assert_null(strstr(text, "ledger v1"));
+	free(text);
+	text = json_comparison(&x->c);
+	assert_non_null(strstr(text, "\"in_flight\":4,\"lost\":0,\"balanced\":false"));
+	free(text);
+	/* What could not be checked is said not to have been measured. */
+	x->versions[1].ledger.checked = x->c.ledger.in_flight_measured = x->c.ledger.checked = false;
+	text = shown(&x->c, SHOW_TERMINAL, 120, 40, false, NAN);
+	assert_null(strstr(text, "LEDGER"));
+	assert_non_null(strstr(text, "in flight is not measured"));
+	free(text);
+	test_free(x);
 }
 
 static void a_wide_terminal_shows_one_line_for_each_endpoint(void **state)
@@ -687,6 +731,20 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	assert_true(cJSON_IsTrue(at(root, "coverage.queue_measured")));
 	assert_number(root, "ledger.seen", 13467);
 	assert_number(root, "ledger.in_flight", 2);
+	assert_true(cJSON_IsTrue(at(root, "ledger.balanced")));
+	assert_string(root, "versions.0.version", "v1");
+	assert_string(root, "versions.0.arm", "baseline");
+	assert_number(root, "versions.0.ledger.seen", 13467);
+	assert_number(root, "versions.0.ledger.in_flight", 2);
+	assert_true(cJSON_IsTrue(at(root, "versions.0.ledger.balanced")));
+	assert_number(root, "versions.0.in_flight_max", 7);
+	assert_number(root, "versions.0.oldest_in_flight", 0.25);
+	assert_string(root, "versions.1.version", "v2");
+	assert_number(root, "versions.1.ledger.seen", 9);
+	assert_true(cJSON_IsNull(at(root, "versions.1.ledger.in_flight")));
+	assert_true(cJSON_IsNull(at(root, "versions.1.ledger.balanced")));
+	assert_true(cJSON_IsNull(at(root, "versions.1.in_flight_max")));
+	assert_true(cJSON_IsNull(at(root, "versions.1.oldest_in_flight")));
 	assert_number(root, "loss.events", 0);
 	assert_number(root, "overhead.kernel_ns_per_request", 450);
 	assert_number(root, "overhead.agent_rss_bytes", 20 << 20);
@@ -894,6 +952,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_comparison_on_a_terminal_of_80_columns_is_the_golden_table),
 		cmocka_unit_test(a_comparison_off_a_terminal_is_the_golden_lines),
+		cmocka_unit_test(books_that_do_not_balance_are_loud_and_those_that_do_are_silent),
 		cmocka_unit_test(a_wide_terminal_shows_one_line_for_each_endpoint),
 		cmocka_unit_test(no_line_is_wider_than_the_screen_and_no_frame_is_higher),
 		cmocka_unit_test(a_figure_is_shown_whole_or_not_at_all),

@@ -23,7 +23,7 @@ static struct feature_state states[FEATURE_NR] = {
 	                   "queue and service time; versions by the process that reads",
 	                   "queue and service time are null; versions that share a port cannot be told apart" },
 	[FEATURE_DESTROY] = { "tw_destroy", "tp_btf/tcp_destroy_sock", "endings that no packet shows",
-	                      "exchanges cut by a timeout or a kill may stay in flight for ever" },
+	                      "exchanges cut by a dead connection or a kill never end, and the ledger is not checked" },
 	[FEATURE_FAIL] = { "tw_fail", "tp_btf/inet_sock_set_state (state)", "timeouts told from other endings",
 	                   "a connection that timed out counts as closed by the server" },
 	[FEATURE_LISTEN] = { "tw_listen", "tp_btf/inet_sock_set_state", "new listeners are noticed at once",
@@ -41,11 +41,30 @@ static struct feature_state states[FEATURE_NR] = {
 	                     "connections refused because nobody listens any more", "refused is null" },
 	[FEATURE_LIVE] = { "tw_live", "iter/bpf_sk_storage_map", "segments sent on connections that are open",
 	                   "segments are counted when a connection ends" },
+	[FEATURE_INFLIGHT] = { "tw_inflight", "iter/bpf_sk_storage_map",
+	                       "requests in flight are counted; hanging ones are timeouts while they hang",
+	                       "requests in flight are null, the ledger is not checked, and a timeout shows when it ends" },
+	[FEATURE_INFLIGHT_EARLY] = { "tw_inflight_early", "iter/bpf_map_elem",
+	                             "the same for requests that came with the handshake",
+	                             "requests in flight are null and the ledger is not checked" },
 };
 
-static const char *const trials[FEATURE_NR] = { "try_packet",    "try_read",   "try_destroy", "try_fail",
-	                                        "try_listen",    "try_fork",   "try_exec",    "try_exit",
-	                                        "try_handshake", "try_refuse", "try_live" };
+static const char *const trials[FEATURE_NR] = { "try_packet",        "try_read",   "try_destroy", "try_fail",
+	                                        "try_listen",        "try_fork",   "try_exec",    "try_exit",
+	                                        "try_handshake",     "try_refuse", "try_live",    "try_inflight",
+	                                        "try_inflight_early" };
+
+static struct bpf_link *attach_trial(struct probe_bpf *skel, struct bpf_program *p)
+{
+	union bpf_iter_link_info info = {};
+	LIBBPF_OPTS(bpf_iter_attach_opts, o, .link_info = &info, .link_info_len = sizeof(info));
+
+	if (bpf_program__expected_attach_type(p) != BPF_TRACE_ITER)
+		return bpf_program__attach(p);
+	info.map.map_fd =
+		(__u32)bpf_map__fd(p == skel->progs.try_inflight_early ? skel->maps.table : skel->maps.storage);
+	return bpf_program__attach_iter(p, &o);
+}
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
 static int try_one(const char *name)
@@ -64,10 +83,9 @@ static int try_one(const char *name)
 	}
 	bpf_program__set_autoload(p, true);
 	err = -probe_bpf__load(skel);
-	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING ||
-	    bpf_program__expected_attach_type(p) == BPF_TRACE_ITER)
+	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING)
 		goto cleanup;
-	link = bpf_program__attach(p);
+	link = attach_trial(skel, p);
 	if (!link)
 		err = errno;
 cleanup:
@@ -102,6 +120,13 @@ const struct feature_state *features__try(void)
 	}
 	libbpf_set_print(print);
 	return states;
+}
+
+bool features__inflight(void)
+{
+	const struct feature_state *f = features__try();
+
+	return f[FEATURE_INFLIGHT].ok && f[FEATURE_INFLIGHT_EARLY].ok;
 }
 
 void features__refuse(enum feature which, int error)

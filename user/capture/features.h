@@ -16,9 +16,11 @@ enum feature {
 	FEATURE_FORK,
 	FEATURE_EXEC,
 	FEATURE_EXIT,
-	FEATURE_HANDSHAKE, /* connections made, listeners closed */
-	FEATURE_REFUSE,    /* connections refused because nobody listens */
-	FEATURE_LIVE,      /* segments of open connections; run by user space, not attached */
+	FEATURE_HANDSHAKE,      /* connections made, listeners closed */
+	FEATURE_REFUSE,         /* connections refused because nobody listens */
+	FEATURE_LIVE,           /* segments of open connections; run by user space, not attached */
+	FEATURE_INFLIGHT,       /* what is in flight, and the timeouts of exchanges that have not ended */
+	FEATURE_INFLIGHT_EARLY, /* the same of requests that came with the handshake */
 	FEATURE_NR,
 };
 
@@ -33,6 +35,9 @@ struct feature_state {
 
 /* Tries each once and remembers. Never fails: a feature that cannot be tried is not ok. */
 const struct feature_state *features__try(void);
+
+/* Can what is in flight be counted, all of it? */
+bool features__inflight(void);
 
 /*
  * The program itself was refused (an errno), although its trial passed: says so, and the feature is not ok from now on.

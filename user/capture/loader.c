@@ -27,6 +27,7 @@ struct attachment {
 struct loader {
 	struct tillwatch_bpf *skel;
 	struct ring_buffer *ring;
+	struct inflight *inflight; /* NULL: the kernel has no iterators */
 	struct attachment *attached;
 	size_t n_attached;
 	struct id_place *places;
@@ -88,6 +89,10 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 	skel->rodata->have_clients = o->have_clients;
 	skel->rodata->watch_process = o->watch_process;
 	skel->rodata->ring_wakeup = 256 << 10;
+	if (o->timeout)
+		skel->rodata->response_timeout = o->timeout;
+	/* What a tracepoint may do with socket storage, an iterator may: both came with 5.11. */
+	skel->rodata->iterators_find_storage = features__try()[FEATURE_READ].ok;
 	/* A coarse clock moves once a jiffy. */
 	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy))
 		skel->bss->jiffy_ns = (uint32_t)jiffy.tv_nsec;
@@ -145,7 +150,7 @@ static int load_piecemeal(struct loader *l, const struct loader_options *o)
 
 /*
  * Tracepoints apply to the host; their first question is whether the port is watched. One that cannot be attached is a
- * feature that this kernel lacks.
+ * feature that this kernel lacks. Iterators are attached to their maps, by inflight.c.
  */
 static void attach_hooks(struct loader *l)
 {
@@ -156,7 +161,8 @@ static void attach_hooks(struct loader *l)
 		struct bpf_program *p = bpf_object__find_program_by_name(l->skel->obj, f[i].name);
 		struct bpf_link *link;
 
-		if (i == FEATURE_LIVE) /* has a map to go through, see losses.c */
+		/* What goes through a map is attached where the map is: losses.c, inflight.c. */
+		if (p && bpf_program__expected_attach_type(p) == BPF_TRACE_ITER)
 			continue;
 		link = p && f[i].ok ? bpf_program__attach(p) : NULL;
 		if (!link) {
@@ -186,6 +192,7 @@ static int load(struct loader *l, const struct loader_options *o, struct err *e)
 	if (!l->ring)
 		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
 	attach_hooks(l);
+	l->inflight = inflight__new(l->skel);
 	return 0;
 }
 
@@ -235,6 +242,7 @@ void loader__free(struct loader *l)
 	free(l->places);
 	free(l->processes);
 	ring_buffer__free(l->ring);
+	inflight__free(l->inflight);
 	tillwatch_bpf__destroy(l->skel);
 	free(l->per_cpu);
 	free(l->lanes);
@@ -454,6 +462,7 @@ static void series_sum(struct tw_series *to, const struct tw_series *from)
 {
 	to->c.exchanges += from->c.exchanges;
 	to->c.connections += from->c.connections;
+	to->c.double_faults += from->c.double_faults;
 	for (int i = 0; i < TW_OUTCOME_NR; i++) {
 		to->c.outcome[i] += from->c.outcome[i];
 		to->c.cut[i] += from->c.cut[i];
@@ -497,6 +506,11 @@ int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows)
 		}
 	}
 	return 0;
+}
+
+int loader__inflight(struct loader *l, struct inflight_counts *out)
+{
+	return l->inflight ? inflight__count(l->inflight, out) : -ENOTSUP;
 }
 
 uint64_t loader__lanes_exhausted(const struct loader *l)

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "capture/identity.h"
+#include "capture/inflight.h"
 #include "tw_abi.h"
 
 struct loader_options {
@@ -21,6 +22,7 @@ struct loader_options {
 	uint16_t endpoint_other; /* what routes count for that may not be announced */
 	bool have_clients;
 	bool watch_process;
+	uint64_t timeout;   /* ns: a response that has not begun by then is a timeout; 0: none ever is */
 	unsigned int slots; /* (version, endpoint) pairs that can be counted in the kernel */
 };
 
@@ -55,6 +57,8 @@ int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out
 
 /* The ledger of one version, summed over lanes and CPUs: fills rows[TW_MAX_VERSIONS]. */
 int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows);
+/* What is in flight now. -ENOTSUP: this kernel has no iterators; see FEATURE_INFLIGHT. */
+int loader__inflight(struct loader *l, struct inflight_counts *out);
 /* Programs that found no working space; see lanes_exhausted in bpf/maps.h. */
 uint64_t loader__lanes_exhausted(const struct loader *l);
 

@@ -235,7 +235,8 @@ static void print_config(FILE *f, const struct everything *x, size_t first, size
 		      "  # v2: { arm: canary, match: { listen: \"8082\" } }\n",
 		      f);
 	print_endpoints(f, c);
-	fputs("\ngate: { alpha: 5%, max_error_ratio: 1.5, max_latency_increase: 20%, min_requests: 500, warmup: 10s, tick: 5s }\n"
+	fputs("\ngate: { alpha: 5%, max_error_ratio: 1.5, max_latency_increase: 20%, min_requests: 500, warmup: 10s, tick: 5s,\n"
+	      "        timeout: 30s }\n"
 	      "stages: [5%, 25%, 50%, 100%]\n",
 	      f);
 }

@@ -20,6 +20,7 @@ void gate_policy__defaults(struct gate_policy *p)
 		.min_requests = 500,
 		.warmup = 10.0,
 		.tick = 5.0,
+		.timeout = 30.0,
 	};
 }
 

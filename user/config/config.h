@@ -76,6 +76,7 @@ struct gate_policy {
 	uint64_t min_requests;       /* 500, per arm and critical endpoint */
 	double warmup;               /* seconds, 10 */
 	double tick;                 /* seconds, 5 */
+	double timeout;              /* seconds, 30: an answer that has not begun by then is none */
 };
 
 struct config {

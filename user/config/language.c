@@ -105,6 +105,7 @@ static const struct key gate_keys[] = {
 	{ FIELD(gate_policy, min_requests),	 read_count,	1,	1e9,  "500",  false, NULL },
 	{ FIELD(gate_policy, warmup),		 read_duration, 0,	3600, "10s",  false, NULL },
 	{ FIELD(gate_policy, tick),		 read_duration, 0.1,	300,  "5s",   false, NULL },
+	{ FIELD(gate_policy, timeout),		 read_duration, 0.01,	3600, "30s",  false, NULL },
 };
 SCHEMA(gate, "gate");
 

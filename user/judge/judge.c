@@ -192,7 +192,8 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->lost_events += t->lost_events;
 	run->lost_exchanges += t->lost_exchanges;
 	run->lossy = loss_is_high(t->lost_events, t->lost_exchanges, t->seen);
-	run->unbalanced = !t->ledger_balanced;
+	run->unbalanced = !t->ledger_unknown && !t->ledger_balanced;
+	run->ledger_unknown = t->ledger_unknown;
 	run->warming = t->warming;
 	run->refused = false;
 	run->end = t->end;

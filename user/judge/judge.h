@@ -69,6 +69,7 @@ struct tick {
 	bool ledger_balanced;
 	bool warming;                          /* inside the warm-up of a process of either arm: shown, not judged */
 	const struct endpoint_tick *endpoints; /* [n_endpoints of the judge] */
+	bool ledger_unknown;                   /* it could not be checked: ledger_balanced says nothing */
 };
 
 struct judge_endpoint {

@@ -28,6 +28,7 @@ struct run_state {
 	unsigned int idle_c, idle_b;    /* ticks without any since the last one */
 	uint64_t seen, lost_events, lost_exchanges;
 	bool warming, unbalanced, lossy; /* the latest tick */
+	bool ledger_unknown;             /* in the latest tick */
 	bool refused;                    /* a tick was, since the latest one taken: time ran backwards */
 };
 

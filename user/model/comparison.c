@@ -40,16 +40,19 @@ double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q)
 	return histogram_quantile(&h, q);
 }
 
-/*
- * A timeout is not the server's: it is a peer that stopped acknowledging. Statuses and outcomes are separate counts, so
- * a 5xx response that was also cut off is in both; the sum errs on the side of caution, and never beyond the requests.
- */
+bool ledger_holds(const struct ledger_figures *l)
+{
+	return !l->checked || (!l->missing && !l->surplus);
+}
+
 uint64_t arm_errors(const struct arm_figures *a)
 {
-	uint64_t n = a->outcome[TW_UNANSWERED] + a->outcome[TW_TRUNCATED] + a->outcome[TW_RESET_BY_SERVER];
+	uint64_t n = 0;
 
+	for (int i = 0; i < TW_OUTCOME_NR; i++)
+		n += TW_FAULTS >> i & 1 ? a->outcome[i] : 0;
 	for (size_t i = 0; i < a->n_status; i++)
 		if (a->status[i].code >= 500 && a->status[i].code < 600)
 			n += a->status[i].n;
-	return n < a->requests ? n : a->requests;
+	return n - a->double_faults;
 }

@@ -28,10 +28,11 @@ struct status_count {
 struct arm_figures {
 	bool present; /* the arm has a version */
 	const char *version;
-	uint64_t requests; /* exchanges ended */
+	uint64_t requests; /* exchanges ended, and those that have waited too long for the first byte of an answer */
 	uint64_t connections;
 	uint64_t outcome[TW_OUTCOME_NR];
 	uint64_t cut[TW_OUTCOME_NR]; /* of these, ended inside the response */
+	uint64_t double_faults;      /* errors by their status as well as by their outcome */
 	struct status_count *status; /* [n_status], in no order, each code once */
 	size_t n_status;
 	const struct latencies *lat; /* NULL: nothing was measured */
@@ -51,8 +52,23 @@ struct coverage {
 	bool complete;
 };
 
+/* seen = ended + in_flight + lost_exchanges, but for what began or ended while in_flight was counted. */
 struct ledger_figures {
 	uint64_t seen, ended, in_flight, lost_exchanges, lost_events;
+	bool in_flight_measured;   /* the kernel can walk the connections */
+	bool checked;              /* and tells of sockets that vanish: then the books must balance */
+	uint64_t missing, surplus; /* requests that are proved to be in none of the books, or in two */
+};
+
+/* What is known of a version as a whole. */
+struct version_figures {
+	const char *name;
+	enum arm arm;
+	bool has_losses;
+	struct version_losses losses;
+	struct ledger_figures ledger;
+	uint64_t in_flight_max; /* the highest of the looks */
+	double oldest;          /* seconds that the oldest request in flight has waited; NaN: none is */
 };
 
 struct overhead {
@@ -88,6 +104,8 @@ uint64_t arm_status(const struct arm_figures *a, unsigned int code);
 
 /* p50 or the like of a kind on an arm, NaN when there is nothing. */
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q);
+/* Was every request accounted for, as far as could be checked? */
+bool ledger_holds(const struct ledger_figures *l);
 /* Exchanges that count as errors: 5xx, and outcomes caused by the server. */
 uint64_t arm_errors(const struct arm_figures *a);
 

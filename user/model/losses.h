@@ -52,13 +52,6 @@ struct version_losses {
 	struct session_figures upgraded, streaming;
 };
 
-struct version_figures {
-	const char *name;
-	enum arm arm;
-	bool has_losses;
-	struct version_losses losses;
-};
-
 /* Begun, and neither completed nor still under way. */
 static inline uint64_t losses_incomplete(uint64_t attempts, uint64_t established, uint64_t handshaking)
 {

@@ -64,7 +64,7 @@ static bool status_is_bad(unsigned int code)
 
 static bool outcome_is_bad(int outcome)
 {
-	return outcome == TW_UNANSWERED || outcome == TW_TRUNCATED || outcome == TW_RESET_BY_SERVER;
+	return TW_FAULTS >> outcome & 1;
 }
 
 static int cell_add(struct cell *c, const struct tw_counters *now)
@@ -93,8 +93,8 @@ static int cell_add(struct cell *c, const struct tw_counters *now)
 		if (status_is_bad(codes[i]))
 			bad += n;
 	}
-	/* A 5xx that was cut off is in both counts. */
-	c->tick_bad += bad;
+	c->total.double_faults += now->double_faults - last->double_faults;
+	c->tick_bad += bad - (now->double_faults - last->double_faults);
 	return 0;
 }
 
@@ -121,6 +121,22 @@ int cells_read(struct session *s)
 		c->last = now.c;
 	}
 	return 0;
+}
+
+/* What was known before is not taken back: an exchange may have ended between the two counts. */
+void cell_overdue_enter(struct cell *c, uint64_t n)
+{
+	uint64_t known = c->total.outcome[TW_TIMEOUT] + n;
+
+	if (known > c->timeouts)
+		c->timeouts = known;
+}
+
+uint64_t cell_overdue(const struct cell *c)
+{
+	uint64_t ended = c->total.outcome[TW_TIMEOUT];
+
+	return c->timeouts > ended ? c->timeouts - ended : 0;
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -190,6 +206,8 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 		s->lost_in_user_space++;
 	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))
 		c->tick_bad++;
+	if (outcome_is_bad(r->outcome) && status_is_bad(r->status))
+		c->total.double_faults++;
 	for (int k = 0; k < TW_LAT_NR; k++)
 		if (r->lat[k] != TW_NOT_MEASURED && latencies__add(&c->lat, k, r->lat[k]))
 			s->lost_in_user_space++;

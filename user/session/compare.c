@@ -19,8 +19,12 @@ static void arm_fill(const struct session *s, struct arm_figures *a, int version
 	memset(a, 0, sizeof(*a));
 	if (!version)
 		return;
-	if (c)
+	if (c) {
+		/* What waits too long has become a timeout, whatever its end will be. */
 		*a = c->total;
+		a->requests += cell_overdue(c);
+		a->outcome[TW_TIMEOUT] += cell_overdue(c);
+	}
 	a->present = true;
 	a->version = s->config->versions[version - 1].name;
 }
@@ -73,7 +77,7 @@ const struct comparison *session__compare(struct session *s)
 	struct comparison *c = &s->comparison;
 	int versions[ARM_NR];
 
-	if (cells_read(s) || ledger_read(s))
+	if (cells_read(s) || inflight_look(s))
 		return NULL;
 	for (int arm = 0; arm < ARM_NR; arm++) {
 		versions[arm] = versions_arm(s, arm);
@@ -102,7 +106,7 @@ struct comparison *session__of_version(struct session *s, size_t version)
 	header_fill(s, c);
 	c->service = s->config->versions[version].name;
 	c->version_name[ARM_BASELINE] = s->config->versions[version].name;
-	c->n_notes = 0;
+	c->n_notes = c->n_versions = 0;
 	return c;
 }
 
@@ -141,13 +145,17 @@ static int judge_endpoints(struct session *s)
 static void arm_tick_fill(const struct session *s, struct arm_tick *t, int version, size_t endpoint)
 {
 	const struct cell *c = cell_of(s, version, endpoint);
+	uint64_t overdue;
 
 	if (!c)
 		return;
+	/* One that was told of while it waited, and has ended now, is in both counts: the difference is below 0. */
+	overdue = cell_overdue(c) - c->tick_overdue;
 	/* What was not observed says nothing of the version: it counts as lost. */
-	t->n = c->tick_n - c->tick_outcome[TW_UNOBSERVED];
-	t->bad = c->tick_bad < t->n ? c->tick_bad : t->n;
+	t->n = c->tick_n + overdue - c->tick_outcome[TW_UNOBSERVED];
+	t->bad = c->tick_bad + overdue < t->n ? c->tick_bad + overdue : t->n;
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
+	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
 }
 
@@ -156,6 +164,7 @@ static void ticks_reset(struct session *s)
 	for (size_t i = 0; i < s->n_live; i++) {
 		struct cell *c = s->live[i];
 
+		c->tick_overdue = cell_overdue(c);
 		if (!c->tick_n)
 			continue;
 		c->tick_n = c->tick_bad = 0;
@@ -174,7 +183,7 @@ int tick_close(struct session *s, double now)
 
 	err = cells_read(s);
 	if (!err)
-		err = ledger_read(s);
+		err = inflight_look(s);
 	if (!err)
 		err = judge_endpoints(s);
 	if (err)
@@ -193,7 +202,8 @@ int tick_close(struct session *s, double now)
 	tick.lost_events = t.c[TW_L_LOST_EVENTS] - s->tick_ledger.c[TW_L_LOST_EVENTS];
 	tick.lost_exchanges += t.c[TW_L_LOST_EXCHANGES] - s->tick_ledger.c[TW_L_LOST_EXCHANGES];
 	tick.seen = t.c[TW_L_REQUESTS] - s->tick_ledger.c[TW_L_REQUESTS];
-	tick.ledger_balanced = t.c[TW_L_REQUESTS] >= t.c[TW_L_ENDED];
+	tick.ledger_unknown = !ledger_is_checked(s);
+	tick.ledger_balanced = tick.ledger_unknown || ledger_balances(s);
 	/* A tick warms if any part of it does. */
 	tick.warming = versions_warming(s, s->tick_start);
 	tick.endpoints = e;

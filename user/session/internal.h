@@ -8,6 +8,7 @@
 #include "capture/identity.h"
 #include "capture/loader.h"
 #include "capture/losses.h"
+#include "model/books.h"
 #include "model/routes.h"
 #include "session/session.h"
 
@@ -21,6 +22,17 @@ struct cell {
 	uint64_t tick_n, tick_bad; /* since the last tick */
 	uint64_t tick_outcome[TW_OUTCOME_NR];
 	struct histogram tick_latency;
+	uint64_t timeouts;     /* as far as is known: ended, or waiting too long; see cell_overdue() */
+	uint64_t tick_overdue; /* those waiting at the last tick: in it already */
+};
+
+/* What the looks at the connections found. */
+struct inflight_state {
+	bool measured; /* by the latest look */
+	double look_at;
+	struct inflight_counts counts;
+	uint64_t most[TW_MAX_VERSIONS];
+	struct books books[TW_MAX_VERSIONS];
 };
 
 struct session {
@@ -39,6 +51,7 @@ struct session {
 	size_t n_live;
 
 	struct tw_ledger_row first[TW_MAX_VERSIONS], now[TW_MAX_VERSIONS];
+	struct inflight_state inflight;
 	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
 
 	struct judge *judge;
@@ -75,6 +88,9 @@ double session_now(void);
 /* cells.c */
 struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint);
 int cells_read(struct session *s);
+/* Exchanges that wait too long and have not ended: n of them were counted just now. */
+void cell_overdue_enter(struct cell *c, uint64_t n);
+uint64_t cell_overdue(const struct cell *c);
 void cells_free(struct session *s);
 int record_handle(void *arg, void *data, size_t len);
 int routes_announce_config(struct session *s);
@@ -101,6 +117,14 @@ void overhead_fill(const struct session *s, struct overhead *o);
 void losses_keep(struct session *s, double now);
 int versions_fill(struct session *s, struct comparison *c);
 void versions_free(struct comparison *c);
+/* ledger.c */
+void version_ledger_fill(const struct session *s, struct version_figures *v, unsigned int row);
+
+/* inflight.c */
+int inflight_look(struct session *s); /* reads the ledger as well */
+int inflight_keep_in_step(struct session *s, double now);
+bool ledger_is_checked(const struct session *s);
+bool ledger_balances(const struct session *s);
 
 /* compare.c */
 int tick_close(struct session *s, double now);

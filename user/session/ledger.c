@@ -27,22 +27,58 @@ void ledger_total(const struct session *s, struct tw_ledger_row *out)
 	for (int v = 0; v < TW_MAX_VERSIONS; v++)
 		for (int i = 0; i < TW_L_NR; i++)
 			out->c[i] += s->now[v].c[i];
+	/* In two rows, and seen once. */
+	out->c[TW_L_REQUESTS] -= out->c[TW_L_MOVED];
+}
+
+static struct ledger_figures row_figures(const struct session *s, int v)
+{
+	const struct inflight_state *f = &s->inflight;
+	const __u64 *c = s->now[v].c;
+
+	return (struct ledger_figures){
+		.seen = c[TW_L_REQUESTS] - c[TW_L_MOVED],
+		.ended = c[TW_L_ENDED],
+		.lost_exchanges = c[TW_L_LOST_EXCHANGES],
+		.lost_events = c[TW_L_LOST_EVENTS],
+		.in_flight_measured = f->measured,
+		.in_flight = f->counts.requests[v],
+		.checked = ledger_is_checked(s),
+		.missing = f->books[v].missing,
+		.surplus = f->books[v].surplus,
+	};
+}
+
+void version_ledger_fill(const struct session *s, struct version_figures *v, unsigned int row)
+{
+	const struct inflight_state *f = &s->inflight;
+
+	v->ledger = row_figures(s, (int)row);
+	v->in_flight_max = f->most[row];
+	v->oldest = f->counts.oldest[row] ? session_now() - (double)f->counts.oldest[row] / 1e9 : NAN;
 }
 
 void ledger_fill(struct session *s, struct comparison *c)
 {
 	const struct feature_state *f = features__try();
 	struct coverage *v = &c->coverage;
+	struct ledger_figures *l = &c->ledger;
 	struct tw_ledger_row t;
-	uint64_t over;
 
 	ledger_total(s, &t);
-	c->ledger.seen = t.c[TW_L_REQUESTS];
-	c->ledger.ended = t.c[TW_L_ENDED];
-	c->ledger.lost_exchanges = t.c[TW_L_LOST_EXCHANGES] + s->lost_in_user_space;
-	c->ledger.lost_events = t.c[TW_L_LOST_EVENTS];
-	over = t.c[TW_L_ENDED] + t.c[TW_L_LOST_EXCHANGES];
-	c->ledger.in_flight = c->ledger.seen > over ? c->ledger.seen - over : 0;
+	*l = row_figures(s, 0);
+	for (int row = 1; row < TW_MAX_VERSIONS; row++) {
+		const struct ledger_figures r = row_figures(s, row);
+
+		l->in_flight += r.in_flight;
+		l->missing += r.missing;
+		l->surplus += r.surplus;
+	}
+	l->seen = t.c[TW_L_REQUESTS];
+	/* Of what ended, the part that user space could not keep. */
+	l->ended = t.c[TW_L_ENDED] - s->lost_in_user_space;
+	l->lost_exchanges = t.c[TW_L_LOST_EXCHANGES] + s->lost_in_user_space;
+	l->lost_events = t.c[TW_L_LOST_EVENTS];
 	v->connections = t.c[TW_L_CONNECTIONS];
 	v->decoded = t.c[TW_L_DECODED];
 	v->opaque_tls = t.c[TW_L_OPAQUE_TLS];

@@ -40,6 +40,7 @@ int versions_fill(struct session *s, struct comparison *c)
 
 		v->name = s->config->versions[i].name;
 		v->arm = s->config->versions[i].arm;
+		version_ledger_fill(s, v, (unsigned int)i + 1);
 		if (!s->losses)
 			continue;
 		err = losses__of(s->losses, (unsigned int)i + 1, &v->losses);

@@ -107,6 +107,7 @@ static int load(struct session *s, bool losses, struct err *e)
 		                    .endpoint_other = routes__other(s->routes),
 		                    .have_clients = has_clients(s->config),
 		                    .watch_process = by_process(s->config),
+		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
 		                    .slots = slots_for(s->config) };
 
 	s->loader = loader__new(&o, e);
@@ -247,7 +248,9 @@ static int keep_in_step(struct session *s, double now)
 	losses_keep(s, now);
 	overhead_sample(s, now);
 	drain_adjust(s, now);
-	if (s->judge && now >= s->tick_at) {
+	if (!err)
+		err = inflight_keep_in_step(s, now);
+	if (!err && s->judge && now >= s->tick_at) {
 		err = tick_close(s, now);
 		s->tick_at += s->config->gate.tick;
 		if (s->tick_at <= now) /* we were stopped for a while */

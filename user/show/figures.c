@@ -116,5 +116,5 @@ double agent_share(const struct comparison *c)
 
 bool is_complete(const struct comparison *c)
 {
-	return c->coverage.complete && !c->ledger.lost_exchanges && !c->ledger.lost_events;
+	return c->coverage.complete && !c->ledger.lost_exchanges && !c->ledger.lost_events && ledger_holds(&c->ledger);
 }

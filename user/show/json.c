@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "show/figures.h"
 #include "show/json_put.h"
@@ -104,13 +103,10 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_count(d, o, "unattributed", cov->unattributed);
 	put_count(d, o, "unnamed", cov->unnamed);
 	put_bool(d, o, "queue_measured", cov->queue_measured);
+	put_bool(d, o, "in_flight_measured", l->in_flight_measured);
 	put_bool(d, o, "complete", is_complete(c));
 
-	o = put_object(d, root, "ledger");
-	put_count(d, o, "seen", l->seen);
-	put_count(d, o, "ended", l->ended);
-	put_count(d, o, "in_flight", l->in_flight);
-	put_count(d, o, "lost", l->lost_exchanges);
+	put_ledger(d, root, l);
 
 	o = put_object(d, root, "loss");
 	put_count(d, o, "events", l->lost_events);

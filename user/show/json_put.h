@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct comparison;
+struct ledger_figures;
 
 struct document {
 	bool failed;
@@ -35,5 +36,6 @@ void put_string(struct document *d, cJSON *parent, const char *key, const char *
 
 /* json_versions.c: "versions", a list of what is known of each version as a whole. */
 void put_versions(struct document *d, cJSON *root, const struct comparison *c);
+void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *l);
 
 #endif

@@ -83,6 +83,32 @@ static void put_losses(struct document *d, cJSON *o, const struct version_losses
 	put_sessions(d, o, "streaming", l, &l->streaming, false);
 }
 
+void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *l)
+{
+	cJSON *o = put_object(d, parent, "ledger");
+
+	put_count(d, o, "seen", l->seen);
+	put_count(d, o, "ended", l->ended);
+	if (l->in_flight_measured)
+		put_count(d, o, "in_flight", l->in_flight);
+	else
+		put_null(d, o, "in_flight");
+	put_count(d, o, "lost", l->lost_exchanges);
+	if (l->checked)
+		put_bool(d, o, "balanced", ledger_holds(l));
+	else
+		put_null(d, o, "balanced");
+}
+
+static void put_in_flight(struct document *d, cJSON *o, const struct version_figures *v)
+{
+	if (v->ledger.in_flight_measured)
+		put_count(d, o, "in_flight_max", v->in_flight_max);
+	else
+		put_null(d, o, "in_flight_max");
+	put_number(d, o, "oldest_in_flight", v->oldest);
+}
+
 void put_versions(struct document *d, cJSON *root, const struct comparison *c)
 {
 	cJSON *list = put_list(d, root, "versions"), *o;
@@ -95,5 +121,7 @@ void put_versions(struct document *d, cJSON *root, const struct comparison *c)
 		put_string(d, o, "arm", arm_names[v->arm]);
 		if (v->has_losses)
 			put_losses(d, o, &v->losses);
+		put_ledger(d, o, &v->ledger);
+		put_in_flight(d, o, v);
 	}
 }

@@ -109,6 +109,7 @@ void lines_comparison(struct frame *f, const struct comparison *c, const struct 
 	put_waiting(f, c);
 	part_losses(f, c);
 	part_coverage(f, c);
+	part_ledger(f, c);
 	part_overhead(f, c);
 	part_notes(f, c, RANK_STAYS);
 	put_verdict(f, c);

@@ -58,7 +58,33 @@ void part_coverage(struct frame *f, const struct comparison *c)
 	}
 	if (!c->coverage.queue_measured)
 		line_put(&l, f->terminal ? "; queue time is not measured" : " queue=not_measured");
+	if (!c->ledger.in_flight_measured)
+		line_put(&l, f->terminal ? "; what is in flight is not measured" : " in_flight=not_measured");
 	frame_prose(f, complete ? RANK_COVERAGE : RANK_STAYS, complete ? PLAIN : RED, 0, "%s", l.text);
+}
+
+void part_ledger(struct frame *f, const struct comparison *c)
+{
+	for (size_t i = 0; i < c->n_versions; i++) {
+		const struct ledger_figures *l = &c->versions[i].ledger;
+
+		if (ledger_holds(l))
+			continue;
+		if (f->terminal)
+			frame_prose(
+				f, RANK_STAYS, RED, 0,
+				"LEDGER OF %s DOES NOT BALANCE: %s seen, %s ended, %s in flight, %s lost: %s missing, "
+				"%s counted twice",
+				c->versions[i].name, format_count(l->seen).s, format_count(l->ended).s,
+				format_count(l->in_flight).s, format_count(l->lost_exchanges).s,
+				format_count(l->missing).s, format_count(l->surplus).s);
+		else
+			frame_prose(f, RANK_STAYS, PLAIN, 0,
+			            "ledger %s UNBALANCED seen=%" PRIu64 " ended=%" PRIu64 " in_flight=%" PRIu64
+			            " lost=%" PRIu64 " missing=%" PRIu64 " surplus=%" PRIu64,
+			            c->versions[i].name, l->seen, l->ended, l->in_flight, l->lost_exchanges, l->missing,
+			            l->surplus);
+	}
 }
 
 void part_overhead(struct frame *f, const struct comparison *c)

@@ -13,6 +13,8 @@
 enum rank { RANK_STAYS, RANK_REASON, RANK_GUARD, RANK_COVERAGE, RANK_OVERHEAD, RANK_NOTE, RANK_HEADS, RANK_BLANK };
 
 void part_coverage(struct frame *f, const struct comparison *c);
+/* A line for each version whose requests do not add up; nothing when all do, or nobody could check. */
+void part_ledger(struct frame *f, const struct comparison *c);
 void part_overhead(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 /* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */

@@ -302,6 +302,7 @@ static void terminal_comparison(struct frame *f, const struct comparison *c, con
 	idle = put_waiting(&tail, c);
 	part_losses(&tail, c);
 	part_coverage(&tail, c);
+	part_ledger(&tail, c);
 	part_overhead(&tail, c);
 	part_notes(&tail, c, idle ? RANK_STAYS : RANK_NOTE);
 	part_blank(&tail);

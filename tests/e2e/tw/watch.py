@@ -90,11 +90,16 @@ class Document:
             assert a["connections"] <= a["requests"], f"more connections than requests: {where}"
             for kind, q in a["latency"].items():
                 _check_latency(where, kind, q)
-        if "ledger" in d:
-            ledger = d["ledger"]
-            assert ledger["seen"] == ledger["ended"] + ledger["in_flight"] + ledger["lost"], f"unbalanced: {ledger}"
+        for ledger in [d["ledger"]] + [v["ledger"] for v in d["versions"]]:
+            assert ledger["balanced"] is not False, f"unbalanced: {ledger}"
         if lossless:
             assert d["loss"]["events"] == 0 and d["loss"]["exchanges"] == 0, f"loss: {d['loss']}"
+
+    def check_quiet(self):
+        """Every connection was closed before the end: nothing is in flight, and the sum is exact."""
+        for ledger in [self.doc["ledger"]] + [v["ledger"] for v in self.doc["versions"]]:
+            assert ledger["in_flight"] in (0, None), f"in flight on closed connections: {ledger}"
+            assert ledger["in_flight"] is None or ledger["seen"] == ledger["ended"] + ledger["lost"], ledger
 
     def arms(self):
         for e in self.doc["endpoints"]:
@@ -204,7 +209,10 @@ class Watch:
                 await_closed(port)
         code = self.end(number)
         assert code in (0, 10, 20, 30), f"exit {code}: {self.stderr()[-2000:]}"
-        return Document(self.stdout(), self.stderr(), lossless)
+        document = Document(self.stdout(), self.stderr(), lossless)
+        if self.serving and not idle:
+            document.check_quiet()
+        return document
 
     def discard(self):
         if self.child.alive():
