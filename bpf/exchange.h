@@ -211,9 +211,10 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		ended_times(x, d, pipe, p);
 	} else {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
-		d->cut = response_begun(&c->rs);
 		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,
 		                             c->t_last, x->now);
+		/* What came too late was over before its first byte. */
+		d->cut = d->outcome == outcome && response_begun(&c->rs);
 	}
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */

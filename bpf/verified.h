@@ -173,7 +173,7 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 	r->status = d->status;
 	r->outcome = d->outcome;
 	r->new_connection = d->first;
-	r->cut = d->outcome != TW_ANSWERED && d->cut;
+	r->cut = d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED && d->cut;
 	__builtin_memset(r->pad, 0, sizeof(r->pad));
 	bpf_ringbuf_submit(r, ring_flags());
 	return 0;
