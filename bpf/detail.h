@@ -56,18 +56,25 @@ __attribute__((noinline)) int record_detail(__u32 lane, __u32 cause)
 	return 0;
 }
 
-static __always_inline void record_fork(__u32 parent, __u32 child, __u32 version)
+/* A process whose record could not be sent. */
+static __always_inline void lost_process(__u32 version)
 {
-	struct tw_fork_record *r = detail_allowed() ? bpf_ringbuf_reserve(&ring, sizeof(*r), 0) : 0;
 	struct tw_lane *l;
 	__u32 lane;
 
+	l = lane_claim(&lane);
+	if (!l)
+		return;
+	count(l, version, TW_L_LOST_DETAILS);
+	lane_release(l);
+}
+
+static __always_inline void record_fork(__u32 parent, __u32 child, __u32 version)
+{
+	struct tw_fork_record *r = detail_allowed() ? bpf_ringbuf_reserve(&ring, sizeof(*r), 0) : 0;
+
 	if (!r) {
-		l = lane_claim(&lane);
-		if (!l)
-			return;
-		count(l, version, TW_L_LOST_DETAILS);
-		lane_release(l);
+		lost_process(version);
 		return;
 	}
 	r->type = TW_R_FORK;

@@ -259,14 +259,19 @@ SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(tw_exec, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 {
 	struct tw_process_record *r;
-	__u32 tgid = p->tgid;
+	__u32 tgid = p->tgid, *v = bpf_map_lookup_elem(&procs, &tgid);
 
 	/* Where no version is known by its processes, only those that serve one are of interest. */
-	if (!watch_process && !bpf_map_lookup_elem(&procs, &tgid))
+	if (!watch_process && !v)
 		return 0;
+	/* What it starts from now on may be another version's: until user space has looked it has none to pass on. */
+	if (watch_process && v)
+		bpf_map_delete_elem(&procs, &tgid);
 	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-	if (!r)
+	if (!r) {
+		lost_process(0);
 		return 0;
+	}
 	r->type = TW_R_PROCESS;
 	r->tgid = tgid;
 	bpf_ringbuf_submit(r, ring_flags());

@@ -297,8 +297,8 @@ struct tw_place {
 };
 
 struct tw_place_value {
-	__u16 version; /* 0 with by_reader: the reading process decides */
-	__u8 by_reader;
+	__u16 version;  /* until a process has read, with by_reader; 0: not known */
+	__u8 by_reader; /* the reading process decides */
 	__u8 pad[5];
 };
 

@@ -39,8 +39,7 @@ void on_process(struct session *s, const struct tw_process_record *r)
 
 void on_fork(struct session *s, const struct tw_fork_record *r)
 {
-	generations__forked(s->generations, (pid_t)r->parent, (pid_t)r->tgid, (uint16_t)r->version,
-	                    (double)r->t / 1e9);
+	generations__forked(s->generations, (pid_t)r->parent, (pid_t)r->tgid, (uint16_t)r->version, (double)r->t / 1e9);
 }
 
 static bool is_same(const struct cut *a, const struct cut *b)
