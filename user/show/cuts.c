@@ -89,7 +89,7 @@ void part_cuts(struct frame *f, const struct comparison *c)
 			         cut->version ? cut->version : "-", outcome_names[cut->outcome]);
 			put_words(&l, cut);
 		}
-		frame_prose(f, RANK_STAYS, YELLOW, 0, "%s", l.text);
+		frame_prose(f, RANK_COVERAGE, YELLOW, 0, "%s", l.text);
 	}
 	if (more)
 		frame_prose(f, RANK_NOTE, f->terminal ? YELLOW : PLAIN, 0,
