@@ -10,6 +10,7 @@ What ends without its answer is told apart by what TCP delivered:
               connections must expect; no request of the server's
 """
 import collections
+import contextlib
 import select
 import socket
 import threading
@@ -104,6 +105,9 @@ class Load:
         self.port, self.target, self.pause = port, target, pause
         self.record = Record()
         self._stop = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+        self._idle = {}  # of each thread, while it has no request in flight: its connection
         self._failure = None
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n)]
         for t in self._threads:
@@ -113,6 +117,9 @@ class Load:
         sock = None
         try:
             while not self._stop.wait(self.pause):
+                if not self._go.is_set():
+                    self._idle[threading.get_ident()] = sock
+                    self._go.wait()
                 sock = self._ask(sock)
         except Exception as failure:  # handed to the thread that asks
             self._failure = failure
@@ -146,6 +153,18 @@ class Load:
             sock.close()
             return None
         return sock
+
+    @contextlib.contextmanager
+    def between_requests(self):
+        """No request is on its way inside; goes on when the server has closed every connection."""
+        self._idle.clear()
+        self._go.clear()
+        until(lambda: self._failure or len(self._idle) == len(self._threads), "the load to pause", 30)
+        try:
+            yield
+            until(lambda: all(s is None or is_closed(s) for s in self._idle.values()), "the server to close", 20)
+        finally:
+            self._go.set()
 
     def more(self, n=50):
         """Waits until n more requests have been answered."""
