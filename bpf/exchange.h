@@ -225,6 +225,10 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		d->hash = *pending_hash(c, pipe, n);
 		record_ended(x->lane);
 	}
+	if (unlikely(d->outcome != TW_ANSWERED)) {
+		d->hash = *pending_hash(c, pipe, n);
+		record_detail(x->lane, cut_cause(c));
+	}
 	/* From here on the entry may be used again. */
 	barrier();
 	c->tail++;

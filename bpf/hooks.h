@@ -44,6 +44,7 @@ static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
 	__u32 *v;
 
 	c->tgid = tgid;
+	c->rs_flags &= ~TW_C_RS_UNREAD;
 	if (!(c->flags & TW_C_BY_READER))
 		return;
 	v = bpf_map_lookup_elem(&procs, &tgid);
@@ -190,11 +191,33 @@ int BPF_PROG(tw_destroy, struct sock *sk)
 	return conn_gone(sk);
 }
 
+/*
+ * A connection that has not failed goes at once from open to closed only when a process throws it away: it closes it
+ * with bytes unread, or closes a listener that still has it in its queue. This comes before the reset that tells the
+ * client, and the process is the current one. It matters where nobody has read: whoever had is known.
+ */
+static __always_inline void conn_dropped(struct sock *sk)
+{
+	struct tw_conn *c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (!c || c->tgid || !tgid || c->kind == TW_IGNORED || c->flags & TW_C_CLIENT)
+		return;
+	conn_read_by(c, tgid);
+	c->rs_flags |= TW_C_RS_UNREAD;
+}
+
 /* A socket that fails still has its error here; the application may read it away before the socket goes. */
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
 {
-	return to == BPF_TCP_CLOSE && sk->sk_err ? sock_end(sk) : 0;
+	if (to != BPF_TCP_CLOSE)
+		return 0;
+	if (sk->sk_err)
+		return sock_end(sk);
+	if (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)
+		conn_dropped(sk);
+	return 0;
 }
 
 /* A socket started to listen: versions that wait for it are resolved again. */
@@ -228,6 +251,7 @@ int BPF_PROG(tw_fork, struct task_struct *parent, struct task_struct *child)
 		__u32 version = *v;
 
 		bpf_map_update_elem(&procs, &to, &version, BPF_ANY);
+		record_fork(from, to, version);
 	}
 	return 0;
 }
@@ -236,14 +260,21 @@ SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(tw_exec, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 {
 	struct tw_process_record *r;
+	__u32 tgid = p->tgid, *v = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (!watch_process)
+	/* Where no version is known by its processes, only those that serve one are of interest. */
+	if (!watch_process && !v)
 		return 0;
+	/* What it starts from now on may be another version's: until user space has looked it has none to pass on. */
+	if (watch_process && v)
+		bpf_map_delete_elem(&procs, &tgid);
 	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-	if (!r)
+	if (!r) {
+		lost_process(0);
 		return 0;
+	}
 	r->type = TW_R_PROCESS;
-	r->tgid = p->tgid;
+	r->tgid = tgid;
 	bpf_ringbuf_submit(r, ring_flags());
 	return 0;
 }

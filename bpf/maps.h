@@ -34,6 +34,7 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 #define TW_C_RS_BYE     8
+#define TW_C_RS_UNREAD  16 /* tgid has not read: it closed what nobody had read */
 
 /*
  * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on
@@ -188,6 +189,8 @@ __u32 route_budget;
 /* Connections whose ports' hash has one of these bits are not asked for the time of draining. */
 __u32 drain_mask;
 __u32 jiffy_ns;
+/* The same for records of exchanges that were not answered and of new processes; others count in the ledger. */
+__u32 detail_budget;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 

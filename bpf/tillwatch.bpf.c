@@ -23,6 +23,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "lane.h"
 #include "packet.h"
 #include "verified.h"
+#include "detail.h"
 #include "conn.h"
 #include "losses.h"
 #include "exchange.h"

@@ -49,7 +49,7 @@ enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
-enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_SYN_RECV = 3, BPF_TCP_CLOSE = 7, BPF_TCP_LISTEN = 10 };
+enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_SYN_RECV = 3, BPF_TCP_CLOSE = 7, BPF_TCP_CLOSE_WAIT = 8, BPF_TCP_LISTEN = 10 };
 
 /* Part of the kernel's ABI: fixed offsets, no relocation. */
 struct bpf_sock {

@@ -118,6 +118,7 @@ enum tw_ledger {
 	TW_L_BAD_PACKET,     /* packets whose headers could not be read */
 	TW_L_UNREAD_VERSION, /* ended without anyone having read it: version not known */
 	TW_L_MOVED,          /* of the requests, went to another row when they ended: by then their version was known */
+	TW_L_LOST_DETAILS,   /* records of who cut an exchange, or of a new process, that could not be sent */
 	TW_L_NR,
 };
 
@@ -134,6 +135,8 @@ enum tw_record_type {
 	TW_R_EXCHANGE,  /* an exchange that could not be counted in the maps */
 	TW_R_PROCESS,   /* a process of interest has started another program */
 	TW_R_LISTEN,    /* a socket started to listen: resolve the versions again */
+	TW_R_DETAIL,    /* an exchange was not answered: who was at fault, as far as is known */
+	TW_R_FORK,      /* a process of a version has started another */
 };
 
 #define TW_ROUTE_TRUNCATED 1 /* text ends before the target does */
@@ -170,6 +173,38 @@ struct tw_listen_record {
 	__u32 type;
 	__u16 port;
 	__u16 family;
+};
+
+/* How the process of a detail record is known. */
+enum tw_cause {
+	TW_CAUSE_UNKNOWN, /* nobody had read from the connection, and who closed it was not seen */
+	TW_CAUSE_READER,  /* it was the last to read from the connection */
+	TW_CAUSE_CLOSER,  /* nobody had read: it closed the connection, or its listener with the connection in the queue
+	                   */
+	TW_CAUSE_NR,
+};
+
+/* Beside the count of the exchange, never instead of it. */
+struct tw_detail_record {
+	__u32 type;
+	__u32 tgid;     /* 0: TW_CAUSE_UNKNOWN */
+	__u64 hash;     /* route hash */
+	__u64 t_end;    /* CLOCK_MONOTONIC, ns */
+	__u64 age;      /* ns since the first byte of the request */
+	__u16 version;  /* 0: by tgid */
+	__u16 endpoint; /* 0 or TW_EP_PENDING: by hash */
+	__u16 status;   /* of a response that had begun; 0: none */
+	__u8 outcome;
+	__u8 cause; /* enum tw_cause */
+};
+
+/* The child has its parent's program and version until it says otherwise (TW_R_PROCESS). */
+struct tw_fork_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 parent;
+	__u32 version;
+	__u64 t; /* CLOCK_MONOTONIC, ns */
 };
 
 #define TW_NOT_MEASURED (~0ULL)
@@ -268,8 +303,8 @@ struct tw_place {
 };
 
 struct tw_place_value {
-	__u16 version; /* 0 with by_reader: the reading process decides */
-	__u8 by_reader;
+	__u16 version;  /* until a process has read, with by_reader; 0: not known */
+	__u8 by_reader; /* the reading process decides */
 	__u8 pad[5];
 };
 
@@ -278,6 +313,8 @@ static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
 static_assert(sizeof(struct tw_exchange_record) == 40 + 8 * TW_LAT_NR, "tw_exchange_record");
+static_assert(sizeof(struct tw_detail_record) == 40, "tw_detail_record");
+static_assert(sizeof(struct tw_fork_record) == 24, "tw_fork_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
 static_assert(sizeof(struct tw_door) == 24, "tw_door");

@@ -64,6 +64,9 @@ struct rig {
 	char log[RIG_LOG];
 	size_t log_len;
 	size_t n_ended; /* records of exchanges */
+	size_t n_details;
+	int details_due; /* records of exchanges that were not answered, without their details yet */
+	bool wrong_detail;
 	struct tw_exchange_record last;
 };
 
@@ -103,6 +106,7 @@ static inline const char *rig_counter(int i)
 		[TW_L_NOT_HTTP] = "not_http",
 		[TW_L_UPGRADED] = "upgraded",
 		[TW_L_DESYNC] = "desync",
+		[TW_L_LOST_DETAILS] = "lost_details",
 		[TW_L_RESYNC] = "resync",
 		[TW_L_MIDSTREAM] = "midstream",
 		[TW_L_NO_STATE] = "no_state",
@@ -166,6 +170,21 @@ static inline void rig_on_exchange(const struct tw_exchange_record *r)
 		rig.wrong_version = true;
 	rig.n_ended++;
 	rig.last = *r;
+	rig.details_due += r->outcome != TW_ANSWERED;
+}
+
+/* It follows the record of its exchange at once, where the exchange left one. */
+static inline void rig_on_detail(const struct tw_detail_record *r)
+{
+	const struct tw_exchange_record *x = &rig.last;
+
+	rig.n_details++;
+	if (!rig.details_due)
+		return;
+	rig.details_due--;
+	rig.wrong_detail |= r->hash != x->hash || r->outcome != x->outcome || r->version != x->version ||
+	                    r->endpoint != x->endpoint || r->status != x->status || r->tgid != x->tgid || !r->t_end ||
+	                    r->t_end - r->age != x->t_start || r->cause != TW_CAUSE_UNKNOWN;
 }
 
 static inline int rig_on_record(void *arg, void *data, size_t len)
@@ -176,6 +195,8 @@ static inline int rig_on_record(void *arg, void *data, size_t len)
 		rig_on_route(data);
 	else if (*type == TW_R_EXCHANGE)
 		rig_on_exchange(data);
+	else if (*type == TW_R_DETAIL)
+		rig_on_detail(data);
 	return 0;
 }
 
@@ -379,7 +400,9 @@ static inline void rig_reset(void)
 	rig_drain();
 	rig_forget_log();
 	rig.n_names = 0;
-	rig.named_twice = rig.wrong_version = false;
+	rig.named_twice = rig.wrong_version = rig.wrong_detail = false;
+	rig.n_details = 0;
+	rig.details_due = 0;
 	rig_forget_routes();
 	for (uint32_t i = 0; i < 16; i++)
 		for (uint32_t v = RIG_SERVER_VERSION; v <= RIG_UPSTREAM_VERSION; v++) {
@@ -388,6 +411,7 @@ static inline void rig_reset(void)
 			bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &none, BPF_ANY);
 		}
 	rig.skel->bss->route_budget = RIG_BUDGET;
+	rig.skel->bss->detail_budget = RIG_BUDGET;
 	rig_mark();
 }
 
@@ -401,6 +425,8 @@ static inline void expect_exchanges(const char *lines)
 	assert_string_equal(rig.log, lines);
 	assert_false(rig.named_twice);
 	assert_false(rig.wrong_version);
+	assert_false(rig.wrong_detail);
+	assert_int_equal(rig.details_due, 0);
 	rig_forget_log();
 }
 

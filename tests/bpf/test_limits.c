@@ -188,6 +188,25 @@ static void routes_beyond_the_budget_count_for_other_until_it_is_refilled(void *
 	expect_ledger("requests 4, ended 4, unnamed 1, connections 1, decoded 1");
 }
 
+static void details_beyond_the_budget_are_counted_and_cost_no_exchange(void **state)
+{
+	rig.skel->bss->detail_budget = 1;
+	client(A B);
+	fin(SERVER);
+	rig_drain();
+	assert_int_equal(rig.n_ended, 2);
+	assert_int_equal(rig.n_details, 1);
+	expect_ledger("requests 2, ended 2, connections 1, decoded 1, lost_details 1");
+	rig.skel->bss->detail_budget = 5;
+	rig.details_due = 0;
+	begin();
+	client(A);
+	fin(SERVER);
+	rig_drain();
+	assert_int_equal(rig.n_details, 2);
+	assert_int_equal(rig.skel->bss->detail_budget, 4);
+}
+
 static void a_route_named_while_it_waits_counts_under_its_name(void **state)
 {
 	client(A);
@@ -440,6 +459,7 @@ int main(void)
 		TEST(hundreds_of_plain_chunks_in_a_segment_are_read),
 		TEST(a_full_pipeline_is_ended_even_when_all_steps_are_used_up),
 		TEST(routes_beyond_the_budget_count_for_other_until_it_is_refilled),
+		TEST(details_beyond_the_budget_are_counted_and_cost_no_exchange),
 		TEST(a_route_named_while_it_waits_counts_under_its_name),
 		TEST(an_exact_address_goes_before_the_wildcard),
 		TEST(a_request_moves_to_the_version_of_the_process_that_reads_it),

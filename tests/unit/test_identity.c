@@ -324,8 +324,8 @@ static struct endpoint_addr at(const char *addr, uint16_t port)
 #define LISTEN(addr, port)   .has_listen = true, .listen = at(addr, port)
 #define UPSTREAM(addr, port) .has_upstream = true, .upstream = at(addr, port)
 
-/* Resolves versions v1, v2, ... that match so. */
-static struct id_snapshot *resolve(const struct match *matches, size_t n)
+/* Resolves versions v1, v2, ... that match so. known: a process that belonged to one before, or NULL. */
+static struct id_snapshot *resolve(const struct match *matches, size_t n, const struct id_process *known)
 {
 	static char *const names[] = { "v1", "v2", "v3" };
 	struct version versions[3] = { 0 };
@@ -336,15 +336,16 @@ static struct id_snapshot *resolve(const struct match *matches, size_t n)
 	assert_true(n <= 3);
 	for (size_t i = 0; i < n; i++)
 		versions[i] = (struct version){ .name = names[i], .match = matches[i] };
-	if (identity__resolve(&c, &s, &e))
+	if (identity__resolve_knowing(&c, known, !!known, &s, &e))
 		fail_msg("identity__resolve: %s", e.text);
 	for (size_t i = 0; i < n; i++)
 		print_message("    v%zu: %s\n", i + 1, s->versions[i].note);
 	return s;
 }
-#define RESOLVE(...)                                   \
+#define RESOLVE_KNOWING(known, ...)                    \
 	resolve((const struct match[]){ __VA_ARGS__ }, \
-	        sizeof((const struct match[]){ __VA_ARGS__ }) / sizeof(struct match))
+	        sizeof((const struct match[]){ __VA_ARGS__ }) / sizeof(struct match), known)
+#define RESOLVE(...) RESOLVE_KNOWING(NULL, __VA_ARGS__)
 
 static uint16_t version_of_process(const struct id_snapshot *s, pid_t pid)
 {
@@ -372,6 +373,13 @@ static const struct tw_place_value *place(const struct id_snapshot *s, const cha
 	do {                                                                       \
 		const struct tw_place_value *value_ = place(s, addr, port, false); \
 		assert_int_equal(value_->by_reader, 0);                            \
+		assert_int_equal(value_->version, v);                              \
+	} while (0)
+/* The version's own, until a process of the other one reads there. */
+#define assert_heirs(s, addr, port, v)                                             \
+	do {                                                                       \
+		const struct tw_place_value *value_ = place(s, addr, port, false); \
+		assert_int_equal(value_->by_reader, 1);                            \
 		assert_int_equal(value_->version, v);                              \
 	} while (0)
 #define assert_by_reader(s, addr, port)                                            \
@@ -547,8 +555,8 @@ static void a_cgroup_match_takes_the_processes_below_it_and_where_they_listen(vo
 	assert_int_equal(s->versions[0].state, ID_FOUND);
 	assert_int_equal(version_of_process(s, a.serving), 1);
 	assert_int_equal(version_of_process(s, b.serving), 2);
-	assert_static(s, "127.0.0.1", a.port, 1);
-	assert_static(s, "127.0.0.1", b.port, 2);
+	assert_heirs(s, "127.0.0.1", a.port, 1);
+	assert_heirs(s, "127.0.0.1", b.port, 2);
 	assert_int_equal(s->n_places, 2);
 	assert_cgroups(s, near, child);
 	id_snapshot__free(s);
@@ -585,6 +593,28 @@ static void a_pid_match_takes_descendants_too(void **state)
 	assert_int_equal(version_of_process(s, a.started), 1);
 	assert_int_equal(version_of_process(s, a.serving), 1);
 	assert_static(s, "127.0.0.1", a.port, 1);
+	id_snapshot__free(s);
+}
+
+static void a_descendant_of_a_pid_that_has_gone_stays_its_versions(void **state)
+{
+	struct server a = start((struct start){ .flags = "f" });
+	struct id_snapshot *s = RESOLVE({ .pid = a.started });
+	struct id_process known = { 0 };
+
+	for (size_t i = 0; i < s->n_processes; i++)
+		if (s->processes[i].tgid == a.serving)
+			known = s->processes[i];
+	id_snapshot__free(s);
+	assert_int_equal(known.version, 1);
+	s = RESOLVE_KNOWING(&known, { .pid = INT32_MAX });
+	assert_int_equal(version_of_process(s, a.serving), 1);
+	assert_static(s, "127.0.0.1", a.port, 1);
+	id_snapshot__free(s);
+	/* Its number may have been given to another. */
+	known.start_ticks += 100;
+	s = RESOLVE_KNOWING(&known, { .pid = INT32_MAX });
+	assert_int_equal(version_of_process(s, a.serving), 0);
 	id_snapshot__free(s);
 }
 
@@ -644,7 +674,7 @@ static void an_env_match_compares_the_whole_value_and_tells_nothing_about_enviro
 
 	assert_int_equal(version_of_process(s, a.serving), 1);
 	assert_int_equal(version_of_process(s, b.serving), 0);
-	assert_static(s, "127.0.0.1", a.port, 1);
+	assert_heirs(s, "127.0.0.1", a.port, 1);
 	assert_int_equal(s->versions[1].state, ID_WAITING);
 	assert_contains(s->versions[1].note, "TW_RELEASE (2 with another)");
 	for (size_t i = 0; i < s->n_versions; i++)
@@ -1208,8 +1238,8 @@ static void a_build_id_match_tells_two_builds_at_one_path_apart(void **state)
 	s = RESOLVE({ .exe = (char *)program, .build_id = old }, { .exe = (char *)program, .build_id = new });
 	assert_int_equal(version_of_process(s, a.serving), 1);
 	assert_int_equal(version_of_process(s, b.serving), 2);
-	assert_static(s, "127.0.0.1", a.port, 1);
-	assert_static(s, "127.0.0.1", b.port, 2);
+	assert_heirs(s, "127.0.0.1", a.port, 1);
+	assert_heirs(s, "127.0.0.1", b.port, 2);
 	id_snapshot__free(s);
 }
 
@@ -1369,6 +1399,7 @@ int main(int argc, char **argv)
 		T(a_cgroup_match_takes_the_processes_below_it_and_where_they_listen),
 		T(a_process_that_moved_after_it_listened_is_attached_where_its_socket_is),
 		T(a_pid_match_takes_descendants_too),
+		T(a_descendant_of_a_pid_that_has_gone_stays_its_versions),
 		T(a_descendant_that_matches_another_version_itself_belongs_to_that_one),
 		T(an_exe_match_follows_symbolic_links_and_survives_the_deletion_of_the_file),
 		T(a_unit_match_finds_the_cgroup_of_that_name_and_what_is_below),

@@ -754,6 +754,55 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	close_shop(x);
 }
 
+/* Whoever cut it is named as far as it is known, in every face; what clients did is for the document only. */
+static void who_cut_what_is_named_as_far_as_it_is_known(void **state)
+{
+	char exe[] = "/usr/sbin/nginx", build_id[] = "0123456789abcdef0123456789abcdef01234567";
+	const struct cut cuts[] = {
+		{ 1, 1, TW_TRUNCATED, TW_CAUSE_READER, 4711, 1795255200, exe, build_id, 12, 1.5, 2, "v1", "GET /", 0 },
+		{ 1, 1, TW_RESET_BY_CLIENT, TW_CAUSE_READER, 4711, 1795255200, NULL, NULL, 9, 0, 1, "v1", "GET /", 0 },
+		{ 0, 0, TW_RESET_BY_SERVER, TW_CAUSE_UNKNOWN, 0, NAN, NULL, NULL, 3, 0.5, 0.5, NULL, NULL, -1 },
+		{ 2, 1, TW_RESET_BY_SERVER, TW_CAUSE_CLOSER, 99, NAN, NULL, NULL, 1, 3, 3, "v2", "GET /", 1 },
+	};
+	struct fixture *x = shop();
+	char *lines, *table, *json;
+	cJSON *root;
+
+	assert_int_equal(setenv("TZ", "UTC", 1), 0);
+	x->c.cuts = cuts;
+	x->c.n_cuts = 4;
+	x->c.cuts_other = 7;
+	lines = shown(&x->c, SHOW_LINES, 0, 0, false, NAN);
+	table = shown(&x->c, SHOW_TERMINAL, 200, 60, false, NAN);
+	json = json_comparison(&x->c);
+	root = cJSON_Parse(json);
+	assert_non_null(strstr(lines, "\ncut \"GET /\" version=v1 truncated pid=4711 exe=\"/usr/sbin/nginx\""
+	                              " started=10:00:00 build=0123456789ab cause=reader count=12\n"
+	                              "cut \"-\" version=- reset_by_server pid=- cause=- count=3\n"
+	                              "cut \"GET /\" version=v2 reset_by_server pid=99 exe=\"-\" started=- build=-"
+	                              " cause=closer count=1\nmore cuts=7\n"));
+	assert_null(strstr(lines, "reset_by_client"));
+	assert_non_null(
+		strstr(table, "v1 GET /: 12 truncated by nginx, pid 4711 started 10:00:00, build 0123456789ab"));
+	assert_non_null(strstr(table, "3 reset_by_server; no process had read them, who closed them is not known"));
+	assert_int_equal(cJSON_GetArraySize(at(root, "cuts")), 4);
+	assert_string(root, "cuts.0.build_id", build_id);
+	assert_string(root, "cuts.0.started", "2026-11-21T10:00:00Z");
+	assert_string(root, "cuts.0.arm", "baseline");
+	assert_number(root, "cuts.0.pid", 4711);
+	assert_string(root, "cuts.1.outcome", "reset_by_client");
+	assert_true(cJSON_IsNull(at(root, "cuts.2.pid")) && cJSON_IsNull(at(root, "cuts.2.cause")));
+	assert_true(cJSON_IsNull(at(root, "cuts.2.version")) && cJSON_IsNull(at(root, "cuts.2.started")));
+	assert_string(root, "cuts.3.cause", "closer");
+	assert_number(root, "cuts_other", 7);
+	assert_number(root, "cuts_lost", 0);
+	cJSON_Delete(root);
+	free(json);
+	free(table);
+	free(lines);
+	test_free(x);
+}
+
 static void the_document_of_a_verdict_keeps_its_contract(void **state)
 {
 	struct fixture *x = shop();
@@ -966,6 +1015,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_measured_is_a_dash_or_null_and_never_nan),
 		cmocka_unit_test(the_document_of_a_comparison_keeps_its_contract),
 		cmocka_unit_test(endings_that_come_at_any_time_say_whether_the_answer_had_begun),
+		cmocka_unit_test(who_cut_what_is_named_as_far_as_it_is_known),
 		cmocka_unit_test(the_document_of_a_verdict_keeps_its_contract),
 		cmocka_unit_test(counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json),
 		cmocka_unit_test(memory_that_runs_out_at_any_allocation_gives_no_document_and_no_leak),

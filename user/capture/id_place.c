@@ -249,6 +249,27 @@ static bool held_only_by(struct resolve *r, const struct tw_place *place, size_t
 	return any;
 }
 
+/*
+ * Could another version take this place over before the next look at the host? A new release that is handed the socket
+ * serves at once, and connections that it takes stay with it.
+ */
+static bool has_heirs(const struct resolve *r, const struct tw_place *place, size_t version)
+{
+	struct tw_place other;
+
+	if (place->client)
+		return false;
+	for (size_t i = 0; i < r->c->n_versions; i++) {
+		if (i == version || !(r->server_mask >> i & 1))
+			continue;
+		if (r->open_mask >> i & 1)
+			return true;
+		if (version__place(&r->c->versions[i], false, &other) && other.port == place->port)
+			return true;
+	}
+	return false;
+}
+
 static void decide(struct resolve *r, struct place_claim *claim)
 {
 	uint64_t all = claim->by_address | claim->by_process;
@@ -256,8 +277,9 @@ static void decide(struct resolve *r, struct place_claim *claim)
 	bool certain = !several(all) && !r->versions[version].conflict &&
 	               (claim->by_address || held_only_by(r, &claim->key, version));
 
-	claim->value =
-		(struct tw_place_value){ .version = certain ? (uint16_t)(version + 1) : 0, .by_reader = !certain };
+	claim->value = (struct tw_place_value){ .version = certain ? (uint16_t)(version + 1) : 0,
+		                                .by_reader = !certain || (!claim->by_address &&
+		                                                          has_heirs(r, &claim->key, version)) };
 	for (size_t i = 0; i < r->c->n_versions; i++)
 		if (!certain && (all >> i & 1))
 			r->versions[i].shared = true;

@@ -52,6 +52,8 @@ static int scan(struct resolve *r, struct err *e)
 	err = proctable__new(&r->processes, e);
 	if (err)
 		return err;
+	r->matcher.known = r->known;
+	r->matcher.n_known = r->n_known;
 	match__all(&r->matcher, r->processes);
 	return sockets__scan(r->c, r->processes, &r->cgroup2, &r->sockets, e);
 }
@@ -207,7 +209,8 @@ static int result_processes(struct resolve *r, struct id_snapshot *s)
 			s->processes[s->n_processes++] =
 				(struct id_process){ .tgid = p->pid,
 				                     .version = (uint16_t)(__builtin_ctzll(mask) + 1),
-				                     .age = process__age(r->processes, p) };
+				                     .age = process__age(r->processes, p),
+				                     .start_ticks = p->start_ticks };
 		}
 	}
 	return 0;
@@ -244,11 +247,19 @@ static void resolve__free(struct resolve *r)
 
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e)
 {
+	return identity__resolve_knowing(c, NULL, 0, out, e);
+}
+
+int identity__resolve_knowing(const struct config *c, const struct id_process *known, size_t n_known,
+                              struct id_snapshot **out, struct err *e)
+{
 	struct resolve r = { .c = c, .cgroup2 = { .fd = -1 }, .matcher = { .c = c } };
 	struct id_snapshot *s = NULL;
 	int err;
 
 	*out = NULL;
+	r.known = known;
+	r.n_known = n_known;
 	err = scan(&r, e);
 	if (err)
 		goto cleanup;

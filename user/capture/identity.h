@@ -28,8 +28,16 @@
 struct id_process {
 	pid_t tgid;
 	uint16_t version;
-	double age; /* seconds since it was started (of the process, not of its program) */
+	double age;           /* seconds since it was started (of the process, not of its program) */
+	uint64_t start_ticks; /* since boot: with tgid, which process it is */
 };
+
+/* A start time taken from another clock, or at another moment of the fork, may be off by this many ticks. */
+#define START_TICKS_SLACK 2
+static inline bool same_start(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b <= START_TICKS_SLACK : b - a <= START_TICKS_SLACK;
+}
 
 struct id_place {
 	struct tw_place key;
@@ -77,6 +85,12 @@ struct id_snapshot {
 
 /* Returns 0, or a negative errno with e saying what could not be read (no cgroup2 mount, no /proc, no permission). */
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e);
+/*
+ * The same, knowing which processes belonged to a version before: a descendant of a version's pid stays one when the
+ * processes between them have gone (a server that replaces its own program leaves its old master behind).
+ */
+int identity__resolve_knowing(const struct config *c, const struct id_process *known, size_t n_known,
+                              struct id_snapshot **out, struct err *e);
 void id_snapshot__free(struct id_snapshot *s);
 
 /*

@@ -458,6 +458,11 @@ void loader__route_budget(struct loader *l, unsigned int n)
 	l->skel->bss->route_budget = n;
 }
 
+void loader__detail_budget(struct loader *l, unsigned int n)
+{
+	l->skel->bss->detail_budget = n;
+}
+
 static void series_sum(struct tw_series *to, const struct tw_series *from)
 {
 	to->c.exchanges += from->c.exchanges;

@@ -48,6 +48,8 @@ int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
 void loader__route_budget(struct loader *l, unsigned int n);
 /* Connections whose client port, halved, has one of these bits are not asked how long they drain. */
 void loader__drain_mask(struct loader *l, unsigned int mask);
+/* The same for records of who cut an exchange and of new processes. */
+void loader__detail_budget(struct loader *l, unsigned int n);
 
 /*
  * The slot's counters summed over CPUs: 32-bit ones modulo 2^32, so that differences of two readings are exact as long

@@ -125,6 +125,31 @@ uint64_t match__direct(const struct matcher *m, struct proctable *t, struct proc
 	return mask;
 }
 
+/*
+ * A descendant of the version's pid stays one when the chain between them is broken: its parent may have gone, and its
+ * grandparent's number with it. The other keys still have to hold.
+ */
+static void match_known(const struct matcher *m, struct proctable *t)
+{
+	for (size_t i = 0; i < m->n_known; i++) {
+		const struct id_process *k = &m->known[i];
+		size_t version = (size_t)k->version - 1;
+		struct process *p = proctable__find(t, k->tgid);
+		const struct match *want;
+		bool all = true;
+
+		if (!p || p->gone || !k->version || version >= m->c->n_versions)
+			continue;
+		want = &m->c->versions[version].match;
+		if (!want->pid || !same_start(p->start_ticks, k->start_ticks))
+			continue;
+		for (enum match_key key = MATCH_PID + 1; key < MATCH_KEYS && all; key++)
+			all = !match__has_key(want, key) || match__key_holds(m, t, p, version, key);
+		if (all)
+			p->direct |= 1ULL << version;
+	}
+}
+
 /* Walks up to the first ancestor that knows, then tells all those passed on the way. */
 static void inherit(struct proctable *t, struct process *p)
 {
@@ -161,6 +186,7 @@ void match__all(const struct matcher *m, struct proctable *t)
 		process__stat(t, p);
 		p->direct = match__direct(m, t, p);
 	}
+	match_known(m, t);
 	for (size_t i = 0; i < proctable__count(t); i++)
 		inherit(t, proctable__at(t, i));
 	/* The observer watches; it never serves what it is asked to judge (it may share the environment, say). */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "capture/cgroup.h"
+#include "capture/identity.h"
 #include "capture/procfs.h"
 #include "config/config.h"
 
@@ -19,8 +20,10 @@ enum match_key { MATCH_PID, MATCH_CGROUP, MATCH_UNIT, MATCH_EXE, MATCH_ENV, MATC
 
 struct matcher {
 	const struct config *c;
-	const struct cgroup2 *cgroup2; /* NULL: no cgroup2, the cgroup key matches nothing */
-	char **real_exe;               /* per version: where the symbolic links of its exe lead, NULL: nowhere */
+	const struct cgroup2 *cgroup2;  /* NULL: no cgroup2, the cgroup key matches nothing */
+	char **real_exe;                /* per version: where the symbolic links of its exe lead, NULL: nowhere */
+	const struct id_process *known; /* belonged to a version before; for the pid key */
+	size_t n_known;
 };
 
 int matcher__init(struct matcher *m, const struct config *c, const struct cgroup2 *g);

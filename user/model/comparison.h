@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "config/config.h"
+#include "tw_abi.h"
 #include "judge/judge.h"
 #include "model/latencies.h"
 #include "model/losses.h"
@@ -77,6 +78,21 @@ struct overhead {
 	uint64_t agent_rss_bytes;
 };
 
+/* Exchanges that were not answered, alike in all but their time. */
+struct cut {
+	uint16_t version_id, endpoint_id; /* 0: could not be told */
+	uint8_t outcome, cause;           /* enum tw_outcome, enum tw_cause */
+	pid_t pid;                        /* that is to answer for it; 0: not known */
+	double process_started;           /* CLOCK_REALTIME, s; NaN: not known */
+	char *exe, *build_id;             /* NULL: not known */
+	uint64_t count;
+	double first, last; /* s since the start of the run */
+	const char *version, *endpoint;
+	int arm; /* -1: no version */
+};
+
+#define CUTS_MAX 256 /* rows; exchanges beyond them are summed up */
+
 struct comparison {
 	const char *service;
 	char run[40];
@@ -90,6 +106,10 @@ struct comparison {
 	struct coverage coverage;
 	struct ledger_figures ledger;
 	struct overhead overhead;
+	const struct cut *cuts; /* [n_cuts], the largest first */
+	size_t n_cuts;
+	uint64_t cuts_other; /* exchanges for which there was no row */
+	uint64_t cuts_lost;  /* records that did not come: of cuts, or of processes */
 	bool has_verdict;
 	struct verdict verdict;
 	/* One line per version: "v1: listening on 127.0.0.1:8081, 2 processes" or what it waits for. */

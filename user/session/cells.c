@@ -152,15 +152,20 @@ static void on_route(struct session *s, const struct tw_route_record *r, size_t 
 	loader__route(s->loader, r->hash, ep);
 }
 
-/* The endpoint of an exchange that ended before its route was named. */
+/* The endpoint of an exchange that ended before its route was named; 0: it has none. */
+uint16_t hash_endpoint(struct session *s, uint64_t hash, uint16_t endpoint)
+{
+	if (endpoint && endpoint != TW_EP_PENDING)
+		return endpoint;
+	endpoint = loader__route_find(s->loader, hash);
+	return endpoint == TW_EP_PENDING ? 0 : endpoint;
+}
+
 static uint16_t record_endpoint(struct session *s, const struct tw_exchange_record *r)
 {
-	uint16_t ep = r->endpoint;
+	uint16_t ep = hash_endpoint(s, r->hash, r->endpoint);
 
-	if (ep && ep != TW_EP_PENDING)
-		return ep;
-	ep = loader__route_find(s->loader, r->hash);
-	if (ep && ep != TW_EP_PENDING)
+	if (ep)
 		return ep;
 	s->unnamed++;
 	return routes__other(s->routes);
@@ -172,7 +177,7 @@ static uint16_t record_version(struct session *s, const struct tw_exchange_recor
 
 	if (version || !r->tgid)
 		return version;
-	version = identity__version_of(s->config, (pid_t)r->tgid);
+	version = version_of_process(s, r->tgid);
 	if (version)
 		loader__process(s->loader, r->tgid, version);
 	return version;
@@ -215,13 +220,6 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 		histogram_add(&c->tick_latency, r->lat[TW_LAT_SERVER]);
 }
 
-/* It may have inherited a version that its new program does not belong to, or belong to one now. */
-static void on_process(struct session *s, const struct tw_process_record *r)
-{
-	loader__process(s->loader, r->tgid, identity__version_of(s->config, (pid_t)r->tgid));
-	versions_look_again(s, RESOLVE_LATER);
-}
-
 int record_handle(void *arg, void *data, size_t len)
 {
 	struct session *s = arg;
@@ -239,6 +237,10 @@ int record_handle(void *arg, void *data, size_t len)
 	} else if (type == TW_R_LISTEN) {
 		versions_look_again(s, RESOLVE_SOON);
 		s->listeners_changed = true;
+	} else if (type == TW_R_DETAIL && len >= sizeof(struct tw_detail_record)) {
+		on_detail(s, data);
+	} else if (type == TW_R_FORK && len >= sizeof(struct tw_fork_record)) {
+		on_fork(s, data);
 	}
 	return --s->records_left ? 0 : -EAGAIN;
 }

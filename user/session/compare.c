@@ -37,6 +37,7 @@ static void header_fill(struct session *s, struct comparison *c)
 	c->seconds = session_now() - s->start;
 	ledger_fill(s, c);
 	overhead_fill(s, &c->overhead);
+	cuts_fill(s, c);
 	c->n_notes = 0;
 	for (size_t i = 0; i < s->ids->n_versions; i++)
 		if (s->ids->versions[i].state != ID_FOUND)

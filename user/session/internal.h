@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "capture/generations.h"
 #include "capture/identity.h"
 #include "capture/loader.h"
 #include "capture/losses.h"
@@ -45,6 +46,11 @@ struct session {
 	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
 	double resolved_at, resolve_at;        /* the last look at the host and the next one */
 	bool listeners_changed;
+	bool by_process; /* some version is known by its processes */
+	struct generations *generations;
+	struct cut *cuts; /* [n_cuts] */
+	size_t n_cuts;
+	uint64_t cuts_other; /* exchanges for which there was no row */
 
 	struct cell **cells; /* [version * TW_MAX_ENDPOINTS + endpoint], NULL where nothing was seen */
 	struct cell **live;  /* those that exist */
@@ -92,8 +98,17 @@ int cells_read(struct session *s);
 void cell_overdue_enter(struct cell *c, uint64_t n);
 uint64_t cell_overdue(const struct cell *c);
 void cells_free(struct session *s);
+uint16_t hash_endpoint(struct session *s, uint64_t hash, uint16_t endpoint);
 int record_handle(void *arg, void *data, size_t len);
 int routes_announce_config(struct session *s);
+
+/* cuts.c */
+uint16_t version_of_process(struct session *s, uint32_t tgid);
+void on_detail(struct session *s, const struct tw_detail_record *r);
+void on_fork(struct session *s, const struct tw_fork_record *r);
+void on_process(struct session *s, const struct tw_process_record *r);
+void cuts_fill(struct session *s, struct comparison *c);
+void cuts_free(struct session *s);
 
 /* versions.c: how long after the last look at the host the next one may follow, so that bursts of changes cost one */
 #define RESOLVE_SOON  0.05

@@ -90,6 +90,7 @@ void ledger_fill(struct session *s, struct comparison *c)
 	v->midstream = t.c[TW_L_MIDSTREAM];
 	v->unattributed = s->unattributed;
 	v->unnamed = s->unnamed + t.c[TW_L_UNNAMED];
+	c->cuts_lost = t.c[TW_L_LOST_DETAILS];
 	v->queue_measured = f[FEATURE_READ].ok;
 	v->complete = !v->desynchronised && !v->opaque_tls && !v->http2 && !v->unattributed &&
 	              !c->ledger.lost_exchanges && !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];

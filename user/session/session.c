@@ -20,6 +20,8 @@
 #define POLL_MS 100
 /* New routes that may be announced in that time; ten thousand a second is more than any service has. */
 #define ROUTES_A_POLL 1000
+/* The same for details; together they fill a twentieth of the ring. */
+#define DETAILS_A_POLL 1000
 /* Records handled before the clock is looked at again. */
 #define RECORDS_A_TIME 10000
 /* Kernel memory that the counters of all slots and CPUs may take together. */
@@ -103,10 +105,11 @@ static int open_events(struct session *s, struct err *e)
 
 static int load(struct session *s, bool losses, struct err *e)
 {
+	s->by_process = by_process(s->config);
 	struct loader_options o = { .seed = s->seed,
 		                    .endpoint_other = routes__other(s->routes),
 		                    .have_clients = has_clients(s->config),
-		                    .watch_process = by_process(s->config),
+		                    .watch_process = s->by_process,
 		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
 		                    .slots = slots_for(s->config) };
 
@@ -115,6 +118,7 @@ static int load(struct session *s, bool losses, struct err *e)
 		return -1;
 	malloc_trim(0); /* what loading took, and will not be wanted again */
 	loader__route_budget(s->loader, ROUTES_A_POLL);
+	loader__detail_budget(s->loader, DETAILS_A_POLL);
 	if (routes_announce_config(s))
 		return err_set(e, ENOMEM, "out of memory");
 	if (losses) {
@@ -132,9 +136,10 @@ static int allocate(struct session *s, const struct session_options *o)
 	s->cells = calloc((size_t)TW_MAX_VERSIONS * TW_MAX_ENDPOINTS, sizeof(struct cell *));
 	s->live = calloc((size_t)TW_MAX_VERSIONS * TW_MAX_ENDPOINTS, sizeof(struct cell *));
 	s->routes = routes__new(o->config, o->config->max_endpoints);
+	s->generations = generations__new();
 	if (o->judge)
 		s->judge = judge__new(&o->config->gate);
-	return s->cells && s->live && s->routes && (!o->judge || s->judge) ? 0 : -ENOMEM;
+	return s->cells && s->live && s->routes && s->generations && (!o->judge || s->judge) ? 0 : -ENOMEM;
 }
 
 struct session *session__new(const struct session_options *o, struct err *e)
@@ -185,6 +190,8 @@ void session__free(struct session *s)
 	id_snapshot__free(s->ids);
 	judge__free(s->judge);
 	routes__free(s->routes);
+	cuts_free(s);
+	generations__free(s->generations);
 	cells_free(s);
 	free(s->comparison.endpoints);
 	versions_free(&s->comparison);
@@ -225,8 +232,10 @@ static void take_events(struct session *s, int timeout_ms)
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.fd == s->signal_fd && read(s->signal_fd, &sig, sizeof(sig)) == sizeof(sig))
 			s->interrupted = true;
-		if (ev[i].data.fd == s->timer_fd && read(s->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+		if (ev[i].data.fd == s->timer_fd && read(s->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks)) {
 			loader__route_budget(s->loader, ROUTES_A_POLL);
+			loader__detail_budget(s->loader, DETAILS_A_POLL);
+		}
 	}
 	drain(s);
 }

@@ -62,7 +62,9 @@ int versions_resolve(struct session *s, struct err *e)
 {
 	struct id_snapshot *old = s->ids, *ids = NULL;
 	double now = session_now();
-	int err = identity__resolve(s->config, &ids, e);
+	size_t n_known;
+	const struct id_process *known = generations__known(s->generations, &n_known);
+	int err = identity__resolve_knowing(s->config, known, n_known, &ids, e);
 
 	if (err)
 		return err;
@@ -78,6 +80,7 @@ int versions_resolve(struct session *s, struct err *e)
 	s->resolve_at = now + (waiting(ids) ? RESOLVE_WAITING : RESOLVE_EVERY);
 	note_changes(s, old);
 	note_ages(s, now);
+	generations__note(s->generations, ids->processes, ids->n_processes);
 	id_snapshot__free(old);
 	return 0;
 }

@@ -16,6 +16,11 @@ const char *const outcome_names[TW_OUTCOME_NR] = {
 	[TW_UNOBSERVED] = "unobserved",
 };
 
+const char *const cause_names[TW_CAUSE_NR] = {
+	[TW_CAUSE_READER] = "reader",
+	[TW_CAUSE_CLOSER] = "closer",
+};
+
 const char *const latency_names[TW_LAT_NR] = {
 	[TW_LAT_TOTAL] = "total",     [TW_LAT_FIRST_BYTE] = "first_byte", [TW_LAT_QUEUE] = "queue",
 	[TW_LAT_SERVICE] = "service", [TW_LAT_SERVER] = "server",         [TW_LAT_UPLOAD] = "upload",

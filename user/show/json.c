@@ -125,15 +125,46 @@ static void put_overhead(struct document *d, cJSON *root, const struct overhead 
 		put_null(d, o, "agent_rss_bytes");
 }
 
-static void put_started(struct document *d, cJSON *root, const struct timespec *started)
+static void put_started(struct document *d, cJSON *root, time_t started)
 {
 	char text[64];
 	struct tm tm;
 
-	if (gmtime_r(&started->tv_sec, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+	if (gmtime_r(&started, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		put_string(d, root, "started", text);
 	else
 		put_null(d, root, "started");
+}
+
+static void put_cuts(struct document *d, cJSON *root, const struct comparison *c)
+{
+	cJSON *list = put_list(d, root, "cuts"), *o;
+
+	for (size_t i = 0; i < c->n_cuts && !d->failed; i++) {
+		const struct cut *cut = &c->cuts[i];
+
+		o = put_object(d, list, NULL);
+		put_string(d, o, "version", cut->version);
+		put_string(d, o, "arm", cut->arm < 0 ? NULL : arm_names[cut->arm]);
+		put_string(d, o, "endpoint", cut->endpoint);
+		put_string(d, o, "outcome", outcome_names[cut->outcome]);
+		if (cut->pid)
+			put_count(d, o, "pid", (uint64_t)cut->pid);
+		else
+			put_null(d, o, "pid");
+		put_string(d, o, "cause", cause_names[cut->cause]);
+		put_string(d, o, "build_id", cut->build_id);
+		put_string(d, o, "exe", cut->exe);
+		if (isfinite(cut->process_started))
+			put_started(d, o, (time_t)cut->process_started);
+		else
+			put_null(d, o, "started");
+		put_count(d, o, "count", cut->count);
+		put_number(d, o, "first", cut->first);
+		put_number(d, o, "last", cut->last);
+	}
+	put_count(d, root, "cuts_other", c->cuts_other);
+	put_count(d, root, "cuts_lost", c->cuts_lost);
 }
 
 static void put_verdict_endpoint(struct document *d, cJSON *list, const struct verdict_endpoint *ep)
@@ -199,12 +230,13 @@ static void fill_comparison(struct document *d, cJSON *root, const struct compar
 	put_string(d, root, "schema", "tillwatch.comparison/1");
 	put_string(d, root, "service", c->service);
 	put_string(d, root, "run", c->run);
-	put_started(d, root, &c->started);
+	put_started(d, root, c->started.tv_sec);
 	put_number(d, root, "seconds", c->seconds);
 	put_versions(d, root, c);
 	put_endpoints(d, root, c);
 	put_coverage(d, root, c);
 	put_overhead(d, root, &c->overhead);
+	put_cuts(d, root, c);
 	o = put_list(d, root, "notes");
 	for (size_t i = 0; i < c->n_notes; i++)
 		put_string(d, o, NULL, c->notes[i]);

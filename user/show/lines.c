@@ -108,6 +108,7 @@ void lines_comparison(struct frame *f, const struct comparison *c, const struct 
 	part_folded(f, list, i, n);
 	put_waiting(f, c);
 	part_losses(f, c);
+	part_cuts(f, c);
 	part_coverage(f, c);
 	part_ledger(f, c);
 	part_overhead(f, c);

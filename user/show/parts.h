@@ -19,6 +19,8 @@ void part_overhead(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 /* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */
 void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
+/* Who cut what, at most a handful of lines; nothing when no server did. */
+void part_cuts(struct frame *f, const struct comparison *c);
 /* "... and 12 more (3,456 requests)" for the endpoints from `first` on; nothing when there is none. */
 void part_folded(struct frame *f, const struct endpoint_figures *const *list, size_t first, size_t n);
 /* One line a version of what it lost without any endpoint knowing of it (losses.c); nothing where nothing was lost. */

@@ -301,6 +301,7 @@ static void terminal_comparison(struct frame *f, const struct comparison *c, con
 	frame_init_like(&tail, f);
 	idle = put_waiting(&tail, c);
 	part_losses(&tail, c);
+	part_cuts(&tail, c);
 	part_coverage(&tail, c);
 	part_ledger(&tail, c);
 	part_overhead(&tail, c);
