@@ -225,6 +225,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		d->hash = *pending_hash(c, pipe, n);
 		record_ended(x->lane);
 	}
+	/* Not as the caller has it: an answer may have come too late. */
 	if (unlikely(d->outcome != TW_ANSWERED)) {
 		d->hash = *pending_hash(c, pipe, n);
 		record_detail(x->lane, cut_cause(c));

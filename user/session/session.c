@@ -105,12 +105,11 @@ static int open_events(struct session *s, struct err *e)
 
 static int load(struct session *s, bool losses, struct err *e)
 {
-	s->by_process = by_process(s->config);
 	struct loader_options o = { .seed = s->seed,
 		                    .endpoint_other = routes__other(s->routes),
 		                    .have_clients = has_clients(s->config),
-		                    .watch_process = s->by_process,
 		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
+		                    .watch_process = s->by_process,
 		                    .slots = slots_for(s->config) };
 
 	s->loader = loader__new(&o, e);
@@ -153,6 +152,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	}
 	block_signals(&set);
 	s->config = o->config;
+	s->by_process = by_process(s->config);
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
 	s->end = NAN;
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) || allocate(s, o)) {
