@@ -141,6 +141,14 @@ static __always_inline void series_times(struct tw_series *s, const __u64 *lat)
 	series_mostly(s, TW_LAT_ACCEPT, lat[TW_LAT_ACCEPT], 0, 0);
 }
 
+/* Is the way it ended the server's fault? A client that vanishes inside the answer dies of retransmission, too. */
+static __always_inline int is_fault(const struct tw_ended *d)
+{
+	if (d->outcome == TW_TIMEOUT && d->cut)
+		return 0;
+	return TW_FAULTS >> (d->outcome & (TW_OUTCOME_NR - 1)) & 1;
+}
+
 /* status: its index, see tw_status.h. */
 static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status)
 {
@@ -149,7 +157,7 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	s->c.outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
 	s->c.status[status & (TW_STATUS_NR - 1)]++;
 	if (unlikely(d->outcome != TW_ANSWERED)) {
-		s->c.double_faults += d->status / 100 == 5 && TW_FAULTS >> (d->outcome & (TW_OUTCOME_NR - 1)) & 1;
+		s->c.double_faults += d->status / 100 == 5 && is_fault(d);
 		s->c.cut[d->outcome & (TW_OUTCOME_NR - 1)] += d->cut;
 		if (d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
 			return;

@@ -67,6 +67,12 @@ static bool outcome_is_bad(int outcome)
 	return TW_FAULTS >> outcome & 1;
 }
 
+/* The server's fault: not that of a client that vanished inside the answer and died of retransmission. */
+static bool record_is_bad(const struct tw_exchange_record *r)
+{
+	return outcome_is_bad(r->outcome) && !(r->outcome == TW_TIMEOUT && r->cut);
+}
+
 static int cell_add(struct cell *c, const struct tw_counters *now)
 {
 	const struct tw_counters *last = &c->last;
@@ -82,7 +88,7 @@ static int cell_add(struct cell *c, const struct tw_counters *now)
 		c->total.outcome[i] += n;
 		c->total.cut[i] += (uint32_t)(now->cut[i] - last->cut[i]);
 		if (outcome_is_bad(i))
-			bad += n;
+			bad += i == TW_TIMEOUT ? n - (now->cut[i] - last->cut[i]) : n;
 		c->tick_outcome[i] += n;
 	}
 	for (int i = 2; i < TW_STATUS_NR; i++) {
@@ -209,9 +215,9 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->total.cut[r->outcome % TW_OUTCOME_NR] += r->cut;
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
-	if (outcome_is_bad(r->outcome) || status_is_bad(r->status))
+	if (record_is_bad(r) || status_is_bad(r->status))
 		c->tick_bad++;
-	if (outcome_is_bad(r->outcome) && status_is_bad(r->status))
+	if (record_is_bad(r) && status_is_bad(r->status))
 		c->total.double_faults++;
 	for (int k = 0; k < TW_LAT_NR; k++)
 		if (r->lat[k] != TW_NOT_MEASURED && latencies__add(&c->lat, k, r->lat[k]))
