@@ -316,7 +316,7 @@ static void books_that_do_not_balance_are_loud_and_those_that_do_are_silent(void
 	assert_null(strstr(text, "LEDGER"));
 	assert_non_null(strstr(text, "in flight is not measured"));
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void a_wide_terminal_shows_one_line_for_each_endpoint(void **state)
@@ -686,7 +686,7 @@ static void endings_that_come_at_any_time_say_whether_the_answer_had_begun(void 
 	assert_number(root, "endpoints.1.arms.baseline.cut.timeout.mid_response", 0);
 	cJSON_Delete(root);
 	free(text);
-	test_free(x);
+	close_shop(x);
 }
 
 static void the_document_of_a_comparison_keeps_its_contract(void **state)
@@ -800,7 +800,7 @@ static void who_cut_what_is_named_as_far_as_it_is_known(void **state)
 	free(json);
 	free(table);
 	free(lines);
-	test_free(x);
+	close_shop(x);
 }
 
 static void the_document_of_a_verdict_keeps_its_contract(void **state)
@@ -940,9 +940,9 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	text = shown_top(NULL, 0, SHOW_TERMINAL, 80, 24);
 	assert_non_null(strstr(text, "No service listens on this host yet"));
 	free(text);
-	test_free(busy);
-	test_free(calm);
-	test_free(quiet);
+	close_shop(busy);
+	close_shop(calm);
+	close_shop(quiet);
 }
 
 static void figures_have_three_digits_and_the_right_unit(void **state)

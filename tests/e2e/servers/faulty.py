@@ -7,14 +7,18 @@ say, `Script:` what it does instead, step by step:
   take N      take N more request heads            rest         answer to the end
   wait MS     stall                                gone         wait until the client has closed or reset
   close       close                                reset        close with an RST
+  sent        wait until the client has acknowledged all (a close that resets throws away what waits to be sent)
 
 A script that ends goes on with the next request. Reads not a byte further than it has to: what lies unread when it
 closes makes the kernel send an RST. The log has a line a request: target, descriptor, time of reading (CLOCK_MONOTONIC).
 """
 import argparse
+import array
+import fcntl
 import os
 import socket
 import struct
+import termios
 import threading
 import time
 
@@ -61,6 +65,12 @@ class Connection:
                 raise Gone
             self.left -= len(data)
 
+    def sent(self):
+        n = array.array("i", [1])
+        while n[0]:
+            fcntl.ioctl(self.sock.fileno(), termios.TIOCOUTQ, n)
+            time.sleep(0.0005)
+
     def gone(self):
         while self.sock.recv(65536):
             pass
@@ -84,6 +94,8 @@ class Connection:
                 time.sleep(int(of) / 1000)
             elif verb == "gone":
                 self.gone()
+            elif verb == "sent":
+                self.sent()
             elif verb == "close":
                 raise Gone
             elif verb == "reset":
