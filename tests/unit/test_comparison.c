@@ -59,6 +59,17 @@ static void each_kind_of_latency_has_its_own_quantile(void **state)
 	latencies__free(&lat);
 }
 
+static void a_client_that_vanishes_inside_an_answer_is_not_the_servers_error(void **state)
+{
+	struct arm_figures a = { .present = true, .requests = 100 };
+
+	a.outcome[TW_ANSWERED] = 93;
+	a.outcome[TW_TIMEOUT] = 5;
+	a.cut[TW_TIMEOUT] = 2;
+	a.outcome[TW_TRUNCATED] = a.cut[TW_TRUNCATED] = 2; /* this one is */
+	assert_int_equal(arm_errors(&a), 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -66,6 +77,7 @@ int main(void)
 		cmocka_unit_test(an_exchange_that_failed_in_two_ways_is_one_error),
 		cmocka_unit_test(an_arm_without_figures_has_no_errors_and_no_quantile),
 		cmocka_unit_test(each_kind_of_latency_has_its_own_quantile),
+		cmocka_unit_test(a_client_that_vanishes_inside_an_answer_is_not_the_servers_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
