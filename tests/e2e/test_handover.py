@@ -356,7 +356,12 @@ def test_a_reload_whose_old_worker_runs_out_of_time_cuts_what_it_still_holds(upg
     assert_cuts(d, second, record, total)
     for cut in cuts_of(d, second[0]):
         assert cut["build_id"] == nginx.build_id and cut["exe"] == str(nginx.program) and cut["started"]
-        assert cut["endpoint"] in ("GET /hold", "GET /half")
+    # nginx may cut a request of the load as well, when it closes idle connections: those are in the record of the load.
+    held_ones = collections.Counter()
+    for cut in cuts_of(d, second[0]):
+        if cut["endpoint"] != "GET /ok":
+            held_ones[cut["endpoint"], cut["outcome"]] += cut["count"]
+    assert held_ones == {("GET /hold", "unanswered"): 1, ("GET /half", "truncated"): 2}
 
 
 # --- haproxy ---------------------------------------------------------------------------------------------------------
