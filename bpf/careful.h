@@ -111,6 +111,8 @@ static __always_inline void streams_lose(struct ctx *x)
 	struct tw_conn *c = x->c;
 
 	c->rq.state = c->rs.state = H1_LOST;
+	c->in_head = 0;
+	c->rq_lost = 1;
 	c->spoke = x->ingress == !!(c->flags & TW_C_CLIENT);
 }
 
@@ -332,8 +334,11 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 		next = careful_window(&x, requests, held_at);
 	if (!requests)
 		response_goes_on(&x);
-	if (t && is_in_head(x.c->rq.state))
-		*t = x.l->text;
+	if (t) {
+		x.c->in_head = is_in_head(x.c->rq.state);
+		if (x.c->in_head)
+			*t = x.l->text;
+	}
 	if (next == NEXT_CAREFUL && x.s.len && x.c->kind != TW_IGNORED) {
 		skb->cb[1] = x.s.off;
 		skb->cb[2] = x.s.len;

@@ -72,6 +72,7 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 	c->kind = fresh ? TW_NEW : TW_HTTP;
 	c->joining = !fresh;
 	c->rq.state = fresh ? H1_REQ : H1_LOST;
+	c->rq_lost = !fresh;
 	c->rs.state = fresh ? H1_RES : H1_LOST;
 }
 
@@ -91,6 +92,8 @@ static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, co
 			__builtin_memcpy(t, et, sizeof(*t));
 		else
 			c->rq.state = H1_LOST;
+		c->in_head = c->in_head && t;
+		c->rq_lost = c->rq.state == H1_LOST;
 		bpf_map_delete_elem(&early_texts, k);
 	}
 	bpf_map_delete_elem(&early, k);
@@ -178,6 +181,7 @@ static __always_inline void conn_begins_at(struct ctx *x, struct tw_conn *c, __u
 	c->kind = TW_NEW;
 	c->rq.next = rcv_nxt;
 	c->rq.state = H1_REQ;
+	c->in_head = c->rq_lost = 0;
 	c->rq.left = 0;
 	c->rq.flags = 0;
 	if (to == c->early_at)
@@ -185,6 +189,7 @@ static __always_inline void conn_begins_at(struct ctx *x, struct tw_conn *c, __u
 	h = held_get(x, 1);
 	if (!h) {
 		c->rq.state = H1_LOST;
+		c->rq_lost = 1;
 		count(x->l, c->version, TW_L_DESYNC);
 		return;
 	}

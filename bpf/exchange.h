@@ -29,17 +29,17 @@ static __always_inline int pending_pipe(struct ctx *x, __u32 n, int create, stru
 
 static __always_inline struct tw_pending *pending_in(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
 {
-	__u32 at = (n - c->base) & (TW_INLINE_PENDING - 1);
+	return unlikely(pipe) ? &pipe->p[n & (TW_PIPELINE_MAX - 1)] : &c->in[n & (TW_INLINE_PENDING - 1)];
+}
 
-	if (unlikely(pipe))
-		return &pipe->p[n & (TW_PIPELINE_MAX - 1)];
-	return unlikely(at) ? &c->in_more[at] : &c->in;
+static __always_inline __u64 *pending_start(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
+{
+	return unlikely(pipe) ? &pipe->t_start[n & (TW_PIPELINE_MAX - 1)] : &c->t_start[n & (TW_INLINE_PENDING - 1)];
 }
 
 static __always_inline __u64 *pending_hash(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
 {
-	return unlikely(pipe) ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)]
-	                      : &c->hash[(n - c->base) & (TW_INLINE_PENDING - 1)];
+	return unlikely(pipe) ? &pipe->hash[n & (TW_PIPELINE_MAX - 1)] : &c->hash[n & (TW_INLINE_PENDING - 1)];
 }
 
 static __always_inline __u64 *pending_read(struct tw_conn *c, struct tw_pipe *pipe, __u32 n)
@@ -147,10 +147,37 @@ static __always_inline __u64 since(__u64 from, __u64 to)
 static __always_inline __u64 request_complete(struct tw_conn *c, struct tw_pipe *pipe, struct tw_pending *p, __u32 n)
 {
 	if (likely(!(p->flags & TW_P_MORE)))
-		return p->t_start;
+		return *pending_start(c, pipe, n);
 	if (pipe || (__s32)(c->complete - n) <= 0)
 		return 0;
 	return c->t_body[n & (TW_INLINE_PENDING - 1)];
+}
+
+/*
+ * The ordinary exchange: its request and its response came in one piece each, and it had been accepted and was read
+ * before it was answered. Then three numbers tell all. 0: it is another.
+ */
+static __always_inline int ended_plainly(struct ctx *x, struct tw_ended *d, struct tw_pipe *pipe, struct tw_pending *p)
+{
+	struct tw_conn *c = x->c;
+	__u64 t_start = d->t_start, t_read = *pending_read(c, pipe, c->tail), total = c->t_last - t_start;
+
+	if (unlikely(p->flags & (TW_P_MORE | TW_P_UNACCEPTED) || c->t_first != c->t_last || total > response_timeout))
+		return 0;
+	if (unlikely((__s32)(c->rd - c->tail) <= 0 || t_read < t_start || t_read > c->t_last))
+		return 0;
+	d->lat[TW_LAT_TOTAL] = total;
+	d->lat[TW_LAT_QUEUE] = t_read - t_start;
+	d->lat[TW_LAT_SERVICE] = c->t_last - t_read;
+	return 1;
+}
+
+/* What a plain exchange left out, for a record. */
+static __always_inline void ended_unfold(struct tw_ended *d)
+{
+	d->lat[TW_LAT_FIRST_BYTE] = d->lat[TW_LAT_SERVER] = d->lat[TW_LAT_TOTAL];
+	d->lat[TW_LAT_UPLOAD] = d->lat[TW_LAT_SEND] = d->lat[TW_LAT_ACCEPT] = 0;
+	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 }
 
 /* The latencies of an answered exchange. */
@@ -201,15 +228,16 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	struct tw_pending *p = pending_in(c, pipe, n);
 
 	ended_endpoint(x->l, c, p->endpoint, pending_hash(c, pipe, n));
-	d->t_start = p->t_start;
+	d->t_start = *pending_start(c, pipe, n);
 	d->version = conn_version(c);
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
 	d->cut = 0;
-	if (likely(outcome == TW_ANSWERED)) {
+	d->plain = likely(outcome == TW_ANSWERED) && ended_plainly(x, d, pipe, p);
+	if (unlikely(!d->plain) && outcome == TW_ANSWERED) {
 		ended_times(x, d, pipe, p);
-	} else {
+	} else if (unlikely(outcome != TW_ANSWERED)) {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
 		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,
 		                             c->t_last, x->now);
@@ -223,6 +251,8 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	}
 	if (unlikely(!count_ended(x->lane))) {
 		d->hash = *pending_hash(c, pipe, n);
+		if (d->plain)
+			ended_unfold(d);
 		record_ended(x->lane);
 	}
 	/* Not as the caller has it: an answer may have come too late. */
@@ -256,11 +286,25 @@ static __always_inline int is_unaccepted(struct ctx *x)
 static __always_inline void request_whole(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
-	__u32 n = c->head - 1;
+	__u32 n = c->pushed - 1;
 
 	c->t_body[n & (TW_INLINE_PENDING - 1)] = x->now;
 	barrier();
 	c->complete = n + 1;
+}
+
+/* Where request n is to lie. The other side's count of what has ended is only asked for when it may matter. */
+static __always_inline void push_makes_room(struct tw_conn *c, __u32 n)
+{
+	if (likely(n - c->tail_seen < TW_INLINE_PENDING && !(c->flags & TW_C_PIPED)))
+		return;
+	c->tail_seen = c->tail;
+	if (n == c->tail_seen) {
+		c->flags &= ~TW_C_PIPED;
+	} else if (n - c->tail_seen >= TW_INLINE_PENDING && !(c->flags & TW_C_PIPED)) {
+		c->pipe_from = n;
+		c->flags |= TW_C_PIPED;
+	}
 }
 
 /*
@@ -270,19 +314,12 @@ static __always_inline void request_whole(struct ctx *x)
 static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __u8 flags, __u64 t_start)
 {
 	struct tw_conn *c = x->c;
-	__u32 n = c->head;
+	__u32 n = c->pushed;
 	struct tw_pending *p;
 	struct tw_pipe *pipe;
 
-	if (likely(n == c->tail)) {
-		/* Nobody looks at the entries now: start again with the one that lies nearest. */
-		c->base = n;
-		c->flags &= ~TW_C_PIPED;
-	} else if (n - c->tail >= TW_INLINE_PENDING && !(c->flags & TW_C_PIPED)) {
-		c->pipe_from = n;
-		c->flags |= TW_C_PIPED;
-	}
-	if (unlikely(n - c->tail >= TW_PIPELINE_MAX || pending_pipe(x, n, 1, &pipe))) {
+	push_makes_room(c, n);
+	if (unlikely(n - c->tail_seen >= TW_PIPELINE_MAX || pending_pipe(x, n, 1, &pipe))) {
 		count(x->l, c->version, TW_L_PIPELINE_FULL);
 		return -1;
 	}
@@ -292,7 +329,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		flags |= TW_P_MORE;
 	if (unlikely(!(c->flags & TW_C_DECODED)) && is_unaccepted(x))
 		flags |= TW_P_UNACCEPTED;
-	p->t_start = t_start;
+	*pending_start(c, pipe, n) = t_start;
 	*pending_hash(c, pipe, n) = hash;
 	p->endpoint = ep;
 	p->flags = flags;
@@ -303,6 +340,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		c->kind = TW_HTTP;
 		count(x->l, c->version, TW_L_DECODED);
 	}
+	c->pushed = n + 1;
 	barrier();
 	c->head = n + 1;
 	return 0;

@@ -24,16 +24,7 @@ static __always_inline void sock_tuple(struct sock *sk, struct tw_tuple *k)
 
 static __always_inline __u8 sock_side(struct sock *sk)
 {
-	__u32 local = sk->__sk_common.skc_num, remote;
-	__u8 *v = bpf_map_lookup_elem(&ports, &local);
-
-	if (v && *v & TW_PORT_SERVER)
-		return TW_PORT_SERVER;
-	if (!have_clients)
-		return 0;
-	remote = bpf_ntohs(sk->__sk_common.skc_dport);
-	v = bpf_map_lookup_elem(&ports, &remote);
-	return v ? *v & TW_PORT_CLIENT : 0;
+	return ports_side(sk->__sk_common.skc_num, bpf_ntohs(sk->__sk_common.skc_dport));
 }
 
 #include "loss_hooks.h"
@@ -58,7 +49,7 @@ static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 	struct tw_pipe *p = 0;
 	__u64 now;
 
-	if (is_in_head(c->rq.state) && to - c->tail < TW_INLINE_PENDING)
+	if (c->in_head && to - c->tail < TW_INLINE_PENDING)
 		to++;
 	if (c->rd == to || c->rd == to + 1)
 		return;

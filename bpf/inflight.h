@@ -36,12 +36,13 @@ static __always_inline void inflight_one(struct tw_conn *c, struct tw_pipe *pipe
 {
 	struct tw_pending *p = pending_in(c, pipe, n);
 	__u32 row = p->version, ep, state = c->rs.state;
+	__u64 start = *pending_start(c, pipe, n);
 
 	asm volatile("" : "+r"(row)); /* keeps the mask for the verifier, as below; see h1_at */
 	row &= TW_MAX_VERSIONS - 1;
 	inflight_requests[row]++;
-	if (!inflight_oldest[row] || p->t_start < inflight_oldest[row])
-		inflight_oldest[row] = p->t_start;
+	if (!inflight_oldest[row] || start < inflight_oldest[row])
+		inflight_oldest[row] = start;
 	if (!version || c->kind == TW_IGNORED)
 		return;
 	/* A response that is under way is the oldest request's. */

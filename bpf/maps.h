@@ -5,14 +5,25 @@
 #ifndef TW_MAPS_H
 #define TW_MAPS_H
 
-/* A request in flight: who is owed what. Its route hash lies beside it. */
-struct tw_pending {
-	__u64 t_start; /* arrival of the first byte */
-	__u16 endpoint;
-	__u16 version; /* the ledger row that counted the request */
-	__u8 flags;    /* H1_F_HEAD, H1_F_CONNECT, TW_P_* */
+/* A request line met before, and what the scan made of it. See line_memo.h. */
+#define TW_LINES 256
+struct tw_line {
+	__u64 last;
+	__u64 word[5];
+	__u64 hash;
+	__u16 len; /* 0: none */
+	__u16 text_len;
+	__u8 flags;
 	__u8 pad[3];
 };
+
+/* A request in flight: who is owed what. When it began and its route hash lie beside it. */
+struct tw_pending {
+	__u16 endpoint;
+	__u8 version; /* the ledger row that counted the request */
+	__u8 flags;   /* H1_F_HEAD, H1_F_CONNECT, TW_P_* */
+};
+_Static_assert(TW_MAX_VERSIONS <= 256, "tw_pending.version");
 
 #define TW_P_MORE       1 /* more than its first segment was needed */
 #define TW_P_UNACCEPTED 2 /* its connection was not accepted yet when it came */
@@ -40,74 +51,78 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
  * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on
  * another CPU than the rest.
  *
- * A line of the cache that two CPUs use goes from one to the other and back with every exchange, which takes longer
- * than most of its instructions; and CPUs fetch lines in pairs. So all that both sides need of an ordinary exchange
- * lies in the first line (which a pointer of the storage's own begins: hence the 8 bytes less), and what follows is
- * sorted in pairs of lines by who uses it.
+ * A line of the cache that two CPUs write goes from one to the other and back with every exchange, and waiting for it
+ * takes longer than most of their instructions; CPUs fetch lines in pairs; and even a read takes away a line that
+ * another CPU has written. So every pair of lines has one writer. The requesting side reads none of the others' in an
+ * ordinary exchange, and the responding side one, where the requests are handed over. The first line, which a pointer
+ * of the storage's own begins (hence the 8 bytes less), is written when something out of the ordinary happens.
  */
 struct tw_conn {
-	struct h1 rq;
-	__u32 head, tail;     /* requests pushed, exchanges ended: tail <= head */
-	struct tw_pending in; /* request number base */
-	__u32 base;
-	__u32 rd; /* requests below this number have been read; the read hook's, as is t_read */
+	/* either side, rarely */
 	__u16 version;
 	__u8 kind;
-	__u8 flags;    /* TW_C_*; the requesting side's */
-	__u8 rs_flags; /* TW_C_RS_*; the responding side's */
-	__u8 spoke;    /* the server has sent something since the requests were lost */
-	__u8 pad[2];
+	__u8 flags;      /* TW_C_*; the requesting side's */
+	__u8 rs_flags;   /* TW_C_RS_*; the responding side's */
+	__u8 spoke;      /* the server has sent something since the requests were lost */
+	__u8 joining;    /* found open: any request may be the first one seen */
+	__u8 held;       /* segments waiting in the held map */
+	__u32 tgid;      /* who reads */
+	__u32 pipe_from; /* with TW_C_PIPED: requests from this number on lie in the pipes map */
+	__u64 t_head;    /* when the head that is being received began; valid while rq is inside one */
+	__u32 complete;  /* requests below this number are, if they came in pieces: see t_body */
+	__u32 rs_fin;
+	__u32 early_at;                              /* while kept by address: where the first segment stood */
+	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
+	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
+	__u8 pad[11];
+
+	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
+	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
+
+	/* the requesting side */
+	struct h1 rq;
+	__u32 pushed;                  /* head, as far as this side is concerned */
+	__u32 tail_seen;               /* tail, as it was when this side had to know it */
+	__u64 hash[TW_INLINE_PENDING]; /* of request n at n modulo this */
+	__u8 busy;                     /* an ingress program is at work on the connection */
+	__u8 pad2[7];
+
+	/* handed over by the requesting side: requests below head */
+	__u32 head;
+	__u32 in_head; /* a part of the next one has arrived */
+	__u64 t_start[TW_INLINE_PENDING];
+	struct tw_pending in[TW_INLINE_PENDING];
+	__u64 pad3;
 
 	/* the responding side */
-	struct h1 rs;
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
-	__u64 t_last;
-	__u32 tgid; /* who reads */
-	__u32 rs_fin;
-	__u64 t_first;
-	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
+	__u64 pad4[4];
+
+	struct h1 rs;
+	__u32 tail; /* exchanges ended: tail <= head */
+	__u32 rd;   /* requests below this number have been read; the read hook's, as is t_read */
+	__u64 t_first, t_last;
 	__u64 drain_t; /* when the last response ended, until the client has acknowledged it; 0: nothing is waited for
 	                */
 	__u32 drain_seq;
 	__u16 drain_endpoint;
 	__u16 drain_version;
 	__u32 stall; /* jiffies that the client's window had been shut for when the response began */
-	__u32 pad2;
-
-	/* the requesting side */
-	__u64 hash[TW_INLINE_PENDING]; /* of requests base, base + 1, ... */
-	struct tw_pending in_more[TW_INLINE_PENDING];
-	__u64 t_head;    /* when the head that is being received began; valid while rq is inside one */
-	__u32 pipe_from; /* with TW_C_PIPED: requests from this number on lie in the pipes map */
-	__u8 busy;       /* an ingress program is at work on the connection */
-	__u8 joining;    /* found open: any request may be the first one seen */
-	__u8 held;       /* segments waiting in the held map */
-	__u8 pad3;
-	__u32 early_at; /* while kept by address: where the first segment stood */
-	__u32 pad4[3];
-
-	/* the responding side */
-	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
-
-	/* the requesting side: of requests that come in pieces */
-	__u64 t_body[TW_INLINE_PENDING]; /* when request n, at n modulo this, was complete */
-	__u32 complete;                  /* requests below this number are */
 	__u32 pad5;
-
-	/* rarely used */
-	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
+	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
 };
 _Static_assert(sizeof(struct tw_conn) + 72 <= 512, "tw_conn does not fit its allocation class");
 #define TW_CONN_PAIR(n, member) \
 	_Static_assert(__builtin_offsetof(struct tw_conn, member) + 72 == (n)*128, "a pair of lines of tw_conn")
-TW_CONN_PAIR(1, rs);
-TW_CONN_PAIR(2, hash);
-TW_CONN_PAIR(3, seen);
+TW_CONN_PAIR(1, t_body);
+TW_CONN_PAIR(2, head);
+TW_CONN_PAIR(3, rs);
 
 struct tw_pipe {
-	struct tw_pending p[TW_PIPELINE_MAX];
+	__u64 t_start[TW_PIPELINE_MAX];
 	__u64 hash[TW_PIPELINE_MAX];
 	__u64 t_read[TW_PIPELINE_MAX];
+	struct tw_pending p[TW_PIPELINE_MAX];
 };
 
 /* Segments that came before the bytes in front of them. */
@@ -140,7 +155,8 @@ struct tw_ended {
 	__u8 outcome;
 	__u8 first; /* of this endpoint on its connection */
 	__u8 cut;   /* not answered: a byte of the final response has left */
-	__u8 pad[3];
+	__u8 plain; /* of lat only total, queue and service are set, see TW_LAT_PLAIN */
+	__u8 pad[2];
 };
 
 /* The routes met last, as the routes map has them: a route keeps its endpoint. */
@@ -184,6 +200,11 @@ const volatile __u64 response_timeout = ~0ULL;
 const volatile __u8 iterators_find_storage; /* since 5.11 */
 
 /* ---- what changes while running ---------------------------------------------------------------------------------- */
+/*
+ * Up to four watched server ports, to be had without a lookup; near_all: there are no others. The ports map has all.
+ */
+__u64 near_ports;
+__u32 near_all;
 /* New routes that may still be announced until user space refills it; others count under "other". */
 __u32 route_budget;
 /* Connections whose ports' hash has one of these bits are not asked for the time of draining. */
@@ -319,6 +340,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tw_lane);
 } lanes SEC(".maps");
+
+/* Request lines by the hash of their first bytes; lane 0's, which has one user a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TW_LINES);
+	__type(key, __u32);
+	__type(value, struct tw_line);
+} lines SEC(".maps");
 
 /* Doors of the watched versions, open or shut -> what was refused there. User space writes, and never forgets one. */
 struct {

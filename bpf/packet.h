@@ -18,6 +18,24 @@ struct segment {
 	__u8 v6;
 };
 
+/* Which end of a watched port is this? TW_PORT_SERVER, TW_PORT_CLIENT, or 0. */
+static __always_inline __u8 ports_side(__u32 local, __u32 remote)
+{
+	__u64 x = near_ports ^ (local & 0xffff) * 0x0001000100010001ULL;
+	__u8 *v;
+
+	/* Is one of its four numbers 0? */
+	if (likely((x - 0x0001000100010001ULL) & ~x & 0x8000800080008000ULL))
+		return TW_PORT_SERVER;
+	v = near_all ? 0 : bpf_map_lookup_elem(&ports, &local);
+	if (v && *v & TW_PORT_SERVER)
+		return TW_PORT_SERVER;
+	if (!have_clients)
+		return 0;
+	v = bpf_map_lookup_elem(&ports, &remote);
+	return v ? *v & TW_PORT_CLIENT : 0;
+}
+
 /* 0: s is filled; -1: not TCP, or not readable. */
 static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *s)
 {

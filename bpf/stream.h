@@ -213,10 +213,12 @@ static __always_inline enum next request_segment(struct ctx *x)
 		if (unlikely(c->spoke))
 			c->spoke = 0;
 		n = window_load(x);
-		if (likely(n && scan_request(x->lane, n))) {
+		if (likely(n && scan_request(x->l, x->lane, n))) {
 			if (unlikely(c->rq.state == H1_LOST) && c->flags & TW_C_DECODED)
 				count(x->l, c->version, TW_L_RESYNC);
-			c->joining = 0;
+			/* Written only if they must be: the line is the other side's, too. */
+			if (unlikely(c->joining || c->rq_lost))
+				c->joining = c->rq_lost = 0;
 			h1_reset(&c->rq, H1_REQ);
 			next = request_head(x);
 			if (unlikely(next != NEXT_CAREFUL))
@@ -259,6 +261,7 @@ static __always_inline enum next request_event(struct ctx *x, enum h1_event e)
 			route_send(x, t->route, t->truncated ? TW_PATH_MAX + 1 : t->len);
 		}
 		flags = h1_method_flags(t->method);
+		c->in_head = 0;
 		if (exchange_push(x, t->route, ep, flags, c->t_head))
 			return NEXT_LOST;
 		return request_body(x, c->t_head);

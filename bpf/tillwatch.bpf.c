@@ -21,6 +21,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "tw_bucket.h"
 #include "maps.h"
 #include "lane.h"
+#include "line_memo.h"
 #include "packet.h"
 #include "verified.h"
 #include "detail.h"
@@ -69,15 +70,7 @@ struct {
 /* Which end of which watched port is this? 0: none. */
 static __always_inline __u8 packet_side(const struct segment *s, int ingress)
 {
-	__u32 local = ingress ? s->dport : s->sport, remote = ingress ? s->sport : s->dport;
-	__u8 *v = bpf_map_lookup_elem(&ports, &local);
-
-	if (likely(v && *v & TW_PORT_SERVER))
-		return TW_PORT_SERVER;
-	if (!have_clients)
-		return 0;
-	v = bpf_map_lookup_elem(&ports, &remote);
-	return v ? *v & TW_PORT_CLIENT : 0;
+	return ports_side(ingress ? s->dport : s->sport, ingress ? s->sport : s->dport);
 }
 
 /* Finds or makes the connection's state. 0: this packet is not for us; the lane is claimed otherwise. */
@@ -131,7 +124,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	__u32 flush, end;
 
 	if (likely(x->s.len)) {
-		if (!requests && unlikely(c->rq.state == H1_LOST))
+		if (!requests && unlikely(c->rq_lost))
 			c->spoke = 1;
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (likely(next == NEXT_CAREFUL)) {

@@ -24,11 +24,19 @@ __attribute__((noinline)) int scan_request_line(__u32 lane, __u32 n)
 }
 
 /* lane->window[0..n) -> lane->head. 1: a whole, plain request head; 0: not certain. */
-static __always_inline int scan_request(__u32 lane, __u32 n)
+static __always_inline int scan_request(struct tw_lane *l, __u32 lane, __u32 n)
 {
-	__u32 pos = scan_request_line(lane, n);
+	struct tw_line *m = likely(!lane) ? line_slot(l) : 0;
+	__u32 pos = m ? line_find(l, m, n) : 0;
 
-	return pos && scan_lines(lane, pos, 1, n);
+	if (unlikely(!pos)) {
+		pos = scan_request_line(lane, n);
+		if (!pos)
+			return 0;
+		if (m)
+			line_note(l, m, pos);
+	}
+	return scan_lines(lane, pos, 1, n);
 }
 
 /* The same for a response head. */
@@ -124,6 +132,13 @@ static __always_inline void series_mostly(struct tw_series *s, enum tw_latency k
 		series_latency(s, kind, ns, latency_bucket(ns));
 }
 
+static __always_inline void series_plain(struct tw_series *s, const __u64 *lat)
+{
+	series_latency(s, TW_LAT_PLAIN, lat[TW_LAT_TOTAL], latency_bucket(lat[TW_LAT_TOTAL]));
+	series_latency(s, TW_LAT_QUEUE, lat[TW_LAT_QUEUE], latency_bucket(lat[TW_LAT_QUEUE]));
+	series_latency(s, TW_LAT_SERVICE, lat[TW_LAT_SERVICE], latency_bucket(lat[TW_LAT_SERVICE]));
+}
+
 static __always_inline void series_times(struct tw_series *s, const __u64 *lat)
 {
 	__u64 all = lat[TW_LAT_TOTAL];
@@ -134,7 +149,7 @@ static __always_inline void series_times(struct tw_series *s, const __u64 *lat)
 	series_mostly(s, TW_LAT_SERVER, lat[TW_LAT_SERVER], all, total);
 	series_mostly(s, TW_LAT_UPLOAD, lat[TW_LAT_UPLOAD], 0, 0);
 	series_mostly(s, TW_LAT_SEND, lat[TW_LAT_SEND], 0, 0);
-	if (unlikely(lat[TW_LAT_QUEUE] == TW_NOT_MEASURED))
+	if (lat[TW_LAT_QUEUE] == TW_NOT_MEASURED)
 		return;
 	series_latency(s, TW_LAT_QUEUE, lat[TW_LAT_QUEUE], latency_bucket(lat[TW_LAT_QUEUE]));
 	series_latency(s, TW_LAT_SERVICE, lat[TW_LAT_SERVICE], latency_bucket(lat[TW_LAT_SERVICE]));
@@ -162,7 +177,10 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 		if (d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
 			return;
 	}
-	series_times(s, d->lat);
+	if (likely(d->plain))
+		series_plain(s, d->lat);
+	else
+		series_times(s, d->lat);
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)

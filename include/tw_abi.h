@@ -40,6 +40,12 @@ enum tw_latency {
 	TW_LAT_ACCEPT,     /* of queue, what was spent on a connection that was not accepted when the request came */
 	TW_LAT_DRAIN,      /* last response byte -> the client's acknowledgement of it */
 	TW_LAT_NR,
+	/*
+	 * In the kernel's counters only: an ordinary exchange, of which one column stands for six. Total, first_byte
+	 * and server are alike, upload, send and accept are 0. See tw_series.h.
+	 */
+	TW_LAT_PLAIN = TW_LAT_NR,
+	TW_SERIES_KINDS,
 };
 
 /* What became of an exchange: exactly one. */
@@ -76,9 +82,9 @@ enum tw_outcome {
  */
 struct tw_counters {
 	__u64 exchanges;
-	__u64 connections;    /* connections that carried at least one exchange of this endpoint */
-	__u64 sum[TW_LAT_NR]; /* ns */
-	__u64 max[TW_LAT_NR]; /* ns */
+	__u64 connections;          /* connections that carried at least one exchange of this endpoint */
+	__u64 sum[TW_SERIES_KINDS]; /* ns */
+	__u64 max[TW_SERIES_KINDS]; /* ns */
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
 	__u32 cut[TW_OUTCOME_NR]; /* of each outcome but answered: a byte of the final response had left */
@@ -88,7 +94,7 @@ struct tw_counters {
 
 struct tw_series {
 	struct tw_counters c;
-	__u32 b[TW_BUCKETS][TW_LAT_NR]; /* the count of a latency is the sum of its buckets */
+	__u32 b[TW_BUCKETS][TW_SERIES_KINDS]; /* the count of a latency is the sum of its buckets */
 };
 
 /* One ledger per version and CPU: what was seen, and every way to lose something. */

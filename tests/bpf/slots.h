@@ -4,6 +4,7 @@
 #define TESTS_BPF_SLOTS_H
 
 #include "rig.h"
+#include "tw_series.h"
 
 static inline struct tw_series slot_sum(uint32_t slot)
 {
@@ -12,22 +13,9 @@ static inline struct tw_series slot_sum(uint32_t slot)
 	assert_non_null(per_cpu);
 	assert_int_equal(bpf_map__value_size(rig.skel->maps.series), sizeof(*per_cpu));
 	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
-	for (int i = 0; i < rig.cpus; i++) {
-		const uint32_t *from = (const uint32_t *)&per_cpu[i].c.outcome;
-		uint32_t *to = (uint32_t *)&sum.c.outcome;
-
-		sum.c.exchanges += per_cpu[i].c.exchanges;
-		sum.c.connections += per_cpu[i].c.connections;
-		for (size_t k = 0; k < TW_OUTCOME_NR + TW_STATUS_NR; k++)
-			to[k] += from[k];
-		for (int k = 0; k < TW_OUTCOME_NR; k++)
-			sum.c.cut[k] += per_cpu[i].c.cut[k];
-		for (int k = 0; k < TW_LAT_NR; k++) {
-			sum.c.sum[k] += per_cpu[i].c.sum[k];
-			for (int b = 0; b < TW_BUCKETS; b++)
-				sum.b[b][k] += per_cpu[i].b[b][k];
-		}
-	}
+	for (int i = 0; i < rig.cpus; i++)
+		tw_series_add(&sum, &per_cpu[i]);
+	tw_series_expand(&sum);
 	free(per_cpu);
 	return sum;
 }

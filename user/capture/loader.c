@@ -16,6 +16,7 @@
 #include "capture/http1_table.h"
 #include "model/histogram.h"
 #include "tillwatch.skel.h"
+#include "tw_series.h"
 
 /* One cgroup we are attached to. */
 struct attachment {
@@ -332,6 +333,31 @@ static void set_port(struct loader *l, uint16_t port, const struct id_snapshot *
 	bpf_map_update_elem(bpf_map__fd(l->skel->maps.ports), &key, &side, BPF_ANY);
 }
 
+/* The ports that the programs know without asking the map: see near_ports. */
+static void set_near_ports(struct loader *l, const struct id_snapshot *s)
+{
+	uint64_t near = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_places; i++) {
+		uint16_t port = s->places[i].key.port;
+		bool known = s->places[i].key.client;
+
+		for (size_t k = 0; k < n && k < 4; k++)
+			known |= (near >> (k * 16) & 0xffff) == port;
+		if (known)
+			continue;
+		if (n < 4)
+			near |= (uint64_t)port << (n * 16);
+		n++;
+	}
+	l->skel->bss->near_all = n <= 4 && l->skel->bss->near_all;
+	for (size_t k = n; n && k < 4; k++) /* no room is left empty: 0 would be a port, too */
+		near |= (near & 0xffff) << (k * 16);
+	l->skel->bss->near_ports = near;
+	l->skel->bss->near_all = n <= 4;
+}
+
 /* Places before ports: a port in the table is the sign that its places can be asked. */
 static int apply_places(struct loader *l, const struct id_snapshot *s, struct err *e)
 {
@@ -346,6 +372,7 @@ static int apply_places(struct loader *l, const struct id_snapshot *s, struct er
 			log_warn("cannot watch port %u: %s", s->places[i].key.port, strerror(errno));
 	for (size_t i = 0; i < s->n_places; i++)
 		set_port(l, s->places[i].key.port, s);
+	set_near_ports(l, s);
 	for (size_t i = 0; i < l->n_places; i++) {
 		if (place_in(s->places, s->n_places, &l->places[i].key))
 			continue;
@@ -463,27 +490,6 @@ void loader__detail_budget(struct loader *l, unsigned int n)
 	l->skel->bss->detail_budget = n;
 }
 
-static void series_sum(struct tw_series *to, const struct tw_series *from)
-{
-	to->c.exchanges += from->c.exchanges;
-	to->c.connections += from->c.connections;
-	to->c.double_faults += from->c.double_faults;
-	for (int i = 0; i < TW_OUTCOME_NR; i++) {
-		to->c.outcome[i] += from->c.outcome[i];
-		to->c.cut[i] += from->c.cut[i];
-	}
-	for (int i = 0; i < TW_STATUS_NR; i++)
-		to->c.status[i] += from->c.status[i];
-	for (int k = 0; k < TW_LAT_NR; k++) {
-		to->c.sum[k] += from->c.sum[k];
-		if (from->c.max[k] > to->c.max[k])
-			to->c.max[k] = from->c.max[k];
-	}
-	for (int i = 0; i < TW_BUCKETS; i++)
-		for (int k = 0; k < TW_LAT_NR; k++)
-			to->b[i][k] += from->b[i][k];
-}
-
 int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out)
 {
 	uint32_t key = slot;
@@ -492,7 +498,8 @@ int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out
 	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.series), &key, l->per_cpu))
 		return -errno;
 	for (int i = 0; i < l->cpus; i++)
-		series_sum(out, &l->per_cpu[i]);
+		tw_series_add(out, &l->per_cpu[i]);
+	tw_series_expand(out);
 	return 0;
 }
 
