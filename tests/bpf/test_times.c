@@ -9,21 +9,6 @@
 #define OK   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define A    "GET /a HTTP/1.1\r\n\r\n"
 #define POST "POST /p HTTP/1.1\r\nContent-Length: 6\r\n\r\n"
-#define MS   1000000ULL
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void answer_at(uint64_t t, const char *text)
-{
-	talk.departure = t;
-	server(text);
-}
 
 static uint64_t lat(enum tw_latency kind)
 {
