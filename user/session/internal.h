@@ -10,6 +10,7 @@
 #include "capture/loader.h"
 #include "capture/losses.h"
 #include "model/books.h"
+#include "model/drain.h"
 #include "model/routes.h"
 #include "session/session.h"
 
@@ -65,8 +66,7 @@ struct session {
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
 
-	double drain_at; /* when it was decided last how many connections are asked how long they drain */
-	uint64_t drain_requests;
+	struct drain_share drain;
 
 	uint64_t sampled_ns, sampled_requests; /* while run-time statistics were on */
 	int stats_fd;
