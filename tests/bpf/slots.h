@@ -18,6 +18,7 @@ static inline struct tw_series slot_sum(uint32_t slot)
 
 		sum.c.exchanges += per_cpu[i].c.exchanges;
 		sum.c.connections += per_cpu[i].c.connections;
+		sum.c.double_faults += per_cpu[i].c.double_faults;
 		for (size_t k = 0; k < TW_OUTCOME_NR + TW_STATUS_NR; k++)
 			to[k] += from[k];
 		for (int k = 0; k < TW_OUTCOME_NR; k++)

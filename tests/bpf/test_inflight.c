@@ -169,9 +169,8 @@ static void step_lost_after_the_limit_does_not_make_it_unobserved(void **state)
 
 static void a_late_failure_is_counted_as_failed_in_two_ways(void **state)
 {
-	struct tw_counters sum = { 0 };
-	struct tw_series *per_cpu;
 	uint32_t slot = 3;
+	struct tw_series s;
 
 	client(A);
 	rig_drain();
@@ -184,18 +183,10 @@ static void a_late_failure_is_counted_as_failed_in_two_ways(void **state)
 	answer_at(now() + LIMIT + MS, OK);
 	client(A);
 	answer_at(now(), "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
-	per_cpu = calloc((size_t)rig.cpus, sizeof(*per_cpu));
-	assert_non_null(per_cpu);
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
-	for (int i = 0; i < rig.cpus; i++) {
-		sum.exchanges += per_cpu[i].c.exchanges;
-		sum.outcome[TW_TIMEOUT] += per_cpu[i].c.outcome[TW_TIMEOUT];
-		sum.double_faults += per_cpu[i].c.double_faults;
-	}
-	free(per_cpu);
-	assert_int_equal(sum.exchanges, 4);
-	assert_int_equal(sum.outcome[TW_TIMEOUT], 2);
-	assert_int_equal(sum.double_faults, 1);
+	s = slot_sum(slot);
+	assert_int_equal(s.c.exchanges, 4);
+	assert_int_equal(s.c.outcome[TW_TIMEOUT], 2);
+	assert_int_equal(s.c.double_faults, 1);
 }
 
 /* ---- the walk -----------------------------------------------------------------------------------------------------
