@@ -75,6 +75,9 @@ static struct rig rig;
 /* Set before rig_open: ns after which a response comes too late; 0: never. */
 static uint64_t rig_timeout;
 
+/* The same: load the program that sees a socket fail, too. Attaching it is the test's business. */
+static bool rig_with_fail;
+
 static inline const char *rig_outcome(unsigned int outcome)
 {
 	static const char *const names[TW_OUTCOME_NR] = {
@@ -343,7 +346,8 @@ static inline int rig_print(enum libbpf_print_level level, const char *fmt, va_l
 	return 0;
 }
 
-/* crafted: connections are found by address, as test runs need it; the tracepoint programs are left out then. */
+/* crafted: connections are found by address, as test runs need it; without the tracepoint programs, but for those named
+ * here. */
 static inline void rig_open(bool crafted)
 {
 	struct bpf_program *p;
@@ -354,7 +358,8 @@ static inline void rig_open(bool crafted)
 	rig_set_constants(crafted);
 	bpf_object__for_each_program (p, rig.skel->obj)
 		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
-			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early);
+			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early ||
+			                                     (rig_with_fail && p == rig.skel->progs.tw_fail));
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.ring, RIG_RING), 0);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))
@@ -412,6 +417,7 @@ static inline void rig_reset(void)
 		}
 	rig.skel->bss->route_budget = RIG_BUDGET;
 	rig.skel->bss->detail_budget = RIG_BUDGET;
+	rig.skel->bss->drain_mask = rig.skel->bss->jiffy_ns = 0;
 	rig_mark();
 }
 

@@ -46,6 +46,17 @@ struct talk {
 
 static struct talk talk;
 
+#define MS 1000000ULL /* ns */
+
+/* ns of the clock that the programs read. */
+static inline uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* Connections that were closed by the tests with requests in flight: for the balance. */
 static uint64_t left_in_flight;
 
@@ -185,6 +196,13 @@ static inline void client(const char *text)
 static inline void server(const char *text)
 {
 	bytes(SERVER, text, strlen(text));
+}
+
+/* The same, leaving at a time of the test's choice: ns of the programs' clock. */
+static inline void answer_at(uint64_t t, const char *text)
+{
+	talk.departure = t;
+	server(text);
 }
 
 /* Part of a text that starts where the stream stands; the stream moves on with sent(). */

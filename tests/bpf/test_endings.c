@@ -297,22 +297,6 @@ static void a_full_pipeline_ends_to_the_last_request(void **state)
 /* ---- time ---------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void answer_at(uint64_t t, const char *text)
-{
-	talk.departure = t;
-	server(text);
-}
-
-#define MS 1000000ULL
-
 static void latencies_run_from_the_first_byte_of_the_request(void **state)
 {
 	uint64_t before = now(), after;

@@ -14,22 +14,7 @@
 #define A     "GET /a HTTP/1.1\r\n\r\n"
 #define B     "GET /b HTTP/1.1\r\n\r\n"
 #define POST  "POST /p HTTP/1.1\r\nContent-Length: 6\r\n\r\n"
-#define MS    1000000ULL
 #define LIMIT (2000 * MS)
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void at(uint64_t t, const char *text)
-{
-	talk.departure = t;
-	server(text);
-}
 
 /* At the client: the request left that long ago, and what comes, comes now. */
 static void asked_ago(uint64_t ns, const char *text)
@@ -47,14 +32,14 @@ static void the_limit_is_on_the_first_byte_and_is_still_in_time(void **state)
 {
 	client(A);
 	client(B);
-	at(now(), OK);
+	answer_at(now(), OK);
 	expect_exchanges("GET /a 200 answered\n");
-	at(rig.last.t_start + LIMIT - 100 * MS, OK);
+	answer_at(rig.last.t_start + LIMIT - 100 * MS, OK);
 	expect_exchanges("GET /b 200 answered\n");
 	done();
 	begin();
 	client(A);
-	at(now() + LIMIT, OK);
+	answer_at(now() + LIMIT, OK);
 	expect_exchanges("GET /a 200 timeout\n");
 }
 
@@ -64,8 +49,8 @@ static void a_late_answer_keeps_its_status_and_its_times(void **state)
 
 	client(A);
 	late = now() + LIMIT + 500 * MS;
-	at(late, HEAD "123");
-	at(late + 100 * MS, "456");
+	answer_at(late, HEAD "123");
+	answer_at(late + 100 * MS, "456");
 	expect_exchanges("GET /a 200 timeout\n");
 	assert_int_equal(rig.last.lat[TW_LAT_FIRST_BYTE], late - rig.last.t_start);
 	assert_int_equal(rig.last.lat[TW_LAT_TOTAL], late + 100 * MS - rig.last.t_start);
@@ -78,8 +63,8 @@ static void an_answer_that_begins_in_time_may_end_late(void **state)
 
 	client(A);
 	t = now();
-	at(t, HEAD "123");
-	at(t + 100 * LIMIT, "456");
+	answer_at(t, HEAD "123");
+	answer_at(t + 100 * LIMIT, "456");
 	expect_exchanges("GET /a 200 answered\n");
 }
 
@@ -89,8 +74,8 @@ static void an_interim_answer_is_no_answer(void **state)
 
 	client(A);
 	t = now();
-	at(t, "HTTP/1.1 102 Processing\r\n\r\n");
-	at(t + LIMIT + MS, OK);
+	answer_at(t, "HTTP/1.1 102 Processing\r\n\r\n");
+	answer_at(t + LIMIT + MS, OK);
 	expect_exchanges("GET /a 200 timeout\n");
 }
 
@@ -160,14 +145,14 @@ static void cut_off_in_an_answer_that_began_in_time_is_truncated(void **state)
 
 	client(A B);
 	t = now();
-	at(t, HEAD "123");
+	answer_at(t, HEAD "123");
 	talk.departure = t + LIMIT + 500 * MS;
 	fin(SERVER);
 	expect_exchanges("GET /a 200 truncated\nGET /b - timeout\n");
 	done();
 	begin();
 	client(A);
-	at(now() + LIMIT + MS, HEAD "123");
+	answer_at(now() + LIMIT + MS, HEAD "123");
 	fin(SERVER);
 	expect_exchanges("GET /a 200 timeout\n");
 }
@@ -184,33 +169,24 @@ static void step_lost_after_the_limit_does_not_make_it_unobserved(void **state)
 
 static void a_late_failure_is_counted_as_failed_in_two_ways(void **state)
 {
-	struct tw_counters sum = { 0 };
-	struct tw_series *per_cpu;
 	uint32_t slot = 3;
+	struct tw_series s;
 
 	client(A);
 	rig_drain();
 	name_route(rig.names[0].hash, 2);
 	give_slot(2, slot);
-	at(now(), OK);
+	answer_at(now(), OK);
 	client(A);
-	at(now() + LIMIT + MS, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
+	answer_at(now() + LIMIT + MS, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
 	client(A);
-	at(now() + LIMIT + MS, OK);
+	answer_at(now() + LIMIT + MS, OK);
 	client(A);
-	at(now(), "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
-	per_cpu = calloc((size_t)rig.cpus, sizeof(*per_cpu));
-	assert_non_null(per_cpu);
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
-	for (int i = 0; i < rig.cpus; i++) {
-		sum.exchanges += per_cpu[i].c.exchanges;
-		sum.outcome[TW_TIMEOUT] += per_cpu[i].c.outcome[TW_TIMEOUT];
-		sum.double_faults += per_cpu[i].c.double_faults;
-	}
-	free(per_cpu);
-	assert_int_equal(sum.exchanges, 4);
-	assert_int_equal(sum.outcome[TW_TIMEOUT], 2);
-	assert_int_equal(sum.double_faults, 1);
+	answer_at(now(), "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
+	s = slot_sum(slot);
+	assert_int_equal(s.c.exchanges, 4);
+	assert_int_equal(s.c.outcome[TW_TIMEOUT], 2);
+	assert_int_equal(s.c.double_faults, 1);
 }
 
 /* ---- the walk -----------------------------------------------------------------------------------------------------
@@ -345,7 +321,7 @@ static void a_response_under_way_since_before_the_limit_is_not_waited_for(void *
 	client(A);
 	rig_drain();
 	name_route(rig.names[0].hash, 5);
-	at(t, HEAD "123");
+	answer_at(t, HEAD "123");
 	walk();
 	assert_int_equal(walked(RIG_SERVER_VERSION), 1);
 	assert_int_equal(overdue(RIG_SERVER_VERSION, 5), 0);

@@ -301,14 +301,6 @@ static void a_request_that_nobody_was_seen_to_read_has_no_version(void **state)
 /* ---- counting in the kernel ---------------------------------------------------------------------------------------
  */
 
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void exchanges_with_a_slot_are_counted_there_and_leave_no_record(void **state)
 {
 	struct tw_series s;
@@ -320,8 +312,7 @@ static void exchanges_with_a_slot_are_counted_there_and_leave_no_record(void **s
 	give_slot(3, 5);
 	for (int i = 0; i < 3; i++) {
 		client(A);
-		talk.departure = now() + 1000000000;
-		server(i ? OK : "HTTP/1.1 503 Sorry\r\nContent-Length: 2\r\n\r\nno");
+		answer_at(now() + 1000 * MS, i ? OK : "HTTP/1.1 503 Sorry\r\nContent-Length: 2\r\n\r\nno");
 	}
 	client(A);
 	rst(CLIENT);

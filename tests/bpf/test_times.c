@@ -6,24 +6,11 @@
 #include "talk.h"
 #include "slots.h"
 
+#include "model/latencies.h"
+
 #define OK   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define A    "GET /a HTTP/1.1\r\n\r\n"
 #define POST "POST /p HTTP/1.1\r\nContent-Length: 6\r\n\r\n"
-#define MS   1000000ULL
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void answer_at(uint64_t t, const char *text)
-{
-	talk.departure = t;
-	server(text);
-}
 
 static uint64_t lat(enum tw_latency kind)
 {
@@ -213,6 +200,43 @@ static void connections_that_are_not_asked_are_not_measured(void **state)
 	assert_int_equal(drained(), 0);
 }
 
+/* What user space makes of the slot's counters, as the `count` beside each time. */
+static void follow(struct latencies *lat)
+{
+	struct tw_series s = slot_sum(SLOT);
+	struct histogram gained = { 0 };
+
+	assert_int_equal(latencies__follow(lat, &s, TW_LAT_DRAIN, &gained), 0);
+}
+
+static void one_connection_in_eight_may_be_asked_and_the_counts_say_so(void **state)
+{
+	struct latencies lat = { 0 };
+	uint64_t total, drain, asked = 0;
+
+	answered_at(now());
+	done();
+	follow(&lat);
+	total = lat.count[TW_LAT_TOTAL];
+	drain = lat.count[TW_LAT_DRAIN];
+	before = slot_sum(SLOT);
+	rig.skel->bss->drain_mask = 7;
+	for (int i = 0; i < 64; i++) {
+		begin();
+		client(A);
+		answer_at(now(), OK);
+		segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+		done();
+		/* Clients draw ports two apart. */
+		asked += talk.client_port / 2 % 8 == 0;
+		assert_int_equal(drained(), asked);
+	}
+	follow(&lat);
+	assert_int_equal(lat.count[TW_LAT_TOTAL] - total, 64);
+	assert_int_equal(lat.count[TW_LAT_DRAIN] - drain, 8);
+	latencies__free(&lat);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +252,7 @@ int main(void)
 		TEST(an_acknowledgement_of_a_part_does_not_end_draining),
 		TEST(the_next_request_acknowledges_too),
 		TEST(connections_that_are_not_asked_are_not_measured),
+		TEST(one_connection_in_eight_may_be_asked_and_the_counts_say_so),
 	};
 
 	return cmocka_run_group_tests(tests, talk_set_up, talk_tear_down);

@@ -3,7 +3,8 @@
  * links: capture model base
  *
  * A kernel that refuses a program although its trial passed is played here: libbpf's function that loads the whole
- * object is replaced by one that fails while that program is switched on. Everything else is this machine's kernel.
+ * object is replaced by one that fails while that program is switched on. So is one that has no coarse clock: the
+ * function that asks for its resolution is replaced. Everything else is this machine's kernel.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,20 +16,50 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/libbpf.h>
 
 #include "capture/features.h"
 #include "capture/loader.h"
+#include "tillwatch.skel.h"
 
 static const char *refused[4];
 static int loads;
+static uint32_t jiffy_ns; /* that the latest programs were loaded with */
+
+static bool no_coarse_clock;
+static const long coarse_ns = 10000000; /* of a kernel with 100 ticks a second */
+
+int clock_getres(clockid_t clock, struct timespec *t)
+{
+	if (clock != CLOCK_MONOTONIC_COARSE || no_coarse_clock) {
+		errno = EINVAL;
+		return -1;
+	}
+	*t = (struct timespec){ .tv_nsec = coarse_ns };
+	return 0;
+}
+
+static void note_jiffy(const struct bpf_object_skeleton *s)
+{
+	const struct tillwatch_bpf__bss *bss;
+
+	if (strcmp(s->name, "tillwatch_bpf"))
+		return;
+	for (int i = 0; i < s->map_cnt; i++)
+		if (strstr(s->maps[i].name, ".bss")) {
+			bss = *s->maps[i].mmaped;
+			jiffy_ns = bss->jiffy_ns;
+		}
+}
 
 int bpf_object__load_skeleton(struct bpf_object_skeleton *s)
 {
 	static int (*real)(struct bpf_object_skeleton *);
 
 	loads++;
+	note_jiffy(s);
 	for (int i = 0; i < s->prog_cnt; i++)
 		for (int k = 0; k < 4 && refused[k]; k++)
 			if (!strcmp(s->progs[i].name, refused[k]) && bpf_program__autoload(*s->progs[i].prog))
@@ -90,10 +121,30 @@ static void refused_packet_programs_are_an_error_that_says_so(void **state)
 	assert_int_equal(loads, 2);
 }
 
+static void without_a_coarse_clock_a_jiffy_has_no_length(void **state)
+{
+	struct err e = { "" };
+
+	if (features__required(&e))
+		skip();
+	for (int i = 0; i < 2; i++) {
+		struct loader *l;
+
+		no_coarse_clock = i;
+		jiffy_ns = 12345;
+		l = load_without(NULL, NULL, &e);
+		assert_non_null(l);
+		assert_int_equal(jiffy_ns, no_coarse_clock ? 0 : coarse_ns);
+		loader__free(l);
+	}
+	no_coarse_clock = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_packet_programs_are_an_error_that_says_so),
+		cmocka_unit_test(without_a_coarse_clock_a_jiffy_has_no_length),
 		cmocka_unit_test(only_what_is_refused_is_switched_off),
 	};
 

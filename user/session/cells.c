@@ -73,7 +73,7 @@ static bool record_is_bad(const struct tw_exchange_record *r)
 	return outcome_is_bad(r->outcome) && !(r->outcome == TW_TIMEOUT && r->cut);
 }
 
-static int cell_add(struct cell *c, const struct tw_counters *now)
+int cell_add(struct cell *c, const struct tw_counters *now)
 {
 	const struct tw_counters *last = &c->last;
 	const uint16_t *codes = status_codes();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the files of this folder share; nobody else includes it. */
+/* What the files of this folder share; nobody else but their tests includes it. */
 #ifndef TW_SESSION_INTERNAL_H
 #define TW_SESSION_INTERNAL_H
 
@@ -10,6 +10,7 @@
 #include "capture/loader.h"
 #include "capture/losses.h"
 #include "model/books.h"
+#include "model/drain.h"
 #include "model/routes.h"
 #include "session/session.h"
 
@@ -65,8 +66,7 @@ struct session {
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
 
-	double drain_at; /* when it was decided last how many connections are asked how long they drain */
-	uint64_t drain_requests;
+	struct drain_share drain;
 
 	uint64_t sampled_ns, sampled_requests; /* while run-time statistics were on */
 	int stats_fd;
@@ -94,6 +94,8 @@ double session_now(void);
 /* cells.c */
 struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint);
 int cells_read(struct session *s);
+/* Adds what a slot's counters have gained since c->last to the totals and the tick. 0 or -ENOMEM. */
+int cell_add(struct cell *c, const struct tw_counters *now);
 /* Exchanges that wait too long and have not ended: n of them were counted just now. */
 void cell_overdue_enter(struct cell *c, uint64_t n);
 uint64_t cell_overdue(const struct cell *c);

@@ -123,26 +123,14 @@ void overhead_sample(struct session *s, double now)
 	s->stats_at = now + STATS_EVERY;
 }
 
-/*
- * How long an answer drains is seen in the client's pure acknowledgements, which cost as much as a request. Below
- * DRAIN_ALL requests a second nobody notices; above, one connection in eight is asked.
- */
-#define DRAIN_EVERY 1.0
-#define DRAIN_ALL   5000
-#define DRAIN_PART  7
-
 void drain_adjust(struct session *s, double now)
 {
 	struct tw_ledger_row t;
-	uint64_t n;
 
-	if (now < s->drain_at || ledger_read(s))
+	if (!drain_is_due(&s->drain, now) || ledger_read(s))
 		return;
 	ledger_total(s, &t);
-	n = t.c[TW_L_REQUESTS] - s->drain_requests;
-	loader__drain_mask(s->loader, n > DRAIN_ALL * DRAIN_EVERY ? DRAIN_PART : 0);
-	s->drain_requests = t.c[TW_L_REQUESTS];
-	s->drain_at = now + DRAIN_EVERY;
+	loader__drain_mask(s->loader, drain_look(&s->drain, now, t.c[TW_L_REQUESTS]));
 }
 
 double cpu_seconds(void)
