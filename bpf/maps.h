@@ -207,8 +207,12 @@ __u64 near_ports;
 __u32 near_all;
 /* New routes that may still be announced until user space refills it; others count under "other". */
 __u32 route_budget;
-/* Connections whose ports' hash has one of these bits are not asked for the time of draining. */
+/*
+ * Connections whose client port, halved, has one of these bits are not asked for the time of draining. What ended
+ * before drain_since (ns) may have been acknowledged while its connection was not asked.
+ */
 __u32 drain_mask;
+__u64 drain_since;
 __u32 jiffy_ns;
 /* The same for records of exchanges that were not answered and of new processes; others count in the ledger. */
 __u32 detail_budget;

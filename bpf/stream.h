@@ -287,8 +287,9 @@ static __always_inline void drain_end(struct ctx *x)
 
 	if (!c->drain_t || (__s32)(x->s.ack - c->drain_seq) < 0)
 		return;
-	count_drain(x->lane, c->drain_version, c->drain_endpoint,
-	            since(c->drain_t, x->now ? x->now : bpf_ktime_get_ns()));
+	if (likely(c->drain_t >= drain_since))
+		count_drain(x->lane, c->drain_version, c->drain_endpoint,
+		            since(c->drain_t, x->now ? x->now : bpf_ktime_get_ns()));
 	c->drain_t = 0;
 }
 

@@ -200,6 +200,20 @@ static void connections_that_are_not_asked_are_not_measured(void **state)
 	assert_int_equal(drained(), 0);
 }
 
+static void what_was_acknowledged_while_nobody_asked_is_not_measured_later(void **state)
+{
+	answered_at(now() - 60000 * MS);
+	rig.skel->bss->drain_mask = ~0U;
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	rig.skel->bss->drain_since = now();
+	rig.skel->bss->drain_mask = 0;
+	client(A);
+	assert_int_equal(drained(), 0);
+	answer_at(now(), OK);
+	client(A);
+	assert_int_equal(drained(), 1);
+}
+
 /* What user space makes of the slot's counters, as the `count` beside each time. */
 static void follow(struct latencies *lat)
 {
@@ -252,6 +266,7 @@ int main(void)
 		TEST(an_acknowledgement_of_a_part_does_not_end_draining),
 		TEST(the_next_request_acknowledges_too),
 		TEST(connections_that_are_not_asked_are_not_measured),
+		TEST(what_was_acknowledged_while_nobody_asked_is_not_measured_later),
 		TEST(one_connection_in_eight_may_be_asked_and_the_counts_say_so),
 	};
 

@@ -477,6 +477,12 @@ int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 
 void loader__drain_mask(struct loader *l, unsigned int mask)
 {
+	struct timespec now;
+
+	if (l->skel->bss->drain_mask == mask)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	l->skel->bss->drain_since = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	l->skel->bss->drain_mask = mask;
 }
 
