@@ -20,8 +20,7 @@ enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD, TAIL_FLUSH = TAIL_HOLD + 2, TAI
 
 static __always_inline int packet_done(struct ctx *x)
 {
-	if (x->ingress)
-		x->c->busy = 0;
+	turn_end(x);
 	lane_release(x->l);
 	return 1;
 }
@@ -125,6 +124,7 @@ static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 		x->skb->cb[0] = x->lane;
 		x->skb->cb[2] = flush;
 		x->skb->cb[3] = x->by_tuple << 8;
+		turn_end(x);
 		bpf_tail_call(x->skb, tails, TAIL_FLUSH);
 		/* Out of tail calls: what is in flight stays so, and is ended with the socket. */
 		streams_lose(x);
@@ -179,6 +179,8 @@ static __always_inline int careful_enter(struct ctx *x, int ingress)
 	x->s.off = skb->cb[1];
 	x->s.len = skb->cb[2];
 	x->s.tcp_flags = skb->cb[3];
+	if (ingress)
+		turn_begin(x);
 	return 1;
 fail:
 	lane_release(x->l);
@@ -271,6 +273,7 @@ static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self
 	if (x->skb->cb[3] >> 16 >= CAREFUL_CALLS)
 		return;
 	x->skb->cb[3] += 1 << 16;
+	turn_end(x);
 	bpf_tail_call(x->skb, tails, self);
 }
 
@@ -474,6 +477,7 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 	if (next == NEXT_CAREFUL) {
 		skb->cb[1] = x.s.off;
 		skb->cb[2] = x.s.len;
+		turn_end(&x);
 		bpf_tail_call(skb, tails, TAIL_REQUESTS);
 		flush = conn_lost(&x);
 	} else if (next == NEXT_HOLD &&
@@ -510,8 +514,10 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 		what = (what & ~0xff) | (what >> 8 & 0xff);
 	}
 	skb->cb[2] = what;
-	if (c->tail != c->head)
+	if (c->tail != c->head) {
+		turn_end(&x);
 		bpf_tail_call(skb, tails, TAIL_FLUSH);
+	}
 	if (what & FLUSH_LOST) {
 		streams_lose(&x);
 		c->held = 0;

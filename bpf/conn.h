@@ -18,9 +18,33 @@ struct ctx {
 	__u32 by_tuple; /* state is kept by address: early data, crafted packets */
 	int ingress;
 	struct segment s;
-	__u64 now;   /* when the segment arrived or left, if it has payload */
+	__u64 now;  /* when the segment arrived or left, if it has payload */
+	__u32 turn; /* tw_conn.turn when the program began, if turns is set */
+	__u32 turns;
 	__u32 stall; /* jiffies that the client's window was shut during the response that ends */
 };
+
+/*
+ * Do two CPUs meet in what arrives on one connection? The one that is done later sees it. Nothing is written before the
+ * end: what is copied out of the packet could not be read until that store was done, see packet_segment.
+ */
+static __always_inline void turn_begin(struct ctx *x)
+{
+	x->turns = 1;
+	x->turn = *(volatile __u32 *)&x->c->turn;
+}
+
+static __always_inline void turn_end(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (!x->turns)
+		return;
+	if (unlikely(*(volatile __u32 *)&c->turn != x->turn))
+		count(x->l, c->version, TW_L_CONTENDED);
+	c->turn = x->turn + 1;
+	x->turns = 0;
+}
 
 /* Departures carry TCP's own stamp; arrivals do not. */
 static __always_inline __u64 segment_time(struct ctx *x)

@@ -84,8 +84,8 @@ struct tw_conn {
 	__u32 pushed;                  /* head, as far as this side is concerned */
 	__u32 tail_seen;               /* tail, as it was when this side had to know it */
 	__u64 hash[TW_INLINE_PENDING]; /* of request n at n modulo this */
-	__u8 busy;                     /* an ingress program is at work on the connection */
-	__u8 pad2[7];
+	__u32 turn;                    /* programs that have worked on arriving payload, and are done */
+	__u32 pad2;
 
 	/* handed over by the requesting side: requests below head */
 	__u32 head;

@@ -112,6 +112,7 @@ static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
 	x->skb->cb[2] = x->s.len;
 	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
 	x->skb->cb[4] = 0;
+	turn_end(x);
 	bpf_tail_call(x->skb, tails, tail);
 }
 
@@ -175,11 +176,8 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	x.sk = skb->sk;
 	if (!x.sk || !packet_conn(&x, side))
 		return 1;
-	if (ingress) {
-		if (unlikely(x.c->busy))
-			count(x.l, x.c->version, TW_L_CONTENDED);
-		x.c->busy = 1;
-	}
+	if (ingress && x.s.len)
+		turn_begin(&x);
 	if (ingress && side == TW_PORT_SERVER && is_drain_watched(&x.s, 1))
 		drain_end(&x);
 	if ((side == TW_PORT_SERVER) == ingress)
