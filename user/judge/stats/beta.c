@@ -52,6 +52,18 @@ static double stirling_error(double z)
 	       z;
 }
 
+/* Up by the recurrence to where the asymptotic series holds (DLMF 5.5.2 and 5.11.2). */
+double digamma(double z)
+{
+	double shift = 0, i2;
+
+	for (; z < 16; z++)
+		shift -= 1 / z;
+	i2 = 1 / (z * z);
+	return shift + log(z) - 0.5 / z -
+	       i2 * (1 / 12.0 - i2 * (1 / 120.0 - i2 * (1 / 252.0 - i2 * (1 / 240.0 - i2 / 132.0))));
+}
+
 /* log of [sqrt(ab / (2 pi (a+b))) of Stirling's formula and what it leaves out]: B(a, b) without its main part. */
 static double log_beta_rest(double a, double b)
 {

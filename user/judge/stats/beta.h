@@ -12,6 +12,8 @@
 #ifndef TW_STATS_BETA_H
 #define TW_STATS_BETA_H
 
+/* The derivative of log Gamma(z), z > 0 (DLMF 5.2.2). */
+double digamma(double z);
 /* log B(a, b) */
 double log_beta(double a, double b);
 /* log [x^a (1-x)^b / B(a, b)], the density of x times x (1-x). -Inf where x is not inside (0, 1). */

@@ -35,6 +35,22 @@ double share_test__log_e(const struct share_test *t, double k, double n)
 	return log_evidence(t, t->a + k, t->b + (n - k)) - t->prior;
 }
 
+/* Where the derivative by k is zero: digamma(a+k) - digamma(b+n-k) - log(p0/(1-p0)), which grows with k. */
+double share_test__least(const struct share_test *t, double n)
+{
+	double logit = log(t->p0) - log1p(-t->p0), low = 0, high = fmax(n, 0);
+
+	for (int i = 0; i < BISECTIONS && high - low > PRECISION * high; i++) {
+		double k = (low + high) / 2;
+
+		if (digamma(t->a + k) - digamma(t->b + (n - k)) < logit)
+			low = k;
+		else
+			high = k;
+	}
+	return (low + high) / 2;
+}
+
 struct counted {
 	double k, n;
 	enum share_side side;

@@ -39,6 +39,10 @@ void share_test__init(struct share_test *t, enum share_side side, double p0, dou
 /* k of n units counted. */
 double share_test__log_e(const struct share_test *t, double k, double n);
 
+/* SHARE_DIFFERS: the k in [0, n], not a whole one, at which log E is least; log E falls before it and grows behind it.
+ */
+double share_test__least(const struct share_test *t, double n);
+
 /* What a confidence sequence is made from: 0 < alpha < 1, the rest as above. */
 struct share_level {
 	double alpha, t_opt, alpha_opt;
