@@ -28,7 +28,8 @@ struct srm {
 	double most;              /* the highest log E so far, at least 0 */
 };
 
-/* 2 <= arms <= SRM_ARMS; shares in any unit (5 and 95 will do), none negative; concentration > 0. No positive share: no evidence. */
+/* 2 <= arms <= SRM_ARMS; shares in any unit (5 and 95 will do), none negative; concentration > 0. No positive share: no
+ * evidence. */
 void srm__init(struct srm *s, const double *share, unsigned int arms, double concentration);
 /* The plan changes (the next stage): the evidence stays, the counts start again. */
 void srm__plan(struct srm *s, const double *share);
