@@ -120,9 +120,11 @@ static void endpoints_without_a_stake_and_infinite_evidence_are_taken(void **sta
 {
 	const double sure[2] = { INFINITY, 0 }, never[2] = { -INFINITY, -INFINITY }, none[2] = { 0, 0 },
 		     one[2] = { 0, 1 };
-	const double odd[2] = { NAN, -3 }, both[2] = { 1, 1 };
-	bool flag[2];
+	const double odd[2] = { NAN, -3 }, part[3] = { NAN, -3, 2 }, both[2] = { 1, 1 }, three[3] = { 7, 8, 1 };
+	bool flag[3];
 
+	assert_near(log_e_mean(three, part, 3), 1, 1e-15);
+	assert_int_equal(flag_weighted(three, part, 3, 0.5, flag), 1);
 	assert_near(log_e_mean(sure, one, 2), 0, 0); /* what has no stake cannot win */
 	assert_true(log_e_mean(sure, both, 2) == INFINITY);
 	assert_true(log_e_mean(never, both, 2) == -INFINITY);

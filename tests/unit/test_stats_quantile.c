@@ -168,18 +168,49 @@ static void the_two_sided_test_and_the_interval_follow_their_definition(void **s
 	}
 }
 
+static void one_sided_limits_are_the_outermost_buckets_that_are_not_rejected(void **state)
+{
+	enum { N = 24 };
+	const struct share_level level = { 0.05, 2000, 0.05 };
+	struct dice d = { 7 };
+
+	for (int i = 0; i < 40; i++) {
+		unsigned int lower = 0, upper = N - 1;
+		struct share_test above, below;
+		uint64_t counts[N];
+
+		random_ladder(&d, &canary, counts, N);
+		share_test__init(&above, SHARE_ABOVE, 0.1, 2000, 0.05);
+		share_test__init(&below, SHARE_ABOVE, 0.9, 2000, 0.05);
+		/* Above the last bucket, open as it is, lies nothing; nor below the first. */
+		while (lower < N - 1 &&
+		       share_test__log_e(&above, canary.upto[N] - canary.upto[lower + 1], canary.upto[N]) >= log(20))
+			lower++;
+		while (upper > 0 && share_test__log_e(&below, canary.upto[upper], canary.upto[N]) >= log(20))
+			upper--;
+		assert_int_equal(quantile__lower(&canary, 0.9, &level), lower);
+		assert_int_equal(quantile__upper(&canary, 0.9, &level), upper);
+	}
+}
+
+/* At every level: the half of alpha that each side gets, and not a bucket more. */
 static void the_shifts_are_where_the_one_sided_tests_turn(void **state)
 {
 	struct quantile_test t = worked_test(equal);
-	double need = log(2 / 0.05);
 	int low, high;
 
+	for (double alpha = 0.9; alpha > 1e-12; alpha *= 0.8) {
+		double need = log(2 / alpha);
+
+		quantile_test__shifts(&t, &canary, &baseline, alpha, &low, &high);
+		assert_true(low < 0 && high > 0); /* the shares are equal to the last unit */
+		assert_true(low == -10 || quantile_test__log_e_slower(&t, &canary, &baseline, low) >= need);
+		assert_true(quantile_test__log_e_slower(&t, &canary, &baseline, low + 1) < need);
+		assert_true(high == 10 || quantile_test__log_e_within(&t, &canary, &baseline, high) >= need);
+		assert_true(quantile_test__log_e_within(&t, &canary, &baseline, high - 1) < need);
+	}
 	quantile_test__shifts(&t, &canary, &baseline, 0.05, &low, &high);
-	assert_true(low < 0 && high > 0); /* the shares are equal to the last unit */
-	assert_true(quantile_test__log_e_slower(&t, &canary, &baseline, low) >= need);
-	assert_true(quantile_test__log_e_slower(&t, &canary, &baseline, low + 1) < need);
-	assert_true(quantile_test__log_e_within(&t, &canary, &baseline, high) >= need);
-	assert_true(quantile_test__log_e_within(&t, &canary, &baseline, high - 1) < need);
+	assert_true(low > -10 && high < 10);
 	t = worked_test(worse);
 	quantile_test__shifts(&t, &canary, &baseline, 0.05, &low, &high);
 	assert_true(low >= 0); /* beyond doubt slower */
@@ -409,6 +440,7 @@ int main(void)
 		cmocka_unit_test(the_worked_vector_of_the_one_sided_tests_is_reproduced),
 		cmocka_unit_test(the_search_finds_what_looking_everywhere_finds),
 		cmocka_unit_test(the_two_sided_test_and_the_interval_follow_their_definition),
+		cmocka_unit_test(one_sided_limits_are_the_outermost_buckets_that_are_not_rejected),
 		cmocka_unit_test(the_shifts_are_where_the_one_sided_tests_turn),
 		cmocka_unit_test(equal_latencies_are_told_apart_in_at_most_alpha_of_the_runs),
 		cmocka_unit_test(slower_latencies_are_found_and_their_shift_is_covered),

@@ -72,6 +72,8 @@ static void assert_interval(double k, double n, double t_opt, double want_low, d
 	double low, high;
 
 	share__interval(k, n, &level, &low, &high);
+	if (want_low == 0)
+		assert_true(low == 0);      /* no limit is said as such */
 	assert_near(low, want_low, 1.1e-6); /* printed to six digits, some of them cut */
 	assert_near(high, want_high, 1.1e-6);
 }

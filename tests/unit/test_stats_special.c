@@ -40,6 +40,17 @@ static void the_beta_function_is_that_of_r(void **state)
 	assert_log_close(log(362880) + 0.5 * log(M_PI) - log_beta(10, 0.5), 13.940625219404, 1e-13);
 }
 
+/* R: digamma(z) */
+static void digamma_is_that_of_r(void **state)
+{
+	static const double z[6] = { 1, .5, 1e-3, 10.3, 1e6, 17 };
+	static const double want[6] = { -0.577215664901532, -1.96351002602142, -1000.57557193181,
+		                        2.28281544643912,   13.8155100579642,  2.80351332832746 };
+
+	for (int i = 0; i < 6; i++)
+		assert_close(digamma(z[i]), want[i], 1e-14);
+}
+
 /*
  * R: pbeta(x, a, b, log.p = TRUE) and the same with lower.tail = FALSE. The rows take every branch: few and many,
  * either side of the mean, parameters far below 1, tails of exp(-515).
@@ -63,6 +74,8 @@ static void the_tails_of_a_beta_distribution_are_those_of_r(void **state)
 		{ 2000, 3, .99, -14.7020566191395, -4.12076669825161e-07 },
 		{ 19.5, 0.05, .95, -4.42397104620482, -0.0120589563796833 },
 		{ 300, 0.01, .999, -4.70158556386988, -0.00912234978369282 },
+		{ 2, 3, 1e-100, -458.725259129581, 0 },
+		{ 200, 3e5, 1e-100, -44392.5599777113, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -113,6 +126,7 @@ static void tails_outside_the_unit_interval_are_certain_or_impossible(void **sta
 	assert_true(beta_log_below(3, 4, 1) == 0 && beta_log_above(3, 4, 1) == -INFINITY);
 	assert_true(beta_log_below(3, 4, -1) == -INFINITY && beta_log_above(3, 4, 2) == -INFINITY);
 	assert_true(beta_log_power(3, 4, 0) == -INFINITY && beta_log_power(3, 4, 1) == -INFINITY);
+	assert_true(beta_log_power(3, 4, -0.5) == -INFINITY && beta_log_power(3, 4, 1.5) == -INFINITY);
 }
 
 /* Parameters over 26 decades in both places, x wherever it is worst. */
@@ -193,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_beta_function_is_that_of_r),
+		cmocka_unit_test(digamma_is_that_of_r),
 		cmocka_unit_test(the_tails_of_a_beta_distribution_are_those_of_r),
 		cmocka_unit_test(tails_of_huge_counts_are_those_of_their_limit),
 		cmocka_unit_test(exact_binomial_tests_and_intervals_are_reproduced),

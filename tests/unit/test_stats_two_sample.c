@@ -200,6 +200,8 @@ static void differences_without_events_without_data_or_of_huge_counts_are_finite
 	}
 	assert_true(difference_score(0, 100, 0, 100, 0, SCORE_MEE) == 0);
 	assert_true(difference_score(0, 0, 5, 100, 0.1, SCORE_MEE) == 0);
+	assert_true(difference_score(10, 10, 0, 10, 1, SCORE_MEE) == 0);
+	assert_true(difference_score(9, 10, 0, 10, 1, SCORE_MEE) == -INFINITY);
 	assert_true(difference_score(0, 1e4, 0, 1e4, 0.01, SCORE_MEE) < -3);
 }
 

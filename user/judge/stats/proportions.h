@@ -20,7 +20,7 @@ enum score_variance {
 };
 
 /*
- * The score statistic against p1 - p2 = delta, -1 < delta < 1, with both shares estimated under that hypothesis
+ * The score statistic against p1 - p2 = delta, -1 <= delta <= 1, with both shares estimated under that hypothesis
  * (Miettinen and Nurminen, Statistics in Medicine 4 (1985) 213-226; Mee, Biometrics 40 (1984) 1175-1176). Below
  * -1.645: less than delta worse, at a one-sided 5 %. 0 without data; an impossible hypothesis gives an infinite one.
  */

@@ -65,13 +65,10 @@ void quantile__interval(const struct ladder *l, double p, const struct share_lev
 {
 	double need = -log(level->alpha), least;
 	struct share_test t;
-	unsigned int middle;
 
 	share_test__init(&t, SHARE_DIFFERS, p, level->t_opt, level->alpha_opt);
 	least = share_test__least(&t, total(l));
-	middle = bucket_of(l, least);
-	*first = total(l) > 0 ? middle : 0;
-	*last = total(l) > 0 ? middle : l->n - 1;
+	*first = *last = bucket_of(l, least);
 	while (*first > 0 && least_evidence(&t, l, least, *first - 1) < need)
 		--*first;
 	while (*last + 1 < l->n && least_evidence(&t, l, least, *last + 1) < need)
