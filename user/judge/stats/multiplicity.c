@@ -78,7 +78,8 @@ static void sort(const double *values, size_t n, size_t *order, int (*compare)(c
 {
 	for (size_t i = 0; i < n; i++)
 		order[i] = i;
-	qsort_r(order, n, sizeof(*order), compare, (void *)values);
+	if (n > 1)
+		qsort_r(order, n, sizeof(*order), compare, (void *)values);
 }
 
 size_t flag_e_bh(const double *log_e, size_t n, double alpha, size_t *order, bool *flag)
