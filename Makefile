@@ -43,10 +43,10 @@ LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lm
 BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member \
 	-mcpu=v2 -Iinclude -Ibpf $(if $(filter-out bpf/vmlinux.h,$(VMLINUX_H)),-DTW_VMLINUX='"$(abspath $(VMLINUX_H))"')
 
-# One archive a folder; the order is the direction of the data, users first.
+# One archive a folder, its sub-folders included; the order is the direction of the data, users first.
 FOLDERS := cmd show session judge capture model config base
 LIBS := $(FOLDERS:%=$(B)/lib%.a)
-SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c))
+SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c user/$(f)/*/*.c))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
 SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(B)/gen/%.skel.h)
 PACKETS := $(patsubst tests/bpf/%.c,$(B)/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -59,7 +59,7 @@ $(TOOL): $(B)/user/main.o $(LIBS)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(B)/user/main.o -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
 define folder_lib
-$(B)/lib$(1).a: $(patsubst %.c,$(B)/%.o,$(wildcard user/$(1)/*.c))
+$(B)/lib$(1).a: $(patsubst %.c,$(B)/%.o,$(wildcard user/$(1)/*.c user/$(1)/*/*.c))
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
 endef

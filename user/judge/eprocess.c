@@ -4,24 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-double log_sum_exp(const double *x, unsigned int n)
-{
-	double max = x[0], sum = 0;
-
-	for (unsigned int i = 1; i < n; i++)
-		max = fmax(max, x[i]);
-	for (unsigned int i = 0; i < n; i++)
-		sum += exp(x[i] - max);
-	return max + log(sum);
-}
-
-double log_mix(double weight, double a, double b)
-{
-	const double both[2] = { a + log(weight), b + log1p(-weight) };
-
-	return log_sum_exp(both, 2);
-}
-
 void eprocess__init(struct eprocess *e, double rho0, const double *rho, unsigned int n)
 {
 	memset(e, 0, sizeof(*e));

@@ -17,6 +17,8 @@
 #ifndef TW_EPROCESS_H
 #define TW_EPROCESS_H
 
+#include "judge/stats/logspace.h"
+
 #define EPROCESS_MAX 5
 
 struct eprocess {
@@ -59,10 +61,5 @@ double floor_test__log_e(const struct floor_test *f);
 void floor_test__cap(struct floor_test *f, double most);
 /* Exchanges still needed until log E reaches need if a share p is bad; negative: it never will. */
 double floor_test__exchanges_to(const struct floor_test *f, double need, double p);
-
-/* log(sum exp(x)) without overflow. n > 0. */
-double log_sum_exp(const double *x, unsigned int n);
-/* The log of the weighted mean of two e-values, 0 < weight < 1 being that of the first. */
-double log_mix(double weight, double a, double b);
 
 #endif

@@ -53,6 +53,16 @@ void ratio__add(struct ratio *r, const struct ratio_grid *g, double n_c, double 
 	r->below += k_b * share;
 }
 
+void ratio__merge(struct ratio *to, const struct ratio *from)
+{
+	for (unsigned int i = 0; i < RATIO_GRID; i++)
+		to->a[i] += from->a[i];
+	to->k_c += from->k_c;
+	to->k_b += from->k_b;
+	to->above += from->above;
+	to->below += from->below;
+}
+
 bool ratio__estimate(const struct ratio *r, double *ratio)
 {
 	if (r->below <= 0)
@@ -61,21 +71,76 @@ bool ratio__estimate(const struct ratio *r, double *ratio)
 	return true;
 }
 
+static void likelihoods(const struct ratio *r, const struct ratio_grid *g, double *l)
+{
+	for (unsigned int i = 0; i < RATIO_GRID; i++)
+		l[i] = r->k_c * g->log_rho[i] - r->a[i];
+}
+
+/*
+ * From outside in, to the first point that is not rejected (mix - l is log E there). The limit lies between it and the
+ * point before. Within that cell the mixture stays the same, and l, being concave, stays below the line through the two
+ * points before: where that line meets the bound, rho is still rejected.
+ */
+static double limit(const double *l, const double *mix, const struct ratio_grid *g, double need, bool lower)
+{
+	unsigned int k = 0, in, out, further;
+	double slope, step, cell;
+
+	while (k < RATIO_GRID - 1 && mix[lower ? k : RATIO_GRID - 1 - k] - l[lower ? k : RATIO_GRID - 1 - k] >= need)
+		k++;
+	if (k == 0)
+		return lower ? 0 : RATIO_MAX;
+	in = lower ? k : RATIO_GRID - 1 - k;
+	out = lower ? in - 1 : in + 1;
+	if (k == 1)
+		return g->rho[out];
+	further = lower ? out - 1 : out + 1;
+	cell = g->log_rho[in] - g->log_rho[out];
+	slope = (l[out] - l[further]) / (g->log_rho[out] - g->log_rho[further]);
+	step = (mix[out] - l[out] - need) / slope;
+	return fabs(step) < fabs(cell) ? g->rho[out] * exp(step) : g->rho[in];
+}
+
 void ratio__interval(const struct ratio *r, const struct ratio_grid *g, double alpha, double *low, double *high)
 {
-	double l[RATIO_GRID], mixed[RATIO_GRID], limit;
-	unsigned int first = 0, last = RATIO_GRID - 1;
+	double l[RATIO_GRID], mixed[RATIO_GRID], mix;
 
-	for (unsigned int i = 0; i < RATIO_GRID; i++) {
-		l[i] = r->k_c * g->log_rho[i] - r->a[i];
+	likelihoods(r, g, l);
+	for (unsigned int i = 0; i < RATIO_GRID; i++)
 		mixed[i] = l[i] + g->log_w[i];
-	}
 	/* The best point is never rejected: the mixture is a mean, so E < 1 there. */
-	limit = log_sum_exp(mixed, RATIO_GRID) + log(alpha);
-	while (first < last && l[first] <= limit)
-		first++;
-	while (last > first && l[last] <= limit)
-		last--;
-	*low = first > 0 ? g->rho[first - 1] : 0;
-	*high = last + 1 < RATIO_GRID ? g->rho[last + 1] : RATIO_MAX;
+	mix = log_sum_exp(mixed, RATIO_GRID);
+	for (unsigned int i = 0; i < RATIO_GRID; i++)
+		mixed[i] = mix;
+	*low = limit(l, mixed, g, -log(alpha), true);
+	*high = limit(l, mixed, g, -log(alpha), false);
+}
+
+static double one_sided(const struct ratio *r, const struct ratio_grid *g, double alpha, bool lower)
+{
+	double l[RATIO_GRID], mix[RATIO_GRID], sum[2] = { -INFINITY, -INFINITY }, weight[2] = { -INFINITY, -INFINITY };
+
+	likelihoods(r, g, l);
+	/* From the far side in: each point is tested by the mean of those beyond it. */
+	for (unsigned int k = 0; k < RATIO_GRID; k++) {
+		unsigned int i = lower ? RATIO_GRID - 1 - k : k;
+
+		mix[i] = k ? sum[0] - weight[0] : l[i];
+		sum[1] = l[i] + g->log_w[i];
+		weight[1] = g->log_w[i];
+		sum[0] = log_sum_exp(sum, 2);
+		weight[0] = log_sum_exp(weight, 2);
+	}
+	return limit(l, mix, g, -log(alpha), lower);
+}
+
+double ratio__lower(const struct ratio *r, const struct ratio_grid *g, double alpha)
+{
+	return one_sided(r, g, alpha, true);
+}
+
+double ratio__upper(const struct ratio *r, const struct ratio_grid *g, double alpha)
+{
+	return one_sided(r, g, alpha, false);
 }
