@@ -85,8 +85,8 @@ void ledger_fill(struct session *s, struct comparison *c)
 	v->http2 = t.c[TW_L_HTTP2];
 	v->not_http = t.c[TW_L_NOT_HTTP];
 	v->upgraded = t.c[TW_L_UPGRADED];
-	v->desynchronised = t.c[TW_L_DESYNC] + t.c[TW_L_NO_STATE] + t.c[TW_L_CONTENDED] +
-	                    loader__lanes_exhausted(s->loader);
+	v->desynchronised =
+		t.c[TW_L_DESYNC] + t.c[TW_L_NO_STATE] + t.c[TW_L_CONTENDED] + loader__lanes_exhausted(s->loader);
 	v->resynchronised = t.c[TW_L_RESYNC];
 	v->midstream = t.c[TW_L_MIDSTREAM];
 	v->unattributed = s->unattributed;
