@@ -78,6 +78,18 @@ static __always_inline struct tw_place_value *place_find(const __u8 *addr, __u16
 	return bpf_map_lookup_elem(&places, &p);
 }
 
+/* Both versions' connections are dealt alike, by their addresses. */
+static __always_inline __u8 conn_group(const struct tw_tuple *k)
+{
+	const __u32 *l = (const __u32 *)k->local, *r = (const __u32 *)k->remote;
+	__u64 h = (__u64)k->local_port << 16 | k->remote_port;
+
+	h = (h ^ r[3] ^ (__u64)l[3] << 32) * RH_MUL;
+	h = (h ^ h >> 29 ^ r[0] ^ (__u64)r[1] << 32) * RH_MUL;
+	h = (h ^ h >> 29 ^ r[2]) * RH_MUL;
+	return h >> 60;
+}
+
 /* Fills a zeroed state. rcv_nxt, snd_nxt: from the socket; fresh: no payload has passed yet. */
 static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *k, int client, __u32 rcv_nxt,
                                       __u32 snd_nxt, int fresh)
@@ -90,6 +102,7 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 		return;
 	}
 	c->version = v->version;
+	c->group = conn_group(k);
 	c->flags = (client ? TW_C_CLIENT : 0) | (v->by_reader ? TW_C_BY_READER : 0);
 	c->rq.next = client ? snd_nxt : rcv_nxt;
 	c->rs.next = client ? rcv_nxt : snd_nxt;

@@ -233,6 +233,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->status = status;
 	d->outcome = outcome;
 	d->tgid = c->tgid;
+	d->group = c->group;
 	d->cut = 0;
 	d->plain = likely(outcome == TW_ANSWERED) && ended_plainly(x, d, pipe, p);
 	if (unlikely(!d->plain) && outcome == TW_ANSWERED) {

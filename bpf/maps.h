@@ -73,8 +73,9 @@ struct tw_conn {
 	__u32 rs_fin;
 	__u32 early_at;                              /* while kept by address: where the first segment stood */
 	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
+	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
-	__u8 pad[11];
+	__u8 pad[10];
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
@@ -156,7 +157,8 @@ struct tw_ended {
 	__u8 first; /* of this endpoint on its connection */
 	__u8 cut;   /* not answered: a byte of the final response has left */
 	__u8 plain; /* of lat only total, queue and service are set, see TW_LAT_PLAIN */
-	__u8 pad[2];
+	__u8 group; /* of the connection */
+	__u8 pad;
 };
 
 /* The routes met last, as the routes map has them: a route keeps its endpoint. */
@@ -322,12 +324,12 @@ struct {
 	__type(value, __u32);
 } routes SEC(".maps");
 
-/* (version, endpoint) -> slot in series, 0: none. User space writes. */
+/* (version, endpoint) -> slot in series, and what is slow there. User space writes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TW_MAX_VERSIONS *TW_MAX_ENDPOINTS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct tw_slot);
 } slots SEC(".maps");
 
 /* Counters and histograms by slot; slot 0 is not used. User space sets the size before load and reads differences. */

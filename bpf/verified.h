@@ -123,37 +123,43 @@ static __always_inline void series_latency(struct tw_series *s, enum tw_latency 
 		s->b[bucket][kind]++;
 }
 
-/* Of a kind that mostly is 0, or what `like` is, which lies in bucket `at`. */
-static __always_inline void series_mostly(struct tw_series *s, enum tw_latency kind, __u64 ns, __u64 like, __u32 at)
+/* Of a kind that mostly is 0, or what `like` is, which lies in bucket `at`. Returns the bucket. */
+static __always_inline __u32 series_mostly(struct tw_series *s, enum tw_latency kind, __u64 ns, __u64 like, __u32 at)
 {
-	if (likely(ns == like))
+	if (ns != like)
+		at = ns == TW_NOT_MEASURED ? TW_BUCKETS : latency_bucket(ns);
+	if (likely(at < TW_BUCKETS))
 		series_latency(s, kind, ns, at);
-	else if (ns != TW_NOT_MEASURED)
-		series_latency(s, kind, ns, latency_bucket(ns));
+	return at;
 }
 
-static __always_inline void series_plain(struct tw_series *s, const __u64 *lat)
+/* These two return the bucket of the server's time. */
+static __always_inline __u32 series_plain(struct tw_series *s, const __u64 *lat)
 {
-	series_latency(s, TW_LAT_PLAIN, lat[TW_LAT_TOTAL], latency_bucket(lat[TW_LAT_TOTAL]));
+	__u32 total = latency_bucket(lat[TW_LAT_TOTAL]);
+
+	series_latency(s, TW_LAT_PLAIN, lat[TW_LAT_TOTAL], total);
 	series_latency(s, TW_LAT_QUEUE, lat[TW_LAT_QUEUE], latency_bucket(lat[TW_LAT_QUEUE]));
 	series_latency(s, TW_LAT_SERVICE, lat[TW_LAT_SERVICE], latency_bucket(lat[TW_LAT_SERVICE]));
+	return total;
 }
 
-static __always_inline void series_times(struct tw_series *s, const __u64 *lat)
+static __always_inline __u32 series_times(struct tw_series *s, const __u64 *lat)
 {
 	__u64 all = lat[TW_LAT_TOTAL];
-	__u32 total = latency_bucket(all);
+	__u32 total = latency_bucket(all), server;
 
 	series_latency(s, TW_LAT_TOTAL, all, total);
 	series_mostly(s, TW_LAT_FIRST_BYTE, lat[TW_LAT_FIRST_BYTE], all, total);
-	series_mostly(s, TW_LAT_SERVER, lat[TW_LAT_SERVER], all, total);
+	server = series_mostly(s, TW_LAT_SERVER, lat[TW_LAT_SERVER], all, total);
 	series_mostly(s, TW_LAT_UPLOAD, lat[TW_LAT_UPLOAD], 0, 0);
 	series_mostly(s, TW_LAT_SEND, lat[TW_LAT_SEND], 0, 0);
 	if (lat[TW_LAT_QUEUE] == TW_NOT_MEASURED)
-		return;
+		return server;
 	series_latency(s, TW_LAT_QUEUE, lat[TW_LAT_QUEUE], latency_bucket(lat[TW_LAT_QUEUE]));
 	series_latency(s, TW_LAT_SERVICE, lat[TW_LAT_SERVICE], latency_bucket(lat[TW_LAT_SERVICE]));
 	series_mostly(s, TW_LAT_ACCEPT, lat[TW_LAT_ACCEPT], 0, 0);
+	return server;
 }
 
 /* Is the way it ended the server's fault? A client that vanishes inside the answer dies of retransmission, too. */
@@ -164,23 +170,27 @@ static __always_inline int is_fault(const struct tw_ended *d)
 	return TW_FAULTS >> (d->outcome & (TW_OUTCOME_NR - 1)) & 1;
 }
 
-/* status: its index, see tw_status.h. */
-static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status)
+/* status: its index, see tw_status.h; slow_from: see tw_slot. */
+static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status, __u16 slow_from)
 {
+	__u32 g = d->group & (TW_GROUPS - 1), server;
+
 	s->c.exchanges++;
 	s->c.connections += d->first;
 	s->c.outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
 	s->c.status[status & (TW_STATUS_NR - 1)]++;
+	s->c.group[g]++;
 	if (unlikely(d->outcome != TW_ANSWERED)) {
 		s->c.double_faults += d->status / 100 == 5 && is_fault(d);
 		s->c.cut[d->outcome & (TW_OUTCOME_NR - 1)] += d->cut;
-		if (d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
-			return;
 	}
-	if (likely(d->plain))
-		series_plain(s, d->lat);
-	else
-		series_times(s, d->lat);
+	if (unlikely(d->status >= 500 || d->outcome != TW_ANSWERED))
+		s->c.group_bad[g] += d->status / 100 == 5 || is_fault(d);
+	if (unlikely(d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED))
+		return;
+	server = likely(d->plain) ? series_plain(s, d->lat) : series_times(s, d->lat);
+	if (unlikely(slow_from && server >= slow_from))
+		s->c.group_slow[g]++;
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)
@@ -206,17 +216,20 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 }
 
 /* The counters of a version on an endpoint, if they have a slot. */
-static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint)
+static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint, __u16 *slow_from)
 {
-	__u32 at, *slot;
+	struct tw_slot *slot;
+	__u32 at;
 
 	if (unlikely(!version || !endpoint || endpoint >= TW_MAX_ENDPOINTS))
 		return 0;
 	at = (version & (TW_MAX_VERSIONS - 1)) * TW_MAX_ENDPOINTS + (endpoint & (TW_MAX_ENDPOINTS - 1));
 	slot = bpf_map_lookup_elem(&slots, &at);
-	if (unlikely(!slot || !*slot))
+	if (unlikely(!slot || slot->slot == TW_SLOT_NONE))
 		return 0;
-	return bpf_map_lookup_elem(&series, slot);
+	*slow_from = slot->slow_from;
+	at = slot->slot;
+	return bpf_map_lookup_elem(&series, &at);
 }
 
 /* The client has acknowledged a response. Without a slot or in another's turn the time is left out, which its count
@@ -224,7 +237,8 @@ static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint
  */
 __attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpoint, __u64 ns)
 {
-	struct tw_series *s = lane ? 0 : series_of(version, endpoint);
+	__u16 slow_from;
+	struct tw_series *s = lane ? 0 : series_of(version, endpoint, &slow_from);
 
 	if (s)
 		series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
@@ -238,6 +252,7 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 	struct tw_series *s;
 	struct tw_ended *d;
 	__u32 at;
+	__u16 slow_from;
 	__u8 known = 0;
 
 	if (!l)
@@ -251,10 +266,10 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
 	if (unlikely(!known || lane))
 		return 0;
-	s = series_of(d->version, d->endpoint);
+	s = series_of(d->version, d->endpoint, &slow_from);
 	if (unlikely(!s))
 		return 0;
-	series_add(s, d, known);
+	series_add(s, d, known, slow_from);
 	count(l, d->version, TW_L_ENDED);
 	return 1;
 }

@@ -68,6 +68,7 @@ enum tw_outcome {
 #define TW_STATUS_NR     64   /* registered statuses, see tw_status.h; others travel as records */
 #define TW_PATH_MAX      240  /* bytes of "METHOD target" a route record carries */
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
+#define TW_GROUPS        16   /* of connections, by a hash of their addresses: what comes together shows there */
 
 /* Outcomes that the server answers for; a timeout is what its client waited for in vain. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
@@ -90,6 +91,15 @@ struct tw_counters {
 	__u32 cut[TW_OUTCOME_NR]; /* of each outcome but answered: a byte of the final response had left */
 	__u32 double_faults;      /* a 5xx whose outcome is the server's fault as well: in both counts */
 	__u32 pad;
+	/* By the group of the connection: all; those that a 5xx or their outcome makes bad; those beyond slow_from. */
+	__u32 group[TW_GROUPS], group_bad[TW_GROUPS], group_slow[TW_GROUPS];
+};
+
+/* Where the exchanges of a version on an endpoint are counted. */
+struct tw_slot {
+	__u32 slot;      /* TW_SLOT_NONE: nowhere */
+	__u16 slow_from; /* the bucket from which on the server's time is slow; 0: it is not asked */
+	__u16 pad;
 };
 
 struct tw_series {

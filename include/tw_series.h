@@ -21,6 +21,11 @@ static inline void tw_series_add(struct tw_series *to, const struct tw_series *f
 	}
 	for (int i = 0; i < TW_STATUS_NR; i++)
 		to->c.status[i] += from->c.status[i];
+	for (int i = 0; i < TW_GROUPS; i++) {
+		to->c.group[i] += from->c.group[i];
+		to->c.group_bad[i] += from->c.group_bad[i];
+		to->c.group_slow[i] += from->c.group_slow[i];
+	}
 	for (int k = 0; k < TW_SERIES_KINDS; k++) {
 		to->c.sum[k] += from->c.sum[k];
 		if (from->c.max[k] > to->c.max[k])

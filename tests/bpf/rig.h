@@ -400,7 +400,7 @@ static inline void rig_forget_routes(void)
 /* Before each test: no routes, no slots, no records, and the ledger marked. */
 static inline void rig_reset(void)
 {
-	uint32_t none = 0;
+	struct tw_slot none = { 0 };
 
 	rig_drain();
 	rig_forget_log();

@@ -23,8 +23,9 @@ static inline struct tw_series slot_sum(uint32_t slot)
 static inline void give_slot(uint32_t endpoint, uint32_t slot)
 {
 	uint32_t key = RIG_SERVER_VERSION * TW_MAX_ENDPOINTS + endpoint;
+	struct tw_slot value = { .slot = slot };
 
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &slot, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &value, BPF_ANY), 0);
 }
 
 static inline void name_route(uint64_t hash, uint32_t endpoint)

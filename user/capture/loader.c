@@ -459,20 +459,37 @@ int loader__process(struct loader *l, uint32_t tgid, uint16_t version)
 
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 {
-	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint, slot = 0;
+	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint;
+	struct tw_slot slot = { 0 };
 	int fd = bpf_map__fd(l->skel->maps.slots);
 
 	if (version >= TW_MAX_VERSIONS || endpoint >= TW_MAX_ENDPOINTS)
 		return -EINVAL;
-	if (!bpf_map_lookup_elem(fd, &key, &slot) && slot)
-		return (int)slot;
+	if (!bpf_map_lookup_elem(fd, &key, &slot) && slot.slot)
+		return (int)slot.slot;
 	if (l->next_slot > l->slots)
 		return -ENOSPC;
-	slot = l->next_slot;
+	slot.slot = l->next_slot;
 	if (bpf_map_update_elem(fd, &key, &slot, BPF_ANY))
 		return -errno;
 	l->next_slot++;
-	return (int)slot;
+	return (int)slot.slot;
+}
+
+int loader__slow_from(struct loader *l, uint16_t version, uint16_t endpoint, unsigned int bucket)
+{
+	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint;
+	int fd = bpf_map__fd(l->skel->maps.slots);
+	struct tw_slot slot;
+
+	if (version >= TW_MAX_VERSIONS || endpoint >= TW_MAX_ENDPOINTS)
+		return -EINVAL;
+	if (bpf_map_lookup_elem(fd, &key, &slot))
+		return -errno;
+	if (slot.slow_from == bucket)
+		return 0;
+	slot.slow_from = (uint16_t)bucket;
+	return bpf_map_update_elem(fd, &key, &slot, BPF_ANY) ? -errno : 0;
 }
 
 void loader__drain_mask(struct loader *l, unsigned int mask)
