@@ -273,6 +273,17 @@ static inline int rig_busy_lanes(void)
 	return busy;
 }
 
+/* Lane 0 of every CPU is held by a program that does not go on, or is free again: meanwhile the others use lane 1. */
+static inline void rig_hold_lane(uint32_t held)
+{
+	uint32_t lane = 0;
+
+	rig_lane_rows(lane, 0);
+	for (int cpu = 0; cpu < rig.cpus; cpu++)
+		memcpy(rig.lanes + (size_t)cpu * rig.lane_size + rig.lane_busy, &held, sizeof(held));
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.lanes), &lane, rig.lanes, BPF_ANY), 0);
+}
+
 static inline struct tw_ledger_row rig_row(unsigned int version)
 {
 	struct tw_ledger_row now[TW_MAX_VERSIONS];

@@ -5,6 +5,7 @@
  */
 #include "talk.h"
 #include "slots.h"
+#include "state.h"
 
 #include "tw_status.h"
 
@@ -248,20 +249,6 @@ static void an_exact_address_goes_before_the_wildcard(void **state)
 	expect_exchanges(A_OK);
 	memcpy(place.addr, (uint8_t[16]){ [10] = 0xff, 0xff, 198, 51, 100, 2 }, sizeof(place.addr));
 	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(rig.skel->maps.places), &place), 0);
-}
-
-/* The tracepoint programs are not loaded here: what they would note is written into the connection. */
-static void note_reader(uint32_t tgid)
-{
-	size_t size = bpf_map__value_size(rig.skel->maps.early);
-	char *conn = calloc(1, size);
-	int fd = bpf_map__fd(rig.skel->maps.early);
-
-	assert_non_null(conn);
-	assert_int_equal(bpf_map_lookup_elem(fd, &talk.key, conn), 0);
-	memcpy(conn + rig_offset("tw_conn", "tgid"), &tgid, sizeof(tgid));
-	assert_int_equal(bpf_map_update_elem(fd, &talk.key, conn, BPF_ANY), 0);
-	free(conn);
 }
 
 static void a_request_moves_to_the_version_of_the_process_that_reads_it(void **state)
