@@ -6,7 +6,8 @@
 #include "rig.h"
 #include "tw_series.h"
 
-static inline struct tw_series slot_sum(uint32_t slot)
+/* As the kernel's columns have it: an ordinary exchange is in one of them only, see TW_LAT_PLAIN. */
+static inline struct tw_series slot_columns(uint32_t slot)
 {
 	struct tw_series *per_cpu = calloc((size_t)rig.cpus, sizeof(*per_cpu)), sum = { 0 };
 
@@ -15,9 +16,25 @@ static inline struct tw_series slot_sum(uint32_t slot)
 	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(rig.skel->maps.series), &slot, per_cpu), 0);
 	for (int i = 0; i < rig.cpus; i++)
 		tw_series_add(&sum, &per_cpu[i]);
-	tw_series_expand(&sum);
 	free(per_cpu);
 	return sum;
+}
+
+static inline struct tw_series slot_sum(uint32_t slot)
+{
+	struct tw_series sum = slot_columns(slot);
+
+	tw_series_expand(&sum);
+	return sum;
+}
+
+static inline void slot_clear(uint32_t slot)
+{
+	struct tw_series *zeros = calloc((size_t)rig.cpus, sizeof(*zeros));
+
+	assert_non_null(zeros);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.series), &slot, zeros, BPF_ANY), 0);
+	free(zeros);
 }
 
 static inline void give_slot(uint32_t endpoint, uint32_t slot)
