@@ -14,6 +14,7 @@
 
 #include "capture/features.h"
 #include "capture/http1_table.h"
+#include "capture/near_ports.h"
 #include "model/histogram.h"
 #include "tillwatch.skel.h"
 #include "tw_series.h"
@@ -333,29 +334,19 @@ static void set_port(struct loader *l, uint16_t port, const struct id_snapshot *
 	bpf_map_update_elem(bpf_map__fd(l->skel->maps.ports), &key, &side, BPF_ANY);
 }
 
-/* The ports that the programs know without asking the map: see near_ports. */
+/*
+ * While the programs go on, that there are no others may only be said of ports that are all there. A plain store of it
+ * before another one of it would be left out by the compiler.
+ */
 static void set_near_ports(struct loader *l, const struct id_snapshot *s)
 {
-	uint64_t near = 0;
-	size_t n = 0;
+	struct near_ports near = near_ports_of(s->places, s->n_places);
+	struct tillwatch_bpf__bss *bss = l->skel->bss;
 
-	for (size_t i = 0; i < s->n_places; i++) {
-		uint16_t port = s->places[i].key.port;
-		bool known = s->places[i].key.client;
-
-		for (size_t k = 0; k < n && k < 4; k++)
-			known |= (near >> (k * 16) & 0xffff) == port;
-		if (known)
-			continue;
-		if (n < 4)
-			near |= (uint64_t)port << (n * 16);
-		n++;
-	}
-	l->skel->bss->near_all = n <= 4 && l->skel->bss->near_all;
-	for (size_t k = n; n && k < 4; k++) /* no room is left empty: 0 would be a port, too */
-		near |= (near & 0xffff) << (k * 16);
-	l->skel->bss->near_ports = near;
-	l->skel->bss->near_all = n <= 4;
+	if (!near.all)
+		__atomic_store_n(&bss->near_all, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&bss->near_ports, near.ports, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&bss->near_all, near.all, __ATOMIC_SEQ_CST);
 }
 
 /* Places before ports: a port in the table is the sign that its places can be asked. */
