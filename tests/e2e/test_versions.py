@@ -168,6 +168,24 @@ def test_three_versions_keep_to_their_arms(tmp_path, started, watching):
         assert_answered(d, counts(s.exchanges(2 + i)), arm)
 
 
+def test_more_listening_ports_than_are_looked_up_at_once_are_all_counted(nginx, watching):
+    """Two versions with three ports each, one of them of every address."""
+    pair, ports = [], []
+    for name in ("one", "two"):
+        more = [net.free_port(), net.free_port()]
+        blocks = f"server {{ listen 127.0.0.1:{more[0]}; listen {more[1]}; return 200; }}"
+        pair.append(nginx(name=name, http=blocks))
+        ports.append([pair[-1].port, *more])
+    w = watching(versions={"v1": ("baseline", {"pid": pair[0].pid}), "v2": ("canary", {"pid": pair[1].pid})},
+                 serving=ports[0] + ports[1])
+    for n, port in enumerate(ports[0] + ports[1]):
+        for _ in range(n + 1):
+            ask(port, "GET", f"/port-{n}/ok")
+    d = w.stop()
+    for server, arm, n in zip(pair, ("baseline", "canary"), (1 + 2 + 3, 4 + 5 + 6)):
+        assert_answered(d, counts(server.exchanges(n)), arm)
+
+
 def test_a_match_that_finds_nothing_is_said_with_what_was_found_instead(apps, watching):
     one, _ = apps()
     nobody = net.free_port()
