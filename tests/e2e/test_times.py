@@ -175,6 +175,116 @@ def test_a_request_head_that_trickles_in_counts_from_its_first_byte(nginx, watch
     near(d.latency("GET /ok")["max"], got.seconds, 0.01)
 
 
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+THE_REST = b"w HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_a_head_that_comes_in_parts_is_queued_until_its_first_part_is_read(raw_server, watching):
+    """The server looks after 0.2 s, and from then on whenever something comes; the rest comes after 0.4 and 0.5 s."""
+    pause = threading.Event()
+
+    def handler(c):
+        pause.wait(0.2)
+        c.request()
+        c.send(EMPTY)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(b"GET /s")
+        pause.wait(0.4)
+        c.sock.sendall(b"lo")
+        pause.wait(0.1)
+        c.sock.sendall(THE_REST)
+        c.answer()
+    server.join()
+    d = w.stop()
+    for kind, seconds in (("queue", 0.2), ("service", 0.3), ("upload", 0.5), ("first_byte", 0.5)):
+        near(d.latency("GET /slow", kind)["max"], seconds, 0.05)
+    assert d.latency("GET /slow", "queue")["count"] == 1
+
+
+def test_a_head_that_is_complete_before_anyone_looks_is_queued_from_its_first_byte(raw_server, watching):
+    pause = threading.Event()
+
+    def handler(c):
+        pause.wait(0.4)
+        c.request()
+        c.send(EMPTY)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(b"GET /slo")
+        pause.wait(0.2)
+        c.sock.sendall(THE_REST)
+        c.answer()
+    server.join()
+    d = w.stop()
+    for kind, seconds in (("queue", 0.4), ("service", 0.0), ("upload", 0.2)):
+        near(d.latency("GET /slow", kind)["max"], seconds, 0.05)
+
+
+def test_each_head_that_comes_in_parts_on_a_connection_has_a_queue_time_of_its_own(raw_server, watching):
+    """Every request but the first begins in the segment of the one before it, and its end is 0.3 s late."""
+    pause, n = threading.Event(), 6
+
+    def handler(c):
+        for i in range(n):
+            pause.wait(0.1)
+            c.request()
+            c.send(EMPTY)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.send(b"GET /slo")
+        for i in range(n):
+            pause.wait(0.3)
+            c.sock.sendall(THE_REST + (b"GET /slo" if i < n - 1 else b""))
+            c.answer()
+    server.join()
+    d = w.stop()
+    queue = d.latency("GET /slow", "queue")
+    assert queue["count"] == n
+    # Of the later ones the first bytes are read in one go with the end of the request before.
+    near(queue["max"], 0.1, 0.05)
+    near(queue["mean"], 0.1 / n, 0.02)
+    near(d.latency("GET /slow", "service")["mean"], (0.2 + 0.3 * (n - 1)) / n, 0.03)
+
+
+def test_a_head_that_was_read_in_part_and_went_wrong_spoils_no_later_time(raw_server, watching):
+    """Step is lost inside a head that the server had begun to read; the requests after that are measured again."""
+    pause, later = threading.Event(), 5
+
+    def handler(c):
+        c.request()
+        c.send(EMPTY)
+        while b"\r\n" not in c.buf:
+            c.buf += c.sock.recv(65536)
+        c.buf = b""
+        c.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        for _ in range(later):
+            c.request()
+            c.send(EMPTY)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    with Client(server.port) as c:
+        c.ask("GET", "/ok")
+        c.send(b"GET /o")
+        pause.wait(0.1)
+        c.sock.sendall(b"k \1 no such thing\r\n")
+        assert c.answer().status == 400
+        for _ in range(later):
+            c.ask("GET", "/ok")
+    server.join()
+    d = w.stop()
+    assert d.counts() == {("GET /ok", 200): 1 + later}
+    # The first one is known by the number of the one that went wrong.
+    assert 1 + later - 1 <= d.latency("GET /ok", "queue")["count"] <= 1 + later
+
+
 def test_waiting_for_a_busy_server_is_queue_and_its_work_is_service(tmp_path, started, watching):
     """A server of one thread sleeps half a second a request; the second client's request waits in the accept queue."""
     server = started(servers.threading_server(tmp_path, options=["--single"]))
