@@ -137,7 +137,8 @@ static void fill(struct tw_series *s, uint32_t from)
 
 	for (size_t i = 0; i < offsetof(struct tw_counters, outcome) / sizeof(*wide); i++)
 		wide[i] = from + i;
-	for (size_t i = 0; i < (offsetof(struct tw_counters, pad) - offsetof(struct tw_counters, outcome)) / 4; i++)
+	for (size_t i = 0; i < (sizeof(struct tw_counters) - offsetof(struct tw_counters, outcome)) / sizeof(*narrow);
+	     i++)
 		narrow[i] = from + 1000 + (uint32_t)i;
 	for (size_t i = 0; i < TW_BUCKETS; i++)
 		for (size_t k = 0; k < TW_SERIES_KINDS; k++)
@@ -165,6 +166,11 @@ static void cpus_add_up_number_by_number_and_the_longest_is_the_longest(void **s
 	}
 	for (int i = 0; i < TW_STATUS_NR; i++)
 		assert_int_equal(sum.c.status[i], one.c.status[i] + other.c.status[i]);
+	for (int i = 0; i < TW_GROUPS; i++) {
+		assert_int_equal(sum.c.group[i], one.c.group[i] + other.c.group[i]);
+		assert_int_equal(sum.c.group_bad[i], one.c.group_bad[i] + other.c.group_bad[i]);
+		assert_int_equal(sum.c.group_slow[i], one.c.group_slow[i] + other.c.group_slow[i]);
+	}
 	/* In either order. */
 	memset(&sum, 0, sizeof(sum));
 	tw_series_add(&sum, &other);
