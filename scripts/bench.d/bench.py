@@ -71,7 +71,8 @@ class Bench:
             self.repeat_budget -= time.monotonic() - began
         return result
 
-    def run_once(self, name, observer, server, url, seconds):
+    def run_once(self, name, observer, server, url, seconds, one_cpu=False):
+        """one_cpu: the load shares the server's processor; each waits for the other, which is no disturbance then."""
         self.runs += 1
         raw = self.out / f"{self.runs:03d}-{name}"
         print(f"[{time.monotonic() - STARTED:4.0f} s] {name} ...", file=sys.stderr, end="", flush=True)
@@ -79,14 +80,18 @@ class Bench:
         try:
             served, agent, began = server.handled(), observer.cpu_seconds(), time.monotonic()
             ran, waited = host.scheduled(server.pid)
-            result = host.wrk(self.cpus, url, self.chosen.connections, seconds, raw)
+            cpu = self.cpus.server if one_cpu else self.cpus.load
+            result = host.wrk(cpu, url, self.chosen.connections, seconds, raw)
             ran, waited = (b - a for a, b in zip((ran, waited), host.scheduled(server.pid)))
             agent, wall = observer.cpu_seconds() - agent, time.monotonic() - began
             result.update(agent_cpu=agent / wall, agent_rss=observer.rss(), handled=server.handled_since(served),
                           cpu_per_request=(ran + result["load_cpu"] + agent) / result["requests"],
                           # The observer's own process is part of what is measured, not a disturbance.
-                          disturbed=max(0.0, waited + result["load_waited"] - agent) / wall)
+                          disturbed=0 if one_cpu else max(0.0, waited + result["load_waited"] - agent) / wall)
             result.update(observer.kernel_time(result["handled"] or result["requests"]))
+            # Not where the load generator is idle most of the time: its reads are slower then than at saturation.
+            if observer.measure_kernel and observer.reads and server is self.watched and not one_cpu:
+                result.update(self.load_side(observer, raw))
         finally:
             counted = observer.stop()
         result["counted"] = counted
@@ -95,22 +100,36 @@ class Bench:
         print(f" {result['requests'] / result['seconds']:.0f} requests/s{note}", file=sys.stderr)
         return result
 
+    def load_side(self, observer, raw):
+        """The same programs, and a server that they do not watch: all that is left is reads of no interest."""
+        served = self.other.handled()
+        host.wrk(self.cpus.load, self.other.url, self.chosen.connections, 1, raw.with_name(f"{raw.name}-load-side"))
+        return observer.load_side(self.other.handled_since(served))
+
     def compare(self, title, server, contestants, seconds):
         """contestants: (name, observer, url). The first is the bare one."""
         results = {name: [] for name, _, _ in contestants}
+        row = {"title": title, "results": results, "kernel": {}, "kernel_one_cpu": {}, "bare": contestants[0][0]}
         slug = title.split()[0].rstrip(":")
         for _ in range(self.chosen.rounds):
             for name, observer, url in contestants:
                 results[name].append(self.run(f"{slug}-{name}", observer, server, url, seconds))
-        kernel = {}
-        if "kernel-time" not in self.chosen.without:
+        if self.wanted("kernel-time"):
             with host.bpf_statistics():
-                for name, observer, url in contestants:
-                    if observer.has_programs:
-                        observer.measure_kernel = self.tools.empty_program(server.cgroup)
-                        kernel[name] = self.run(f"{slug}-{name}-kernel-time", observer, server, url, seconds)
-                        observer.measure_kernel = None
-        self.rows.append({"title": title, "results": results, "kernel": kernel, "bare": contestants[0][0]})
+                for contestant in contestants:
+                    self.kernel_times(row, slug, contestant, server, seconds)
+        self.rows.append(row)
+
+    def kernel_times(self, row, slug, contestant, server, seconds):
+        name, observer, url = contestant
+        if not observer.has_programs:
+            return
+        observer.measure_kernel = self.tools.empty_program(server.cgroup, self.other.cgroup)
+        row["kernel"][name] = self.run(f"{slug}-{name}-kernel-time", observer, server, url, seconds)
+        if observer.reads and server is self.watched and self.cpus.count > 1:
+            row["kernel_one_cpu"][name] = self.run_once(f"{slug}-{name}-kernel-time-one-cpu", observer, server, url,
+                                                        seconds, one_cpu=True)
+        observer.measure_kernel = None
 
     def wanted(self, name):
         return name not in self.chosen.without

@@ -208,12 +208,12 @@ class Work100:
         stop(self.process)
 
 
-def wrk(cpus, url, connections, seconds, raw):
-    """Saturates the server; returns requests, seconds, p50, p99, errors, and the processor time wrk itself took."""
+def wrk(cpu, url, connections, seconds, raw):
+    """Saturates the server from a processor; returns requests, seconds, p50, p99, errors, and the processor time wrk itself took."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
     before, began, waited = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), 0.0
     with open(raw.with_suffix(".wrk.txt"), "w+", encoding="utf-8") as out:
-        process = start(command, cpu=cpus.load, stdout=out, stderr=subprocess.STDOUT)
+        process = start(command, cpu=cpu, stdout=out, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None and time.monotonic() - began < seconds + 30:
                 waited = max(waited, scheduled(process.pid)[1])

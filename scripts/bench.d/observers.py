@@ -5,6 +5,7 @@ start(raw)      attaches; returns when it sees traffic. raw is the stem of its f
 stop()          detaches; returns how many exchanges it counted, or None.
 cpu_seconds(), rss()   of the observer's own process.
 kernel_time(n)  kernel time per request of its programs, if measure_kernel (an EmptyProgram) is set.
+load_side(n)    of that, what the load generator's own reads took; after n requests to a server nobody watches.
 """
 import contextlib
 import json
@@ -57,6 +58,9 @@ class Nobody:
     def kernel_time(self, requests):
         return {}
 
+    def load_side(self, requests):
+        return {}
+
 
 class AccessLog(Nobody):
     """nginx writes a line a request, unbuffered, as Debian configures it, with $request_time added."""
@@ -79,12 +83,19 @@ class AccessLog(Nobody):
         return lines
 
 
+def spent(program, before, after):
+    """Nanoseconds and runs of one program between two answers of programs()."""
+    a, b = after[program], before[program]
+    return tuple(a.get(key, 0) - b.get(key, 0) for key in ("run_time_ns", "run_cnt"))
+
+
 class Agent(Nobody):
     """An observer that is a process with BPF programs."""
 
     has_programs = True
     command = ()
     name = ""
+    reads = None  # its program that runs for every read of this host, also for the load generator's
 
     def start(self, raw):
         self.raw = raw
@@ -93,6 +104,7 @@ class Agent(Nobody):
                 open(raw.with_suffix(f".{self.name}.err"), "wb") as err:
             self.process = host.start(self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         self.mine = self.wait_until_attached()
+        self.kernel_ns = None
         if self.empty:
             self.empty.attach()
             self.before = programs()
@@ -120,25 +132,42 @@ class Agent(Nobody):
         if not self.empty:
             return {}
         after = programs()
-        self.raw.with_suffix(".programs.json").write_text(
-            json.dumps({"before": self.before, "after": after, "mine": sorted(self.mine)}, indent=1))
-
-        def spent(number):
-            a, b = after[number], self.before[number]
-            return a.get("run_time_ns", 0) - b.get("run_time_ns", 0), a.get("run_cnt", 0) - b.get("run_cnt", 0)
-
-        empty_time, empty_runs = spent(self.empty.id)
-        mine = {i: spent(i) for i in self.mine if i in after and i in self.before}
-        self.empty.detach()
-        self.empty = None
+        self.keep_raw("programs", {"before": self.before, "after": after, "mine": sorted(self.mine)})
+        empty_time, empty_runs = spent(self.empty.id, self.before, after)
+        mine = {i: spent(i, self.before, after) for i in self.mine if i in after and i in self.before}
+        self.before = after
         if not empty_runs or not requests:
             return {}
         per_run = empty_time / empty_runs
         gross, runs = (sum(v[k] for v in mine.values()) for k in (0, 1))
+        self.kernel_ns = (gross - per_run * runs) / requests
         return {"kernel_ns_gross": gross / requests, "kernel_runs": runs / requests, "empty_ns": per_run,
-                "kernel_ns": (gross - per_run * runs) / requests,
+                "kernel_ns": self.kernel_ns,
                 "kernel_ns_by_program": {f"{after[i]['name']}#{i}": [t / requests, n / requests]
                                          for i, (t, n) in sorted(mine.items())}}
+
+    def load_side(self, requests):
+        """
+        Since kernel_time() nothing but a server that nobody watches has been asked, n times: both it and the load
+        generator read once a request, and what one of these runs takes, net, the load generator's took before, too.
+        """
+        if not self.empty or not requests or self.kernel_ns is None:
+            return {}
+        after = programs()
+        self.keep_raw("load-side.programs", {"before": self.before, "after": after})
+        empty_time, empty_runs = spent(self.empty.id, self.before, after)
+        mine = [spent(i, self.before, after) for i in self.mine
+                if i in after and i in self.before and after[i]["name"] == self.reads]
+        time_, runs = (sum(v[k] for v in mine) for k in (0, 1))
+        if not empty_runs:
+            return {}
+        per_run = time_ / runs - empty_time / empty_runs if runs else 0
+        own_reads = runs / requests / 2
+        return {"unwatched_run_ns": per_run, "load_reads": own_reads, "kernel_ns_load_side": own_reads * per_run,
+                "kernel_ns_watched_side": self.kernel_ns - own_reads * per_run}
+
+    def keep_raw(self, what, data):
+        self.raw.with_suffix(f".{what}.json").write_text(json.dumps(data, indent=1))
 
     def finish(self):
         if self.empty:
@@ -152,6 +181,7 @@ class Agent(Nobody):
 
 class Tillwatch(Agent):
     name = "tillwatch"
+    reads = "tw_read"
 
     def __init__(self, root, config, watches):
         self.command = [root / "tillwatch", "watch", "-c", config, "--for", "1h", "--json"]
@@ -183,20 +213,21 @@ class Bpftrace(Agent):
 
 
 class EmptyProgram:
-    """empty.bpf.c on a cgroup, beside the programs that are measured there."""
+    """empty.bpf.c on cgroups, beside the programs that are measured there."""
 
-    def __init__(self, cgroup, program):
-        self.cgroup, self.program, self.id = cgroup, program, None
+    def __init__(self, cgroups, program):
+        self.cgroups, self.program, self.id = list(dict.fromkeys(cgroups)), program, None
 
     def attach(self):
         # Loading through bpftool needs a pin, and the pin a bpf file system; the cgroup then holds the program.
         before = set(programs())
         pin = f"/sys/fs/bpf/tillwatch-bench-{os.getpid()}"
+        attach = "\n".join(f"bpftool cgroup attach {cgroup} {way} pinned {pin} multi"
+                           for cgroup in self.cgroups for way in ("ingress", "egress"))
         host.run(["unshare", "-m", "--propagation", "private", "sh", "-ec", f"""
             mount -t bpf bpf /sys/fs/bpf
             bpftool prog load {self.program} {pin} type cgroup/skb
-            bpftool cgroup attach {self.cgroup} ingress pinned {pin} multi
-            bpftool cgroup attach {self.cgroup} egress pinned {pin} multi"""])
+            {attach}"""])
         new = [i for i, p in programs().items() if i not in before and p.get("name") == "empty"]
         if not new:
             raise BenchError("the empty program is not there after loading it")
@@ -204,8 +235,9 @@ class EmptyProgram:
 
     def detach(self):
         if self.id is not None:
-            for way in ("ingress", "egress"):
-                host.run(["bpftool", "cgroup", "detach", self.cgroup, way, "id", self.id])
+            for cgroup in self.cgroups:
+                for way in ("ingress", "egress"):
+                    host.run(["bpftool", "cgroup", "detach", cgroup, way, "id", self.id])
         self.id = None
 
 
@@ -217,8 +249,8 @@ class Tools:
         self.empty = directory / "empty.bpf.o"
         host.run(["clang", "-O2", "-target", "bpf", "-c", host.HERE / "empty.bpf.c", "-o", self.empty])
 
-    def empty_program(self, cgroup):
-        return EmptyProgram(cgroup, self.empty)
+    def empty_program(self, *cgroups):
+        return EmptyProgram(cgroups, self.empty)
 
     def tillwatch(self, port, second_port, watches=True):
         config = self.out / f"config-{port}.yaml"

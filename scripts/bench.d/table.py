@@ -8,7 +8,8 @@ HEADERS = ("", "requests/s", "of bare", "(range)", "CPU us/req", "more", "p50 ms
 # title starts with, observer, what, figure, bar, at most or at least
 BARS = (
     ("nginx", "tillwatch", "throughput of nginx at saturation, of bare", "ratio", 0.93, "min"),
-    ("nginx", "tillwatch", "kernel ns a request, net of an empty program", "kernel_ns", 500, "max"),
+    ("nginx", "tillwatch", "kernel ns a request on the watched side, net of an empty program",
+     "kernel_ns_watched_side", 500, "max"),
     ("nginx", "tillwatch", "agent CPU, of one core", "agent_cpu", 0.01, "max"),
     ("nginx", "tillwatch", "agent RSS, MB", "agent_rss_mb", 40, "max"),
     ("work100", "tillwatch", "throughput of a server that works 100 us, of bare", "ratio", 0.99, "min"),
@@ -32,7 +33,7 @@ def rate(run):
 
 def summary(row, name, limit):
     """The figures of one observer in one comparison."""
-    runs, pairs = row["results"][name], comparable(row, name, limit)
+    runs, pairs, kernel = row["results"][name], comparable(row, name, limit), row["kernel"].get(name, {})
 
     def middle(key):
         values = [run[key] for run, _ in pairs if run.get(key) is not None]
@@ -50,7 +51,7 @@ def summary(row, name, limit):
             "p50": middle("p50"), "p99": middle("p99"), "agent_cpu": middle("agent_cpu"),
             "agent_rss_mb": rss / 1e6 if rss else None, "answered": total("requests"), "handled": total("handled"),
             "counted": total("counted"), "quiet": is_quiet(pairs[0], limit),
-            "kernel_ns": row["kernel"].get(name, {}).get("kernel_ns")}
+            "kernel_ns": kernel.get("kernel_ns"), "kernel_ns_watched_side": kernel.get("kernel_ns_watched_side")}
 
 
 def cells(name, s, bare):
@@ -78,7 +79,9 @@ def bars(rows, limit):
                     if figure == "ratio" and not found["quiet"]:
                         result = "unclear"
                     side = "most" if kind == "max" else "least"
-                    yield f"  {result:<7}  {what}: {value:.4g} (bar: at {side} {bar:g})"
+                    both = figure == "kernel_ns_watched_side"
+                    both = f"; with the load generator's side {found['kernel_ns']:.4g}" if both else ""
+                    yield f"  {result:<7}  {what}: {value:.4g} (bar: at {side} {bar:g}{both})"
 
 
 def programs(rows):
@@ -89,6 +92,20 @@ def programs(rows):
                      for program, (ns, n) in run.get("kernel_ns_by_program", {}).items() if n >= 0.005]
             if parts:
                 yield f"  {row['title'].split()[0].rstrip(':')}, {name}: {', '.join(parts)}"
+
+
+def sides(rows):
+    """Whose the kernel time is, and what is left of it without a second processor's cache."""
+    for row in rows:
+        for name, run in row["kernel"].items():
+            where = f"  {row['title'].split()[0].rstrip(':')}, {name}:"
+            if "kernel_ns_load_side" in run:
+                yield (f"{where} {run['kernel_ns']:.0f} ns, of which {run['kernel_ns_load_side']:.0f} ns on the load "
+                       f"generator's side (its own reads, {run['load_reads']:.2f} a request); on the watched side "
+                       f"{run['kernel_ns_watched_side']:.0f} ns")
+            alone = row["kernel_one_cpu"].get(name, {})
+            if "kernel_ns" in alone:
+                yield f"{where} the same with server and load on one CPU: {alone['kernel_ns']:.0f} ns"
 
 
 def counting(rows):
@@ -130,6 +147,7 @@ def render(rows, machine, chosen, limit):
         lines += [""] + grid(row, limit)
     for title, found in (("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
                          ("Kernel time a request by program, net", programs(rows)),
+                         ("Kernel time a request by side, net", sides(rows)),
                          ("Bars", bars(rows, limit)), ("Disturbed", disturbed(rows, limit))):
         found = list(found)
         if found:
