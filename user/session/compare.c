@@ -127,7 +127,7 @@ static int judge_endpoints(struct session *s)
 	for (; s->n_judged < routes__count(s->routes); s->n_judged++) {
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
 		const struct route *r = routes__config(s->routes, ep);
-		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep) };
+		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep), .unit = UNIT_EXCHANGE };
 		int err;
 
 		if (r) {
