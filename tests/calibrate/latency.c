@@ -8,29 +8,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "judge/stats/normal.h"
+
 #define ENTRIES 2048
 #define MANY    3000 /* draws: above that by bucket */
 
 struct latencies {
 	double x[2][ENTRIES]; /* ascending */
 };
-
-/* The inverse of the normal distribution function, by bisection on erfc: slow, exact to a double, used at start only.
- */
-static double normal_quantile(double p)
-{
-	double low = -9, high = 9;
-
-	for (int i = 0; i < 60; i++) {
-		double mid = (low + high) / 2;
-
-		if (0.5 * erfc(-mid * M_SQRT1_2) < p)
-			low = mid;
-		else
-			high = mid;
-	}
-	return (low + high) / 2;
-}
 
 struct latencies *latencies__new(double median, double sigma, double tail)
 {

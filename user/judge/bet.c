@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "judge/eprocess.h"
+#include "judge/stats/logspace.h"
 
 #define MOST       0.98 /* of the wealth, at stake in one block */
 #define SIZE_KEEPS 0.9

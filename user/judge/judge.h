@@ -58,8 +58,6 @@ enum unit {
 };
 extern const char *const unit_names[]; /* "independent", "exchange" */
 
-#define TW_GROUPS 16
-
 /*
  * One arm's exchanges of an endpoint within one tick by a hash of their connection, the same for both arms: all of a
  * connection's exchanges are in one group. Proportions matter, not sums: an exchange that is counted elsewhere but not

@@ -158,6 +158,8 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
+	/* Without a slot nothing is counted by group. */
+	t->groups = c->slot ? &c->tick_groups : NULL;
 }
 
 static void ticks_reset(struct session *s)
@@ -213,5 +215,6 @@ int tick_close(struct session *s, double now)
 	s->tick_ledger = t;
 	s->tick_start = now;
 	ticks_reset(s);
+	groups_begin(s, baseline, canary);
 	return err;
 }
