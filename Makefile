@@ -2,6 +2,7 @@
 #
 #   make            builds ./tillwatch
 #   make unit       unit tests (cmocka); SAN=1 runs them under the sanitizers
+#   make calibrate  how often the judge is wrong and how soon it is right, by simulation, beside other ways of judging
 #   sudo make demo  sudo make test  sudo make bench: each does all its own set-up
 #
 # V=1 shows the commands, SAN=1 builds with address and undefined-behaviour sanitizers (into build/san),
@@ -89,6 +90,31 @@ $(B)/unit/%: tests/unit/%.c Makefile $(LIBS)
 unit: $(UNIT)
 	@scripts/run-unit $(UNIT)
 
+# The calibration bench: its parts are a library, so that the unit tests can run a short form of it.
+CALIBRATE := $(patsubst %.c,$(B)/%.o,$(filter-out %/calibrate.c,$(wildcard tests/calibrate/*.c)))
+
+$(B)/tests/calibrate/%.o: tests/calibrate/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libcalibrate.a: $(CALIBRATE)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/calibrate: $(B)/tests/calibrate/calibrate.o $(B)/libcalibrate.a $(LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(B)/libcalibrate.a -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
+
+calibrate: $(B)/calibrate
+	@$(B)/calibrate
+
+$(B)/unit/test_calibration: tests/unit/test_calibration.c Makefile $(B)/libcalibrate.a $(LIBS)
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -Itests/calibrate -MMD -MP $(LDFLAGS) -o $@ $< $(B)/libcalibrate.a \
+		-Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
+
 # Crafted packets through the kernel's test-run facility; needs root.
 packets: $(PACKETS)
 	@scripts/run-unit $(PACKETS)
@@ -111,6 +137,6 @@ check-format:
 clean:
 	rm -rf build tillwatch
 
-.PHONY: all unit packets test demo bench format check-format clean
+.PHONY: all unit calibrate packets test demo bench format check-format clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -16,8 +16,21 @@
 #define SLACK      4.605170186
 #define LATE_KEEPS 0.8
 
+/* What the likelihood ratio looks for, equally. */
 static const double worse_by[] = { 1.25, 1.5, 2, 3, 5 };
 static const double tail_lighter[] = { 0.5, 0.65, 0.8 };
+/*
+ * What the bets look for. Most of the money is on the ratio that has to be found in minutes and is hard to find; what
+ * is worse than that needs little. The last is kept back.
+ */
+static const struct alternative errors_worse[] = {
+	{ 1.25, 0.07 }, { 1.8, 0.8 }, { 4, 0.08 }, { 20, 0.03 }, { 1, 0.02 }
+};
+static const struct alternative tail_heavier[] = {
+	{ 1.3, 0.7 }, { 1.7, 0.13 }, { 3, 0.08 }, { 10, 0.07 }, { 1, 0.02 }
+};
+static const struct alternative tail_lighter_bets[] = { { 0.5, 1 / 3.0 }, { 0.65, 1 / 3.0 }, { 0.8, 1 / 3.0 } };
+#define SHARE 0.001 /* of the money, dealt anew after each block */
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
@@ -25,15 +38,12 @@ static const double tail_lighter[] = { 0.5, 0.65, 0.8 };
 struct units {
 	double n, bad;       /* for errors */
 	double timed;        /* those with a latency */
-	double slow;         /* beyond what counts as slow */
+	double slow;         /* beyond what counts as slow, in whole buckets: told to people */
+	double beyond;       /* the same, with the part of a bucket that the threshold cuts off */
 	double tail;         /* beyond the baseline's p95, the part of its bucket included */
 	double tail_shifted; /* the same, moved up by the margin */
 };
 
-/*
- * The unit of analysis: the exchange. Whatever is counted instead (sessions, connections, counts divided by a
- * dispersion factor) changes here and nowhere else.
- */
 static struct units units_of(const struct arm_tick *a, const struct threshold *slow, const struct threshold *p95,
                              unsigned int shift)
 {
@@ -42,8 +52,10 @@ static struct units units_of(const struct arm_tick *a, const struct threshold *s
 	if (!a->latency)
 		return u;
 	u.timed = (double)a->latency->count;
-	if (slow->set)
+	if (slow->set) {
 		u.slow = (double)histogram_above(a->latency, slow->bucket);
+		u.beyond = tail_above(a->latency, slow, 0);
+	}
 	if (p95->set) {
 		u.tail = tail_above(a->latency, p95, 0);
 		u.tail_shifted = tail_above(a->latency, p95, shift);
@@ -65,16 +77,22 @@ void evidence__init(struct evidence *ev, const struct tests *t, const struct jud
 	double d = t->policy.max_error_ratio, floor = FLOOR_ERROR_SHARE;
 	/* A margin of 1 or less asks for a canary that is better than the baseline. */
 	double within[] = { d > 1 ? 1 : 0.8 * d, d > 1 ? 0.8 : 0.5 * d };
+	struct alternative within_bets[] = { { within[0], 0.5 }, { within[1], 0.5 } };
 
 	memset(ev, 0, sizeof(*ev));
 	if (ep->slo_error_rate > 0 && ep->slo_error_rate < floor)
 		floor = ep->slo_error_rate;
-	eprocess__init(&ev->errors_bad, 1, worse_by, COUNT(worse_by));
-	eprocess__init(&ev->errors_good, d, within, COUNT(within));
 	floor_test__init(&ev->floor, floor);
-	eprocess__init(&ev->slow_bad, 1, worse_by, COUNT(worse_by));
-	eprocess__init(&ev->beyond_margin, 1, worse_by, COUNT(worse_by));
-	eprocess__init(&ev->slow_good, 1, tail_lighter, COUNT(tail_lighter));
+	ev->unit = ep->unit;
+	ratio_test__init(&ev->errors_bad, ep->unit, 1, worse_by, COUNT(worse_by), errors_worse, COUNT(errors_worse),
+	                 SHARE);
+	ratio_test__init(&ev->errors_good, ep->unit, d, within, COUNT(within), within_bets, COUNT(within_bets), 0);
+	ratio_test__init(&ev->slow_bad, ep->unit, 1, worse_by, COUNT(worse_by), tail_heavier, COUNT(tail_heavier),
+	                 SHARE);
+	ratio_test__init(&ev->beyond_margin, ep->unit, 1, worse_by, COUNT(worse_by), tail_heavier, COUNT(tail_heavier),
+	                 SHARE);
+	ratio_test__init(&ev->slow_good, ep->unit, 1, tail_lighter, COUNT(tail_lighter), tail_lighter_bets,
+	                 COUNT(tail_lighter_bets), 0);
 	if (ep->slo_p95 > 0) {
 		ev->slo.bucket = histogram_bucket((uint64_t)fmin(ep->slo_p95 * 1e9, 1e18));
 		ev->slo.set = ev->slo.bucket < TW_BUCKETS - 1;
@@ -95,33 +113,129 @@ static uint64_t whole(double count)
 	return (uint64_t)fmin(count, 0x1p63);
 }
 
-static void judge_latency(struct evidence *ev, const struct tests *t, const struct units *c, const struct units *b,
-                          const struct threshold *p95)
+/* One tick of one endpoint, on its way through the tests. */
+struct look {
+	const struct endpoint_tick *tick;
+	struct units c, b;
+	struct threshold p95;
+};
+
+static const uint64_t *slow_groups(const struct connection_groups *g)
 {
+	return g && g->has_slow ? g->slow : NULL;
+}
+
+static void errors_by_group(struct by_group *to, const struct look *l)
+{
+	const struct connection_groups *c = l->tick->canary.groups, *b = l->tick->baseline.groups;
+
+	to->known = c && b;
+	for (int i = 0; to->known && i < TW_GROUPS; i++) {
+		to->n_c[i] = (double)c->n[i];
+		to->n_b[i] = (double)b->n[i];
+		to->k_c[i] = (double)c->bad[i];
+		to->k_b[i] = (double)b->bad[i];
+	}
+}
+
+/*
+ * The groups count whole buckets beyond the p95's. Their part of those is their part of what lies beyond the threshold;
+ * what is counted of the threshold's own bucket is spread as the exchanges are.
+ */
+static void tail_by_group(double *n, double *tail, const struct connection_groups *g, double above, double inside)
+{
+	double all_n = 0, all_slow = 0;
+
+	for (int i = 0; i < TW_GROUPS; i++) {
+		all_n += (double)g->n[i];
+		all_slow += (double)g->slow[i];
+	}
+	for (int i = 0; i < TW_GROUPS; i++) {
+		double part = all_n > 0 ? (double)g->n[i] / all_n : 0;
+
+		n[i] = (double)g->n[i];
+		tail[i] = inside * part + above * (all_slow > 0 ? (double)g->slow[i] / all_slow : part);
+	}
+}
+
+static void tails_by_group(struct by_group *to, const struct look *l, unsigned int shift)
+{
+	const struct arm_tick *c = &l->tick->canary, *b = &l->tick->baseline;
+	double above_c, above_b;
+
+	to->known = slow_groups(c->groups) && slow_groups(b->groups) && c->latency && b->latency;
+	if (!to->known)
+		return;
+	above_c = (double)histogram_above(c->latency, l->p95.bucket + shift);
+	above_b = (double)histogram_above(b->latency, l->p95.bucket);
+	tail_by_group(to->n_c, to->k_c, c->groups, above_c, l->c.tail_shifted - above_c);
+	tail_by_group(to->n_b, to->k_b, b->groups, above_b, l->b.tail - above_b);
+}
+
+static void judge_errors(struct evidence *ev, const struct tests *t, const struct look *l)
+{
+	struct pair p = { l->c.n, l->b.n, l->c.bad, l->b.bad };
+	struct habits habits = { &ev->bad_dispersion, &ev->shares };
+	struct by_group groups;
+	double phi = ev->unit == UNIT_EXCHANGE ? dispersion__phi(&ev->bad_dispersion) : 1;
+
+	errors_by_group(&groups, l);
+	ratio_test__add(&ev->errors_bad, &p, &habits);
+	ratio_test__certify(&ev->errors_good, &p, &groups, &habits);
+	floor_test__add(&ev->floor, p.n_c / phi, p.k_c / phi);
+	ratio__add(&ev->ratio, &t->grid, p.n_c, p.n_b, p.k_c / phi, p.k_b / phi);
+}
+
+static void judge_latency(struct evidence *ev, const struct tests *t, const struct look *l)
+{
+	const struct units *c = &l->c, *b = &l->b;
+	struct habits habits = { &ev->slow_dispersion, &ev->shares };
+	struct by_group groups;
+	bool parts = ev->unit == UNIT_EXCHANGE;
+	struct pair p = { c->timed, b->timed, parts ? c->beyond : c->slow, parts ? b->beyond : b->slow };
+
 	if (ev->threshold.set && c->timed > 0 && b->timed > 0) {
 		ev->timed_c += whole(c->timed);
 		ev->timed_b += whole(b->timed);
 		ev->slow_c += whole(c->slow);
 		ev->slow_b += whole(b->slow);
-		eprocess__add(&ev->slow_bad, c->timed, b->timed, c->slow, b->slow);
+		ratio_test__add(&ev->slow_bad, &p, &habits);
 	}
 	/* Beyond the last bound nothing could be told apart: a tail moved there would look empty. */
-	if (!p95->set || p95->bucket + t->shift >= TW_BUCKETS - 1)
+	if (!l->p95.set || l->p95.bucket + t->shift >= TW_BUCKETS - 1)
 		return;
-	eprocess__add(&ev->slow_good, c->timed, b->timed, c->tail_shifted, b->tail);
+	p.k_c = c->tail_shifted;
+	p.k_b = b->tail;
+	tails_by_group(&groups, l, t->shift);
+	ratio_test__certify(&ev->slow_good, &p, &groups, &habits);
 	if (ev->slo.set)
-		eprocess__add(&ev->beyond_margin, c->timed, b->timed, c->tail_shifted, b->tail);
+		ratio_test__add(&ev->beyond_margin, &p, &habits);
+}
+
+/* After the tests: what this tick says about how bad events come is for the ticks after it. */
+static void learn_habits(struct evidence *ev, const struct look *l)
+{
+	const struct connection_groups *c = l->tick->canary.groups, *b = l->tick->baseline.groups;
+	const struct events bad[ARMS] = { [ARM_IS_BASELINE] = { l->b.n, l->b.bad, b ? b->bad : NULL },
+		                          [ARM_IS_CANARY] = { l->c.n, l->c.bad, c ? c->bad : NULL } };
+	const struct events slow[ARMS] = { [ARM_IS_BASELINE] = { l->b.timed, l->b.tail, slow_groups(b) },
+		                           [ARM_IS_CANARY] = { l->c.timed, l->c.tail, slow_groups(c) } };
+
+	group_shares__add(&ev->shares, ARM_IS_BASELINE, b);
+	group_shares__add(&ev->shares, ARM_IS_CANARY, c);
+	dispersion__add(&ev->bad_dispersion, &ev->shares, bad);
+	if (l->p95.set)
+		dispersion__add(&ev->slow_dispersion, &ev->shares, slow);
 }
 
 void evidence__tick(struct evidence *ev, const struct tests *t, const struct endpoint_tick *tick, double seconds)
 {
-	struct threshold p95 = slowness__threshold(&ev->slowness);
-	struct units c, b;
+	struct look l = { .tick = tick, .p95 = slowness__threshold(&ev->slowness) };
 
-	ev->threshold = ev->slo.set ? ev->slo : p95;
-	c = units_of(&tick->canary, &ev->threshold, &p95, t->shift);
-	b = units_of(&tick->baseline, &ev->threshold, &p95, t->shift);
-	count_late(ev, &c, &b, seconds);
+	ev->threshold = ev->slo.set ? ev->slo : l.p95;
+	l.c = units_of(&tick->canary, &ev->threshold, &l.p95, t->shift);
+	l.b = units_of(&tick->baseline, &ev->threshold, &l.p95, t->shift);
+	count_late(ev, &l.c, &l.b, seconds);
 	if (!tick->canary.n || !tick->baseline.n)
 		return;
 
@@ -131,14 +245,13 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	ev->bad_b += tick->baseline.bad;
 	for (int i = 0; i < TW_OUTCOME_NR; i++)
 		ev->outcome_c[i] += tick->canary.outcome[i];
-	eprocess__add(&ev->errors_bad, c.n, b.n, c.bad, b.bad);
-	eprocess__add(&ev->errors_good, c.n, b.n, c.bad, b.bad);
-	floor_test__add(&ev->floor, c.n, c.bad);
-	ratio__add(&ev->ratio, &t->grid, c.n, b.n, c.bad, b.bad);
-	judge_latency(ev, t, &c, &b, &p95);
-	eprocess__cap(&ev->errors_good, t->need - log(RATIO_STAKE) + SLACK);
+	judge_errors(ev, t, &l);
+	judge_latency(ev, t, &l);
+	if (ev->unit == UNIT_EXCHANGE)
+		learn_habits(ev, &l);
+	ratio_test__cap(&ev->errors_good, t->need - log(RATIO_STAKE) + SLACK);
 	floor_test__cap(&ev->floor, t->need - log(FLOOR_STAKE) + SLACK);
-	eprocess__cap(&ev->slow_good, t->need + SLACK);
+	ratio_test__cap(&ev->slow_good, t->need + SLACK);
 }
 
 void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick)
@@ -157,12 +270,12 @@ static bool floor_applies(const struct evidence *ev)
 
 static double floor_log_e(const struct evidence *ev)
 {
-	return floor_test__log_e(&ev->floor) - fmax(0, eprocess__log_e(&ev->errors_bad));
+	return floor_test__log_e(&ev->floor) - fmax(0, ratio_test__log_e(&ev->errors_bad));
 }
 
 double evidence__errors_good(const struct evidence *ev)
 {
-	double ratio = eprocess__log_e(&ev->errors_good);
+	double ratio = ratio_test__log_e(&ev->errors_good);
 
 	/* Where it does not apply its stake is lost, or the choice would be made after the fact. */
 	return floor_applies(ev) ? log_mix(RATIO_STAKE, ratio, floor_log_e(ev)) : ratio + log(RATIO_STAKE);
@@ -170,9 +283,9 @@ double evidence__errors_good(const struct evidence *ev)
 
 double evidence__slow_bad(const struct evidence *ev)
 {
-	double log_e = eprocess__log_e(&ev->slow_bad);
+	double log_e = ratio_test__log_e(&ev->slow_bad);
 
-	return ev->slo.set ? log_mix(0.5, log_e, eprocess__log_e(&ev->beyond_margin)) : log_e;
+	return ev->slo.set ? log_mix(0.5, log_e, ratio_test__log_e(&ev->beyond_margin)) : log_e;
 }
 
 bool evidence__enough(const struct evidence *ev, const struct tests *t)
@@ -187,12 +300,23 @@ bool evidence__errors_certified(const struct evidence *ev, const struct tests *t
 
 bool evidence__latency_certified(const struct evidence *ev, const struct tests *t)
 {
-	return eprocess__log_e(&ev->slow_good) >= t->need;
+	return ratio_test__log_e(&ev->slow_good) >= t->need;
+}
+
+/*
+ * A certificate that evidence to the contrary is weighed against: dividing by more than 1 is safe. A promotion asks for
+ * that. The bare certificate answers an accusation, and there the two stand beside each other for the owner to see.
+ */
+static bool outweighs(double log_e_good, double log_e_bad, double need)
+{
+	return log_e_good - fmax(0, log_e_bad) >= need;
 }
 
 bool evidence__certified(const struct evidence *ev, const struct tests *t)
 {
-	return evidence__enough(ev, t) && evidence__errors_certified(ev, t) && evidence__latency_certified(ev, t);
+	return evidence__enough(ev, t) &&
+	       outweighs(evidence__errors_good(ev), ratio_test__log_e(&ev->errors_bad), t->need) &&
+	       outweighs(ratio_test__log_e(&ev->slow_good), evidence__slow_bad(ev), t->need);
 }
 
 /* The sooner of two times of which either may be unknown (negative). */
@@ -230,12 +354,12 @@ static double planned_ratio(const struct evidence *ev, const struct tests *t)
 static double errors_seconds(const struct evidence *ev, const struct tests *t, double rate_c, double rate_b)
 {
 	double share = rate_c / (rate_c + rate_b), rho = planned_ratio(ev, t);
-	double worse = fmax(0, eprocess__log_e(&ev->errors_bad));
+	double worse = fmax(0, ratio_test__log_e(&ev->errors_bad));
 	double events, exchanges, bad_rate = share_bad(ev->bad_b, ev->n_b) * (rate_b + rho * rate_c);
 
 	if (evidence__errors_certified(ev, t))
 		return 0;
-	events = eprocess__events_to(&ev->errors_good, t->need - log(RATIO_STAKE), share, rho);
+	events = ratio_test__events_to(&ev->errors_good, t->need - log(RATIO_STAKE), share, rho, &ev->bad_dispersion);
 	exchanges =
 		floor_test__exchanges_to(&ev->floor, t->need - log(FLOOR_STAKE) + worse, share_bad(ev->bad_c, ev->n_c));
 	if (!floor_applies(ev))
@@ -255,7 +379,7 @@ static double latency_seconds(const struct evidence *ev, const struct tests *t, 
 		return -1;
 	share = rate_c / (rate_c + rate_b);
 	ratio = slowness__tail_ratio(&ev->slowness, &p95, t->shift);
-	events = eprocess__events_to(&ev->slow_good, t->need, share, ratio);
+	events = ratio_test__events_to(&ev->slow_good, t->need, share, ratio, &ev->slow_dispersion);
 	return seconds_for(events, SLOW_SHARE * (rate_b + ratio * rate_c));
 }
 
@@ -285,14 +409,16 @@ double evidence__rollback_seconds(const struct evidence *ev, double need)
 	if (ratio__estimate(&ev->ratio, &ratio) && ratio > 1) {
 		double rate = share_bad(ev->bad_b, ev->n_b) * (ev->late_b + ratio * ev->late_c) / s;
 
-		errors = seconds_for(eprocess__events_to(&ev->errors_bad, need, share, ratio), rate);
+		errors = seconds_for(ratio_test__events_to(&ev->errors_bad, need, share, ratio, &ev->bad_dispersion),
+		                     rate);
 	}
 	if (ev->slow_b && ev->slow_c) {
 		double p = share_bad(ev->slow_b, ev->timed_b), rate;
 
 		ratio = share_bad(ev->slow_c, ev->timed_c) / p;
 		rate = p * (ev->late_b + ratio * ev->late_c) / s;
-		slow = seconds_for(eprocess__events_to(&ev->slow_bad, need, share, ratio), rate);
+		slow = seconds_for(ratio_test__events_to(&ev->slow_bad, need, share, ratio, &ev->slow_dispersion),
+		                   rate);
 	}
 	return sooner(errors, slow);
 }

@@ -11,6 +11,7 @@
 #include "judge/judge.h"
 #include "judge/ratio.h"
 #include "judge/slowness.h"
+#include "judge/unit.h"
 
 /* What is the same for all endpoints of a run. */
 struct tests {
@@ -28,16 +29,20 @@ struct evidence {
 	/* the same of late: fades by a fifth with every tick, for present rates */
 	double late_c, late_b, late_timed_c, late_timed_b, late_seconds;
 
-	struct eprocess errors_bad, errors_good;
+	enum unit unit;
+	struct group_shares shares;
+	struct dispersion bad_dispersion, slow_dispersion;
+
+	struct ratio_test errors_bad, errors_good;
 	struct floor_test floor;
 	struct ratio ratio;
 
 	struct slowness slowness;
-	struct threshold slo;          /* set: replaces the baseline's p95 as what counts as slow */
-	struct threshold threshold;    /* in use in the latest tick, for people to read */
-	struct eprocess slow_bad;      /* more often beyond the threshold */
-	struct eprocess beyond_margin; /* with an SLO only: slower than the baseline by more than the margin */
-	struct eprocess slow_good;
+	struct threshold slo;            /* set: replaces the baseline's p95 as what counts as slow */
+	struct threshold threshold;      /* in use in the latest tick, for people to read */
+	struct ratio_test slow_bad;      /* more often beyond the threshold */
+	struct ratio_test beyond_margin; /* with an SLO only: slower than the baseline by more than the margin */
+	struct ratio_test slow_good;
 };
 
 void tests__init(struct tests *t, const struct gate_policy *policy);

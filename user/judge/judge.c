@@ -7,7 +7,7 @@
 
 #include "judge/state.h"
 
-#define RESERVE        0.05 /* of the stake, for endpoints that appear later */
+#define RESERVE        0.02 /* of the stake, for endpoints that appear later */
 #define CRITICAL_PART  0.8  /* of what is dealt, when both kinds exist */
 #define NEWCOMERS_HALF 16   /* newcomers after which half of the reserve is gone */
 #define LOSS_LIMIT     0.001
@@ -247,4 +247,14 @@ bool judge__decides(const struct judge *j, enum deciders who, const struct judge
 	if (who == DECIDE_NAMED)
 		return ep->def.named;
 	return counted > 0 && (double)ep->ev.n_c + (double)ep->ev.n_b >= BUSY_PART * counted;
+}
+
+int judge__slow_bucket(const struct judge *j, size_t endpoint)
+{
+	struct threshold p95;
+
+	if (endpoint >= j->n)
+		return -1;
+	p95 = slowness__threshold(&j->eps[endpoint]->ev.slowness);
+	return p95.set ? (int)p95.bucket : -1;
 }

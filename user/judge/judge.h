@@ -6,6 +6,7 @@
  * Invariants:
  *  - a threshold used for tick t depends on ticks before t only (predictable);
  *  - the verdict after a tick depends on the ticks and the policy only, not on how often it was asked for;
+ *  - for the unit UNIT_EXCHANGE a false rollback stays as rare as alpha says whatever bursts there are inside a tick;
  *  - no figure is ever NaN or infinite where a number is promised; absent figures have their flag unset;
  *  - evidence comes from ticks in which nobody warmed up, at most 0.1 % was lost and the ledger balanced, and there
  *    from the endpoints that both arms served; other ticks are shown, not judged.
@@ -50,12 +51,31 @@ extern const char *const verdict_names[]; /* "promote", ... */
 /* promote 0, rollback 10, hold 20, invalid 30 */
 int verdict_exit_code(enum verdict_kind kind);
 
+/* What n, bad and latency of an endpoint's ticks count. */
+enum unit {
+	UNIT_INDEPENDENT, /* events known to have nothing to do with one another: each is evidence of its own */
+	UNIT_EXCHANGE, /* exchanges: one cause may make many of them bad, so bursts are allowed for (unit.h says how) */
+};
+extern const char *const unit_names[]; /* "independent", "exchange" */
+
+/*
+ * One arm's exchanges of an endpoint within one tick by a hash of their connection, the same for both arms: all of a
+ * connection's exchanges are in one group. Proportions matter, not sums: an exchange that is counted elsewhere but not
+ * here does no harm. slow: those in buckets above what judge__slow_bucket announced before the tick, for both arms;
+ * has_slow is unset where that was not counted.
+ */
+struct connection_groups {
+	uint64_t n[TW_GROUPS], bad[TW_GROUPS], slow[TW_GROUPS];
+	bool has_slow;
+};
+
 /* What one arm did on one endpoint within one tick. */
 struct arm_tick {
-	uint64_t n;                      /* exchanges ended */
-	uint64_t bad;                    /* of these, errors */
-	const struct histogram *latency; /* the server's own time in this tick; NULL: none */
-	uint64_t outcome[TW_OUTCOME_NR]; /* of n: told as a reason, nothing is decided by it */
+	uint64_t n;                             /* exchanges ended */
+	uint64_t bad;                           /* of these, errors */
+	const struct histogram *latency;        /* the server's own time in this tick; NULL: none */
+	uint64_t outcome[TW_OUTCOME_NR];        /* of n: told as a reason, nothing is decided by it */
+	const struct connection_groups *groups; /* NULL: not known, or the unit does not ask for them */
 };
 
 struct endpoint_tick {
@@ -79,6 +99,7 @@ struct judge_endpoint {
 	double weight;         /* share of alpha; 0: derived (critical endpoints carry most) */
 	double slo_p95;        /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
 	double slo_error_rate; /* fraction; 0 or negative: none was announced */
+	enum unit unit;
 };
 
 struct judge;
@@ -93,6 +114,8 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep);
  * backwards, or more bad exchanges than exchanges), and then the tick counts for nothing.
  */
 int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints);
+/* The bucket of histogram.h beyond which an exchange of the next tick is slow; -1: none yet, or no such endpoint. */
+int judge__slow_bucket(const struct judge *j, size_t endpoint);
 
 struct reason {
 	const char *code;     /* stable, "errors_worse" */
@@ -121,6 +144,11 @@ struct verdict_endpoint {
 	double slow_threshold; /* seconds, of the latest tick */
 	double log_e_slow_bad, log_e_slow_good;
 	bool certified; /* within the margins on errors and latency */
+	enum unit unit;
+	/* phi, at least 1: of bad and of slow exchanges, how many of them come together (dispersion.h) */
+	bool has_dispersion_bad,
+		has_dispersion_slow; /* the unit asks for it, and there was something to tell it from */
+	double dispersion_bad, dispersion_slow;
 };
 
 struct verdict {

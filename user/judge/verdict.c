@@ -96,7 +96,9 @@ static double margin_percent(const struct judge *j)
 }
 
 /* Failing is the more urgent of the two tests of an endpoint and gets the larger part of its weight. */
-#define ERRORS_PART 0.6
+#define ERRORS_PART 0.75
+/* phi from which on bursts are mentioned. */
+#define WORTH_TELLING 1.5
 
 static double stake(const struct judged_endpoint *ep, bool slow)
 {
@@ -105,7 +107,7 @@ static double stake(const struct judged_endpoint *ep, bool slow)
 
 static double errors_evidence(const struct judged_endpoint *ep)
 {
-	return eprocess__log_e(&ep->ev.errors_bad);
+	return ratio_test__log_e(&ep->ev.errors_bad);
 }
 
 /*
@@ -203,6 +205,17 @@ static struct text cause_of(const struct evidence *ev)
 	return t;
 }
 
+/* That bad events come in bursts, and that this has been allowed for. */
+static struct text bursts_of(const struct evidence *ev, const struct dispersion *d)
+{
+	struct text t = { "" };
+	double phi = dispersion__phi(d);
+
+	if (ev->unit == UNIT_EXCHANGE && phi >= WORTH_TELLING)
+		snprintf(t.s, sizeof(t.s), ", bursts of them (dispersion %.2g) allowed for", phi);
+	return t;
+}
+
 static void tell_errors(const struct judge *j, const struct judged_endpoint *ep, struct verdict *out)
 {
 	const struct evidence *ev = &ep->ev;
@@ -218,9 +231,9 @@ static void tell_errors(const struct judge *j, const struct judged_endpoint *ep,
 	}
 	reason(out, "errors_worse", ep->def.name,
 	       "%.50s: %.2g %% of %" PRIu64 " canary requests failed%s, %.2g %% of %" PRIu64
-	       " on the baseline%s; chance would do this to %s",
+	       " on the baseline%s; chance would do this to %s%s",
 	       ep->def.name, percent(ev->bad_c, ev->n_c), ev->n_c, cause_of(ev).s, percent(ev->bad_b, ev->n_b), ev->n_b,
-	       times, one_in(errors_evidence(ep)).s);
+	       times, one_in(errors_evidence(ep)).s, bursts_of(ev, &ev->bad_dispersion).s);
 }
 
 static void tell_slow(const struct judge *j, const struct judged_endpoint *ep, struct verdict *out)
@@ -228,19 +241,19 @@ static void tell_slow(const struct judge *j, const struct judged_endpoint *ep, s
 	const struct evidence *ev = &ep->ev;
 	char limit[112] = "";
 
-	if (ev->slo.set && eprocess__log_e(&ev->beyond_margin) > eprocess__log_e(&ev->slow_bad)) {
+	if (ev->slo.set && ratio_test__log_e(&ev->beyond_margin) > ratio_test__log_e(&ev->slow_bad)) {
 		reason(out, "latency_worse", ep->def.name,
 		       "%.60s: the slowest canary requests take over %.3g %% longer than the baseline's; chance would do "
 		       "this to %s",
-		       ep->def.name, margin_percent(j), one_in(eprocess__log_e(&ev->beyond_margin)).s);
+		       ep->def.name, margin_percent(j), one_in(ratio_test__log_e(&ev->beyond_margin)).s);
 		return;
 	}
 	if (ev->threshold.set)
 		snprintf(limit, sizeof(limit), " (latest limit %s)", duration(histogram_upper(ev->threshold.bucket)).s);
 	reason(out, "latency_worse", ep->def.name,
-	       "%.50s: %.2g %% of canary requests were slow%s, %.2g %% on the baseline; chance would do this to %s",
+	       "%.50s: %.2g %% of canary requests were slow%s, %.2g %% on the baseline; chance would do this to %s%s",
 	       ep->def.name, percent(ev->slow_c, ev->timed_c), limit, percent(ev->slow_b, ev->timed_b),
-	       one_in(eprocess__log_e(&ev->slow_bad)).s);
+	       one_in(ratio_test__log_e(&ev->slow_bad)).s, bursts_of(ev, &ev->slow_dispersion).s);
 }
 
 /* Those that are conclusive alone; else the one that weighs most, with the remark that it took all together. */
@@ -283,7 +296,7 @@ static void tell_certified(const struct judge *j, const struct picture *p, struc
 		const struct judged_endpoint *ep = j->eps[i];
 		const struct evidence *ev = &ep->ev;
 
-		if (!judge__decides(j, p->who, ep) || eprocess__log_e(&ev->errors_good) >= t->need)
+		if (!judge__decides(j, p->who, ep) || ratio_test__log_e(&ev->errors_good) >= t->need)
 			continue;
 		reason(out, "errors_below_floor", ep->def.name,
 		       "%.60s: too few errors for a ratio (canary %" PRIu64 " of %" PRIu64 ", baseline %" PRIu64
@@ -400,15 +413,20 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 		.n_b = ev->n_b,
 		.bad_c = ev->bad_c,
 		.bad_b = ev->bad_b,
-		.log_e_bad = eprocess__log_e(&ev->errors_bad),
+		.log_e_bad = ratio_test__log_e(&ev->errors_bad),
 		.log_e_good = evidence__errors_good(ev),
 		.slow_c = ev->slow_c,
 		.slow_b = ev->slow_b,
 		.has_threshold = ev->threshold.set,
 		.slow_threshold = ev->threshold.set ? histogram_upper(ev->threshold.bucket) : 0,
 		.log_e_slow_bad = evidence__slow_bad(ev),
-		.log_e_slow_good = eprocess__log_e(&ev->slow_good),
+		.log_e_slow_good = ratio_test__log_e(&ev->slow_good),
 		.certified = evidence__certified(ev, &j->tests),
+		.unit = ev->unit,
+		.has_dispersion_bad = dispersion__is_known(&ev->bad_dispersion),
+		.has_dispersion_slow = dispersion__is_known(&ev->slow_dispersion),
+		.dispersion_bad = dispersion__phi(&ev->bad_dispersion),
+		.dispersion_slow = dispersion__phi(&ev->slow_dispersion),
 	};
 	f->has_ratio = ratio__estimate(&ev->ratio, &f->ratio);
 	if (f->has_ratio)

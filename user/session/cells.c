@@ -79,6 +79,7 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 	const uint16_t *codes = status_codes();
 	uint64_t bad = 0;
 
+	groups_add(c, now);
 	c->total.requests += now->exchanges - last->exchanges;
 	c->tick_n += now->exchanges - last->exchanges;
 	c->total.connections += now->connections - last->connections;

@@ -127,7 +127,7 @@ static int judge_endpoints(struct session *s)
 	for (; s->n_judged < routes__count(s->routes); s->n_judged++) {
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
 		const struct route *r = routes__config(s->routes, ep);
-		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep) };
+		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep), .unit = UNIT_EXCHANGE };
 		int err;
 
 		if (r) {
@@ -158,6 +158,8 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
+	/* Without a slot nothing is counted by group. */
+	t->groups = c->slot ? &c->tick_groups : NULL;
 }
 
 static void ticks_reset(struct session *s)
@@ -213,5 +215,6 @@ int tick_close(struct session *s, double now)
 	s->tick_ledger = t;
 	s->tick_start = now;
 	ticks_reset(s);
+	groups_begin(s, baseline, canary);
 	return err;
 }

@@ -24,6 +24,7 @@ struct cell {
 	uint64_t tick_n, tick_bad; /* since the last tick */
 	uint64_t tick_outcome[TW_OUTCOME_NR];
 	struct histogram tick_latency;
+	struct connection_groups tick_groups;
 	uint64_t timeouts;     /* as far as is known: ended, or waiting too long; see cell_overdue() */
 	uint64_t tick_overdue; /* those waiting at the last tick: in it already */
 };
@@ -103,6 +104,11 @@ void cells_free(struct session *s);
 uint16_t hash_endpoint(struct session *s, uint64_t hash, uint16_t endpoint);
 int record_handle(void *arg, void *data, size_t len);
 int routes_announce_config(struct session *s);
+
+/* groups.c */
+void groups_add(struct cell *c, const struct tw_counters *now);
+/* A tick begins: forgets the last one's, and announces what is slow in this one. */
+void groups_begin(struct session *s, int baseline, int canary);
 
 /* cuts.c */
 uint16_t version_of_process(struct session *s, uint32_t tgid);

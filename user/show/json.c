@@ -193,6 +193,9 @@ static void put_verdict_endpoint(struct document *d, cJSON *list, const struct v
 	put_number(d, o, "log_e_slow_bad", ep->log_e_slow_bad);
 	put_number(d, o, "log_e_slow_good", ep->log_e_slow_good);
 	put_bool(d, o, "certified", ep->certified);
+	put_string(d, o, "unit", unit_names[ep->unit]);
+	put_number(d, o, "dispersion", ep->has_dispersion_bad ? ep->dispersion_bad : NAN);
+	put_number(d, o, "dispersion_slow", ep->has_dispersion_slow ? ep->dispersion_slow : NAN);
 }
 
 static void fill_verdict(struct document *d, cJSON *root, const struct verdict *v)

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "judge/unit.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CAUTION       0.5
+#define CAUTION_TICKS 12
+#define THIN          0.3 /* of an even part: a lane with less of an arm's exchanges compares too little */
+
+const char *const unit_names[] = {
+	[UNIT_INDEPENDENT] = "independent",
+	[UNIT_EXCHANGE] = "exchange",
+};
+
+void ratio_test__init(struct ratio_test *t, enum unit unit, double rho0, const double *lr, unsigned int m,
+                      const struct alternative *bets, unsigned int n, double share)
+{
+	t->unit = unit;
+	t->lanes = 1;
+	eprocess__init(&t->lr, rho0, lr, m);
+	bet__init(&t->bet, rho0, bets, n, share);
+}
+
+static struct pace whole_ticks(const struct dispersion *d)
+{
+	return (struct pace){ dispersion__phi(d), dispersion__serial(d), BET_LEAST };
+}
+
+/* In lanes most events are alone, and the fewer a block holds the less a bet is limited by it. */
+static struct pace lanes_of_ticks(const struct dispersion *d, unsigned int lanes)
+{
+	double across = lanes > 1 ? dispersion__across(d) : 1;
+
+	return (struct pace){ dispersion__phi(d), dispersion__serial(d) * across, lanes > 1 ? 1 : BET_LEAST };
+}
+
+/*
+ * At a small share the baseline shows what bursts there are before the canary has one. At an even one the first is as
+ * likely to be the canary's, and a few more on the same side are not rare: until there has been time to learn, evidence
+ * counts less.
+ */
+static double caution(const struct dispersion *d, double share)
+{
+	double even = fmin(1, 2 * share);
+
+	return 1 + CAUTION * even * even * CAUTION_TICKS / (dispersion__ticks(d) + CAUTION_TICKS);
+}
+
+void ratio_test__add(struct ratio_test *t, const struct pair *p, const struct habits *h)
+{
+	struct pace pace;
+
+	if (t->unit == UNIT_INDEPENDENT) {
+		eprocess__add(&t->lr, p->n_c, p->n_b, p->k_c, p->k_b);
+		return;
+	}
+	if (p->n_c <= 0 || p->n_b <= 0)
+		return;
+	pace = whole_ticks(h->dispersion);
+	pace.discount = fmax(pace.discount, caution(h->dispersion, p->n_c / (p->n_c + p->n_b)));
+	bet__add(&t->bet, 0, p, &pace);
+}
+
+static bool is_balanced(const struct group_shares *s, unsigned int lanes)
+{
+	for (int arm = 0; arm < ARMS; arm++) {
+		for (unsigned int lane = 0; lane < lanes; lane++) {
+			double n = 0;
+
+			for (unsigned int i = lane; i < TW_GROUPS; i += lanes)
+				n += s->n[arm][i];
+			if (n < THIN * s->total[arm] / lanes)
+				return false;
+		}
+	}
+	return s->total[ARM_IS_BASELINE] > 0 && s->total[ARM_IS_CANARY] > 0;
+}
+
+static unsigned int lanes_for(const struct group_shares *s)
+{
+	unsigned int lanes = TW_GROUPS;
+
+	while (lanes > 1 && !is_balanced(s, lanes))
+		lanes /= 2;
+	return lanes;
+}
+
+/* Cuts a total into lanes as the groups are. Where they tell nothing, evenly. */
+static void cut(double part[TW_GROUPS], double total, const double groups[TW_GROUPS], unsigned int lanes)
+{
+	double all = 0;
+
+	memset(part, 0, lanes * sizeof(*part));
+	for (unsigned int i = 0; i < TW_GROUPS; i++) {
+		all += groups[i];
+		part[i % lanes] += groups[i];
+	}
+	for (unsigned int i = 0; i < lanes; i++)
+		part[i] = all > 0 ? total * (part[i] / all) : total / lanes;
+}
+
+static void bet_in_lanes(struct ratio_test *t, const struct pair *p, const struct by_group *g, const struct habits *h)
+{
+	unsigned int lanes = lanes_for(h->shares);
+	struct pace pace = lanes_of_ticks(h->dispersion, lanes);
+	struct by_group l;
+
+	if (lanes != t->lanes)
+		bet__settle(&t->bet, &pace);
+	t->lanes = lanes;
+	if (lanes == 1) {
+		bet__add(&t->bet, 0, p, &pace);
+		return;
+	}
+	cut(l.n_c, p->n_c, g->n_c, lanes);
+	cut(l.n_b, p->n_b, g->n_b, lanes);
+	cut(l.k_c, p->k_c, g->k_c, lanes);
+	cut(l.k_b, p->k_b, g->k_b, lanes);
+	for (unsigned int i = 0; i < lanes; i++) {
+		const struct pair lane = { l.n_c[i], l.n_b[i], l.k_c[i], l.k_b[i] };
+
+		bet__add(&t->bet, i, &lane, &pace);
+	}
+}
+
+/* By how much more than independent ones the counts of many ticks vary. */
+static double divisor(const struct dispersion *d)
+{
+	return dispersion__phi(d) * dispersion__serial(d) * dispersion__across(d);
+}
+
+void ratio_test__certify(struct ratio_test *t, const struct pair *p, const struct by_group *g, const struct habits *h)
+{
+	double divide = 1;
+
+	if (t->unit == UNIT_EXCHANGE && g->known) {
+		bet_in_lanes(t, p, g, h);
+		return;
+	}
+	if (t->unit == UNIT_EXCHANGE)
+		divide = divisor(h->dispersion);
+	eprocess__add(&t->lr, p->n_c, p->n_b, p->k_c / divide, p->k_b / divide);
+}
+
+/* Each tick goes into one of the two, so the product is an e-process. */
+double ratio_test__log_e(const struct ratio_test *t)
+{
+	return eprocess__log_e(&t->lr) + bet__log_e(&t->bet);
+}
+
+void ratio_test__cap(struct ratio_test *t, double most)
+{
+	double excess = ratio_test__log_e(t) - most;
+
+	if (excess > 0)
+		bet__give(&t->bet, excess);
+}
+
+double ratio_test__events_to(const struct ratio_test *t, double need, double share, double rho,
+                             const struct dispersion *d)
+{
+	struct pace pace = t->lanes > 1 ? lanes_of_ticks(d, t->lanes) : whole_ticks(d);
+	double events;
+
+	if (t->unit == UNIT_EXCHANGE && t->bet.blocks > 0)
+		return bet__events_to(&t->bet, need - eprocess__log_e(&t->lr), share, rho, &pace);
+	events = eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), share, rho);
+	if (t->unit == UNIT_EXCHANGE && events > 0)
+		events *= divisor(d);
+	return events;
+}
