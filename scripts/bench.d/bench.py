@@ -26,7 +26,7 @@ DISTURBED = 0.05  # share of a processor that others may take from a run before 
 
 def options():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="What tillwatch costs, and whether it counts "
-                                     "everything. Under ten minutes; --quick about one.")
+                                     "everything. Under ten minutes; --quick a little over one.")
     parser.add_argument("--quick", action="store_true", help="short runs, for a first impression")
     parser.add_argument("--rounds", type=int, help="rounds of every comparison (default 10, quick 2)")
     parser.add_argument("--seconds", type=int, help="seconds of one run (default 4, quick 2)")
@@ -89,7 +89,7 @@ class Bench:
                           # The observer's own process is part of what is measured, not a disturbance.
                           disturbed=0 if one_cpu else max(0.0, waited + result["load_waited"] - agent) / wall)
             result.update(observer.kernel_time(result["handled"] or result["requests"]))
-            # Not where the load generator is idle most of the time: its reads are slower then than at saturation.
+            # Not where the load generator idles: a read need not cost it then what it does at saturation.
             if observer.measure_kernel and observer.reads and server is self.watched and not one_cpu:
                 result.update(self.load_side(observer, raw))
         finally:
