@@ -178,6 +178,7 @@ static __always_inline void ended_unfold(struct tw_ended *d)
 	d->lat[TW_LAT_FIRST_BYTE] = d->lat[TW_LAT_SERVER] = d->lat[TW_LAT_TOTAL];
 	d->lat[TW_LAT_UPLOAD] = d->lat[TW_LAT_SEND] = d->lat[TW_LAT_ACCEPT] = 0;
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
+	d->lat[TW_LAT_WAITED] = TW_NOT_MEASURED;
 }
 
 /* The latencies of an answered exchange. */
@@ -199,6 +200,7 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->lat[TW_LAT_SERVER] = since((__u64)x->stall * jiffy_ns, d->lat[TW_LAT_SERVER]);
 	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
+	d->lat[TW_LAT_WAITED] = TW_NOT_MEASURED;
 	/* An older time of reading is one of a request that was being received when step was lost. */
 	if ((__s32)(c->rd - c->tail) > 0 && t_read >= t_start) {
 		d->lat[TW_LAT_QUEUE] = since(t_start, t_read);
@@ -217,6 +219,20 @@ static __always_inline __u16 status_seen(const struct h1 *r)
 static __always_inline int response_begun(const struct h1 *r)
 {
 	return r->state != H1_RES && r->state != H1_LOST;
+}
+
+/*
+ * The client has given up: what it had waited for the first byte, and since the last one. The server would have taken
+ * longer, so this much is known of its time.
+ */
+static __always_inline __u64 ended_waited(struct ctx *x, __u64 asked, int begun)
+{
+	struct tw_conn *c = x->c;
+	__u64 until = c->flags & TW_C_RQ_FIN ? c->t_rq_fin : x->now;
+
+	if (!asked)
+		return TW_NOT_MEASURED;
+	return begun ? since(asked, c->t_first) + since(c->t_last, until) : since(asked, until);
 }
 
 /* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
@@ -239,9 +255,12 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	if (unlikely(!d->plain) && outcome == TW_ANSWERED) {
 		ended_times(x, d, pipe, p);
 	} else if (unlikely(outcome != TW_ANSWERED)) {
+		__u64 asked = request_complete(c, pipe, p, n);
+
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
-		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,
-		                             c->t_last, x->now);
+		d->outcome = outcome_in_time(outcome | c->rs.state << 8, asked, c->t_first, c->t_last, x->now);
+		if (d->outcome == TW_CLIENT_ABANDONED || d->outcome == TW_RESET_BY_CLIENT)
+			d->lat[TW_LAT_WAITED] = ended_waited(x, asked, response_begun(&c->rs));
 		/* What came too late was over before its first byte. */
 		d->cut = d->outcome == outcome && response_begun(&c->rs);
 	}

@@ -97,7 +97,8 @@ struct tw_conn {
 
 	/* the responding side */
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
-	__u64 pad4[4];
+	__u64 t_rq_fin;                  /* when the requesting side closed, if it has */
+	__u64 pad4[3];
 
 	struct h1 rs;
 	__u32 tail; /* exchanges ended: tail <= head */

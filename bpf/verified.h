@@ -186,10 +186,13 @@ static __always_inline void series_add(struct tw_series *s, const struct tw_ende
 	}
 	if (unlikely(d->status >= 500 || d->outcome != TW_ANSWERED))
 		s->c.group_bad[g] += d->status / 100 == 5 || is_fault(d);
-	if (unlikely(d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED))
-		return;
-	server = likely(d->plain) ? series_plain(s, d->lat) : series_times(s, d->lat);
-	if (unlikely(slow_from && server >= slow_from))
+	if (likely(d->plain))
+		server = series_plain(s, d->lat);
+	else if (d->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED)
+		server = series_times(s, d->lat);
+	else
+		server = series_mostly(s, TW_LAT_WAITED, d->lat[TW_LAT_WAITED], TW_NOT_MEASURED, TW_BUCKETS);
+	if (unlikely(slow_from && server >= slow_from && server < TW_BUCKETS))
 		s->c.group_slow[g]++;
 }
 

@@ -39,6 +39,7 @@ enum tw_latency {
 	TW_LAT_SEND,       /* first byte of the final response -> last response byte */
 	TW_LAT_ACCEPT,     /* of queue, what was spent on a connection that was not accepted when the request came */
 	TW_LAT_DRAIN,      /* last response byte -> the client's acknowledgement of it */
+	TW_LAT_WAITED, /* of what its client gave up: how long, in all, it had been waiting for a byte of the server */
 	TW_LAT_NR,
 	/*
 	 * In the kernel's counters only: an ordinary exchange, of which one column stands for six. Total, first_byte

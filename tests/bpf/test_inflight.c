@@ -327,6 +327,56 @@ static void a_response_under_way_since_before_the_limit_is_not_waited_for(void *
 	assert_int_equal(overdue(RIG_SERVER_VERSION, 5), 0);
 }
 
+static void what_a_client_had_waited_when_it_gave_up_is_known(void **state)
+{
+	uint64_t early, late;
+
+	/* It resets before the first byte. */
+	asked_ago(500 * MS, A);
+	talk.departure = 0;
+	rst(CLIENT);
+	expect_exchanges("GET /a - reset_by_client\n");
+	assert_in_range(rig.last.lat[TW_LAT_WAITED], 500 * MS, 600 * MS);
+	/* It closes, and the server only notices later. */
+	asked_ago(500 * MS, A);
+	talk.departure = now() - 100 * MS;
+	fin(CLIENT);
+	talk.departure = 0;
+	fin(SERVER);
+	expect_exchanges("GET /a - client_abandoned\n");
+	assert_in_range(rig.last.lat[TW_LAT_WAITED], 390 * MS, 410 * MS);
+	/* Inside an answer: what it waited for the first byte, and after the last one. */
+	done();
+	begin();
+	early = now();
+	client(A);
+	late = now();
+	answer_at(late + 30 * MS, HEAD "123");
+	answer_at(late - 70 * MS + 30 * MS, "4");
+	rst(CLIENT);
+	expect_exchanges("GET /a 200 reset_by_client mid_response\n");
+	assert_in_range(rig.last.lat[TW_LAT_WAITED], 70 * MS, 70 * MS + (now() - early));
+}
+
+static void who_was_answered_or_cut_off_by_the_server_did_not_give_up(void **state)
+{
+	client(A);
+	server(OK);
+	expect_exchanges("GET /a 200 answered\n");
+	assert_true(rig.last.lat[TW_LAT_WAITED] == TW_NOT_MEASURED);
+	client(A);
+	fin(SERVER);
+	expect_exchanges("GET /a - unanswered\n");
+	assert_true(rig.last.lat[TW_LAT_WAITED] == TW_NOT_MEASURED);
+	/* Nor is anything known of a client that never asked to the end. */
+	done();
+	begin();
+	client(POST "abc");
+	rst(CLIENT);
+	expect_exchanges("POST /p - reset_by_client\n");
+	assert_true(rig.last.lat[TW_LAT_WAITED] == TW_NOT_MEASURED);
+}
+
 static int set_up(void **state)
 {
 	rig_timeout = LIMIT;
@@ -351,6 +401,8 @@ int main(void)
 		TEST(a_walk_tells_of_those_that_wait_too_long_and_of_no_others),
 		TEST(a_walk_leaves_out_whose_route_has_no_name_yet),
 		TEST(a_response_under_way_since_before_the_limit_is_not_waited_for),
+		TEST(what_a_client_had_waited_when_it_gave_up_is_known),
+		TEST(who_was_answered_or_cut_off_by_the_server_did_not_give_up),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, talk_tear_down);

@@ -45,7 +45,7 @@ static void by_definition(const struct story *s, uint64_t *lat)
 	lat[TW_LAT_UPLOAD] = from_to(s->asked, s->whole);
 	lat[TW_LAT_SEND] = from_to(s->first, s->last);
 	lat[TW_LAT_ACCEPT] = !read ? NOT : s->unaccepted ? lat[TW_LAT_QUEUE] : 0;
-	lat[TW_LAT_DRAIN] = NOT;
+	lat[TW_LAT_DRAIN] = lat[TW_LAT_WAITED] = NOT;
 }
 
 /* ---- what happens -------------------------------------------------------------------------------------------------

@@ -260,6 +260,8 @@ struct run {
 	double now;
 	double ms_b, ms_c;
 	uint64_t lost, seen, unanswered_c;
+	uint64_t gave_up_c, gave_up_b; /* of those asked, after `patience` ms */
+	double patience;
 	bool unbalanced, unknown, warming;
 };
 
@@ -283,9 +285,16 @@ static void serve(struct histogram *h, uint64_t n, double ms)
 		histogram_add(h, (uint64_t)(ms * 1e6 * spread[i % 10]));
 }
 
+static void give_up(struct histogram *h, uint64_t n, double ms)
+{
+	memset(h, 0, sizeof(*h));
+	for (uint64_t i = 0; i < n; i++)
+		histogram_add(h, (uint64_t)(ms * 1e6));
+}
+
 static int tick(struct run *r, uint64_t n_b, uint64_t bad_b, uint64_t n_c, uint64_t bad_c)
 {
-	struct histogram b, c;
+	struct histogram b, c, waited_b, waited_c;
 	struct endpoint_tick ep = { .baseline = { .n = n_b, .bad = bad_b, .latency = &b },
 		                    .canary = { .n = n_c, .bad = bad_c, .latency = &c } };
 	struct tick t = { .start = r->now,
@@ -301,6 +310,10 @@ static int tick(struct run *r, uint64_t n_b, uint64_t bad_b, uint64_t n_c, uint6
 	ep.canary.outcome[TW_UNANSWERED] = r->unanswered_c;
 	serve(&b, n_b < 100000 ? n_b : 100000, r->ms_b);
 	serve(&c, n_c < 100000 ? n_c : 100000, r->ms_c);
+	give_up(&waited_b, r->gave_up_b, r->patience);
+	give_up(&waited_c, r->gave_up_c, r->patience);
+	ep.baseline.waited = &waited_b;
+	ep.canary.waited = r->gave_up_c ? &waited_c : NULL;
 	err = judge__tick(r->j, &t, 1);
 	if (!err)
 		r->now += 5;
@@ -472,6 +485,29 @@ static void a_canary_that_turns_bad_after_half_an_hour_is_rolled_back_within_sec
 	r.ms_c = 20;
 	ticks(&r, 6, 950, 0, 50, 0);
 	expect(&r, VERDICT_ROLLBACK, "latency_worse");
+	judge__free(r.j);
+}
+
+/* Their clients count on an answer within 5 to 30 ms, which everybody else gets. */
+static void a_canary_whose_clients_give_up_is_rolled_back_for_being_slow(void **state)
+{
+	struct run r = start(&policy, &checkout);
+
+	r.patience = 1000;
+	r.gave_up_c = 30;
+	ticks(&r, 20, 4000, 10, 400, 1);
+	expect(&r, VERDICT_ROLLBACK, "latency_worse");
+	judge__free(r.j);
+}
+
+static void clients_that_give_up_before_the_answer_was_due_say_nothing(void **state)
+{
+	struct run r = start(&policy, &checkout);
+
+	r.patience = 2;
+	r.gave_up_c = 500;
+	ticks(&r, 60, 4000, 40, 4000, 40);
+	expect(&r, VERDICT_PROMOTE, "certified");
 	judge__free(r.j);
 }
 
@@ -933,6 +969,8 @@ int main(void)
 		cmocka_unit_test(a_slower_canary_is_rolled_back),
 		cmocka_unit_test(slower_within_the_margin_is_for_the_owner_to_decide),
 		cmocka_unit_test(a_canary_that_turns_bad_after_half_an_hour_is_rolled_back_within_seconds),
+		cmocka_unit_test(a_canary_whose_clients_give_up_is_rolled_back_for_being_slow),
+		cmocka_unit_test(clients_that_give_up_before_the_answer_was_due_say_nothing),
 		cmocka_unit_test(the_first_tick_says_nothing_about_latency),
 		cmocka_unit_test(an_announced_p95_is_the_threshold_from_the_first_tick),
 		cmocka_unit_test(within_the_announced_p95_but_far_beyond_the_margin_is_no_promotion),

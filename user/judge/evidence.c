@@ -44,21 +44,47 @@ struct units {
 	double tail_shifted; /* the same, moved up by the margin */
 };
 
+/*
+ * Clients that gave up: what they had waited is the least that the server would have taken. One that waited beyond a
+ * threshold is beyond it; of the others nothing is known, and they are left out. For the margin the worst is assumed.
+ */
+static void add_waited(struct units *u, const struct histogram *waited, const struct threshold *slow,
+                       const struct threshold *p95)
+{
+	double late = 0;
+
+	if (slow->set) {
+		late = (double)histogram_above(waited, slow->bucket);
+		u->slow += late;
+		u->beyond += late;
+	}
+	if (p95->set) {
+		double tail = (double)histogram_above(waited, p95->bucket);
+
+		u->tail += tail;
+		u->tail_shifted += tail;
+		late = fmax(late, tail);
+	}
+	u->timed += late;
+}
+
 static struct units units_of(const struct arm_tick *a, const struct threshold *slow, const struct threshold *p95,
                              unsigned int shift)
 {
 	struct units u = { .n = (double)a->n, .bad = (double)a->bad };
 
+	if (a->waited)
+		add_waited(&u, a->waited, slow, p95);
 	if (!a->latency)
 		return u;
-	u.timed = (double)a->latency->count;
+	u.timed += (double)a->latency->count;
 	if (slow->set) {
-		u.slow = (double)histogram_above(a->latency, slow->bucket);
-		u.beyond = tail_above(a->latency, slow, 0);
+		u.slow += (double)histogram_above(a->latency, slow->bucket);
+		u.beyond += tail_above(a->latency, slow, 0);
 	}
 	if (p95->set) {
-		u.tail = tail_above(a->latency, p95, 0);
-		u.tail_shifted = tail_above(a->latency, p95, shift);
+		u.tail += tail_above(a->latency, p95, 0);
+		u.tail_shifted += tail_above(a->latency, p95, shift);
 	}
 	return u;
 }

@@ -71,9 +71,11 @@ struct connection_groups {
 
 /* What one arm did on one endpoint within one tick. */
 struct arm_tick {
-	uint64_t n;                             /* exchanges ended */
-	uint64_t bad;                           /* of these, errors */
-	const struct histogram *latency;        /* the server's own time in this tick; NULL: none */
+	uint64_t n;                      /* exchanges ended */
+	uint64_t bad;                    /* of these, errors */
+	const struct histogram *latency; /* the server's own time in this tick; NULL: none */
+	/* What clients that gave up had waited: the least that the server would have taken; NULL: none did. */
+	const struct histogram *waited;
 	uint64_t outcome[TW_OUTCOME_NR];        /* of n: told as a reason, nothing is decided by it */
 	const struct connection_groups *groups; /* NULL: not known, or the unit does not ask for them */
 };

@@ -48,13 +48,14 @@ static bool row_is_empty(const uint32_t *n)
 }
 
 /* The times that lie beside the buckets. */
-static void follow_sums(struct latencies *l, const struct tw_counters *now, enum tw_latency kind,
-                        struct histogram *gained)
+static void follow_sums(struct latencies *l, const struct tw_counters *now, struct histogram *const gained[TW_LAT_NR])
 {
-	gained->sum += now->sum[kind] - l->seen_sum[kind];
-	if (now->max[kind] > gained->max)
-		gained->max = now->max[kind];
 	for (int k = 0; k < TW_LAT_NR; k++) {
+		if (gained[k]) {
+			gained[k]->sum += now->sum[k] - l->seen_sum[k];
+			if (now->max[k] > gained[k]->max)
+				gained[k]->max = now->max[k];
+		}
 		l->sum[k] += now->sum[k] - l->seen_sum[k];
 		l->seen_sum[k] = now->sum[k];
 		if (now->max[k] > l->max[k])
@@ -62,7 +63,7 @@ static void follow_sums(struct latencies *l, const struct tw_counters *now, enum
 	}
 }
 
-int latencies__follow(struct latencies *l, const struct tw_series *now, enum tw_latency kind, struct histogram *gained)
+int latencies__follow(struct latencies *l, const struct tw_series *now, struct histogram *const gained[TW_LAT_NR])
 {
 	for (unsigned int i = 0; i < TW_BUCKETS; i++) {
 		struct latency_row *row;
@@ -78,13 +79,13 @@ int latencies__follow(struct latencies *l, const struct tw_series *now, enum tw_
 			row->n[k] += n;
 			row->seen[k] = now->b[i][k];
 			l->count[k] += n;
-			if (k == (int)kind) {
-				gained->b[i] += n;
-				gained->count += n;
+			if (gained[k]) {
+				gained[k]->b[i] += n;
+				gained[k]->count += n;
 			}
 		}
 	}
-	follow_sums(l, &now->c, kind, gained);
+	follow_sums(l, &now->c, gained);
 	return 0;
 }
 

@@ -27,10 +27,10 @@ struct latencies {
 /* One observation. 0 or -ENOMEM. */
 int latencies__add(struct latencies *l, enum tw_latency kind, uint64_t ns);
 /*
- * Adds what the kernel's counters, summed over the CPUs, have gained since the last call; of `kind`, to *gained as
- * well. 0 or -ENOMEM, and then what was not added is added by the next call.
+ * Adds what the kernel's counters, summed over the CPUs, have gained since the last call; to gained[kind] as well where
+ * that is not NULL. 0 or -ENOMEM, and then what was not added is added by the next call.
  */
-int latencies__follow(struct latencies *l, const struct tw_series *now, enum tw_latency kind, struct histogram *gained);
+int latencies__follow(struct latencies *l, const struct tw_series *now, struct histogram *const gained[TW_LAT_NR]);
 /* One kind as a histogram. l may be NULL: it is empty then. */
 void latencies__histogram(const struct latencies *l, enum tw_latency kind, struct histogram *out);
 void latencies__free(struct latencies *l);

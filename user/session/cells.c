@@ -105,6 +105,16 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 	return 0;
 }
 
+static int cell_times(struct cell *c, const struct tw_series *now)
+{
+	struct histogram *const gained[TW_LAT_NR] = {
+		[TW_LAT_SERVER] = &c->tick_latency,
+		[TW_LAT_WAITED] = &c->tick_waited,
+	};
+
+	return latencies__follow(&c->lat, now, gained);
+}
+
 int cells_read(struct session *s)
 {
 	static struct tw_series now;
@@ -122,7 +132,7 @@ int cells_read(struct session *s)
 			continue;
 		err = cell_add(c, &now.c);
 		if (!err)
-			err = latencies__follow(&c->lat, &now, TW_LAT_SERVER, &c->tick_latency);
+			err = cell_times(c, &now);
 		if (err)
 			return err;
 		c->last = now.c;
@@ -225,6 +235,8 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 			s->lost_in_user_space++;
 	if (r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED)
 		histogram_add(&c->tick_latency, r->lat[TW_LAT_SERVER]);
+	if (r->lat[TW_LAT_WAITED] != TW_NOT_MEASURED)
+		histogram_add(&c->tick_waited, r->lat[TW_LAT_WAITED]);
 }
 
 int record_handle(void *arg, void *data, size_t len)

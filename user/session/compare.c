@@ -158,6 +158,7 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
+	t->waited = c->tick_waited.count ? &c->tick_waited : NULL;
 	/* Without a slot nothing is counted by group. */
 	t->groups = c->slot ? &c->tick_groups : NULL;
 }
@@ -173,6 +174,7 @@ static void ticks_reset(struct session *s)
 		c->tick_n = c->tick_bad = 0;
 		memset(c->tick_outcome, 0, sizeof(c->tick_outcome));
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
+		memset(&c->tick_waited, 0, sizeof(c->tick_waited));
 	}
 }
 

@@ -25,6 +25,7 @@ const char *const latency_names[TW_LAT_NR] = {
 	[TW_LAT_TOTAL] = "total",     [TW_LAT_FIRST_BYTE] = "first_byte", [TW_LAT_QUEUE] = "queue",
 	[TW_LAT_SERVICE] = "service", [TW_LAT_SERVER] = "server",         [TW_LAT_UPLOAD] = "upload",
 	[TW_LAT_SEND] = "send",       [TW_LAT_ACCEPT] = "accept",         [TW_LAT_DRAIN] = "drain",
+	[TW_LAT_WAITED] = "waited",
 };
 
 const struct quantile table_quantiles[TABLE_QUANTILES] = {
