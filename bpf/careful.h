@@ -67,6 +67,8 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 		idle_reset(c, requests);
 	/* Whoever closed first ended it: what resets a connection after that is often the kernel. */
 	if (requests) {
+		if (tcp_flags & TCP_FIN && is_in_body(c->rq.state))
+			c->t_cut = bpf_ktime_get_ns();
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		rest = fin ? TW_CLIENT_ABANDONED : TW_RESET_BY_CLIENT;
 		return tcp_flags & TCP_RST ? FLUSH(rest, rest) : 0;

@@ -60,6 +60,11 @@ static __always_inline int is_in_head(__u8 state)
 	return state >= H1_METHOD && state <= H1_TE_OTHER;
 }
 
+static __always_inline int is_in_body(__u8 state)
+{
+	return state >= H1_CHUNK && state != H1_BAD;
+}
+
 static __always_inline int is_listener(struct bpf_sock *sk)
 {
 	return sk->state == BPF_TCP_LISTEN;

@@ -180,6 +180,23 @@ static __always_inline void ended_unfold(struct tw_ended *d)
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 }
 
+/*
+ * The server's own time. Of a request that was not complete before its answer was, only the client's close tells what
+ * of the wait was still the client's.
+ */
+static __always_inline __u64 ended_server(struct ctx *x, __u64 t_body)
+{
+	struct tw_conn *c = x->c;
+	__u64 server, from = t_body;
+
+	if (unlikely(!from) && c->tail + 1 == c->head)
+		from = c->t_cut;
+	if (unlikely(!from))
+		return TW_NOT_MEASURED;
+	server = since(from, c->t_last);
+	return unlikely(x->stall) ? since((__u64)x->stall * jiffy_ns, server) : server;
+}
+
 /* The latencies of an answered exchange. */
 static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struct tw_pipe *pipe, struct tw_pending *p)
 {
@@ -194,9 +211,7 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
-	d->lat[TW_LAT_SERVER] = since(likely(t_body) ? t_body : t_start, c->t_last);
-	if (unlikely(x->stall))
-		d->lat[TW_LAT_SERVER] = since((__u64)x->stall * jiffy_ns, d->lat[TW_LAT_SERVER]);
+	d->lat[TW_LAT_SERVER] = ended_server(x, t_body);
 	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 	/* An older time of reading is one of a request that was being received when step was lost. */

@@ -75,7 +75,8 @@ struct tw_conn {
 	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
-	__u8 pad[10];
+	__u8 pad[2];
+	__u64 t_cut; /* when the client closed inside the body of its last request; 0: it has not */
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
