@@ -8,6 +8,8 @@
 #ifndef TW_LOSSES_H
 #define TW_LOSSES_H
 
+#define SOCK_STREAM 1 /* those of the kernel's own by which it resets what has no socket are SOCK_RAW */
+
 #define ADD(counter, n) __sync_fetch_and_add(&(counter), n)
 
 static __always_inline struct tw_losses *losses_of(__u32 version)
@@ -103,6 +105,50 @@ static __always_inline void idle_reset(struct tw_conn *c, int by_client)
 	lost = losses_of(c->version);
 	if (lost)
 		ADD(lost->idle_resets[!!by_client], 1);
+}
+
+/*
+ * No payload has passed, and neither side has closed: a FIN takes a place in the stream, as does an active opener's SYN.
+ * A process that resets its connection has closed the socket by then, and has let it go if nobody had accepted it: such
+ * ones the listener counts. A RST that arrives counts only where TCP expects it.
+ */
+static __always_inline int is_unused(struct ctx *x, int client)
+{
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(x->sk);
+	struct tcp_sock *full;
+
+	if (!tp || x->sk->type != SOCK_STREAM || x->sk->state != (x->ingress ? BPF_TCP_ESTABLISHED : BPF_TCP_CLOSE))
+		return 0;
+	if (tp->bytes_received || tp->snd_nxt != tp->snd_una || tp->bytes_acked > (client ? 1 : 0))
+		return 0;
+	if (x->ingress)
+		return x->s.seq == tp->rcv_nxt;
+	full = bpf_skc_to_tcp_sock(x->sk);
+	return full && ((struct sock *)full)->sk_socket;
+}
+
+/*
+ * A RST on a connection that has no state. Nobody has read it: where the reader decides the version it is counted only
+ * while its place is one version's. A function of its own, so that the hot path does not grow; always 1.
+ */
+__attribute__((noinline)) int unused_reset(struct __sk_buff *skb, int ingress, int client)
+{
+	struct ctx x = { .skb = skb, .ingress = ingress };
+	struct tw_place_value *v;
+	struct tw_losses *lost;
+	struct tw_tuple k;
+
+	x.sk = skb->sk;
+	if (!x.sk)
+		return 1;
+	x.sk = bpf_sk_fullsock(x.sk);
+	if (!x.sk || segment_parse(skb, &x.s) || !is_unused(&x, client) || segment_tuple(skb, &x.s, ingress, &k))
+		return 1;
+	v = client ? place_find(k.remote, k.remote_port, 1) : place_find(k.local, k.local_port, 0);
+	lost = v && v->version ? losses_of(v->version) : 0;
+	if (lost)
+		ADD(lost->idle_resets[!client == !!ingress], 1);
+	return 1;
 }
 
 static __always_inline void session_ended(struct tw_sessions *s, enum tw_session_end how, __u64 begun)

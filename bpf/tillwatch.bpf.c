@@ -86,6 +86,8 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 			return 0;
 		}
 	} else if (!x->s.len && !conn_waits(x, client)) {
+		if (x->s.tcp_flags & TCP_RST)
+			unused_reset(x->skb, x->ingress, client);
 		return 0;
 	}
 	x->l = lane_claim(&x->lane);
