@@ -65,6 +65,15 @@ static __always_inline int is_in_body(__u8 state)
 	return state >= H1_CHUNK && state != H1_BAD;
 }
 
+/*
+ * From a request on that follows bytes nobody had asked for, answers belong to other requests than they stand for. Where
+ * the server has closed there is no next answer: those bytes were a farewell (408).
+ */
+static __always_inline int is_astray(const struct tw_conn *c)
+{
+	return (c->rs_flags & (TW_C_RS_STRAY | TW_C_RS_FIN)) == TW_C_RS_STRAY;
+}
+
 static __always_inline int is_listener(struct bpf_sock *sk)
 {
 	return sk->state == BPF_TCP_LISTEN;

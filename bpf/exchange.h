@@ -325,7 +325,7 @@ static __always_inline void push_makes_room(struct tw_conn *c, __u32 n)
 
 /*
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.
- * 0, or -1 when there is no room for it.
+ * 0, or -1 when there is no room for it, or it is not known what will be taken for its answer.
  */
 static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __u8 flags, __u64 t_start)
 {
@@ -359,7 +359,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 	c->pushed = n + 1;
 	barrier();
 	c->head = n + 1;
-	return 0;
+	return unlikely(is_astray(c)) ? -1 : 0;
 }
 
 /* The same for one that a close ends. What was seen of its response is used up: those behind it have none. */

@@ -198,7 +198,7 @@ static __always_inline void streaming_end(struct tw_conn *c, __u32 outcome)
 
 static __always_inline int is_upgraded(const struct tw_conn *c)
 {
-	return c->kind == TW_IGNORED && c->flags & TW_C_DECODED;
+	return c->kind == TW_IGNORED && c->flags & TW_C_DECODED && !is_astray(c);
 }
 
 /* Does this segment say that its side is done? A closing frame travels alone, nearly always; the answer to it does. */
