@@ -137,12 +137,6 @@ static __always_inline void ended_endpoint(struct tw_lane *l, struct tw_conn *c,
 	}
 }
 
-static __always_inline __u64 since(__u64 from, __u64 to)
-{
-	/* A departure stamped by TCP may precede a clock reading taken a moment earlier. */
-	return to > from ? to - from : 0;
-}
-
 /* When the request was complete: at once, later, or (0) not before its response was. */
 static __always_inline __u64 request_complete(struct tw_conn *c, struct tw_pipe *pipe, struct tw_pending *p, __u32 n)
 {
@@ -184,9 +178,8 @@ static __always_inline void ended_unfold(struct tw_ended *d)
  * The server's own time. Of a request that was not complete before its answer was, only the client's close tells what
  * of the wait was still the client's.
  */
-static __always_inline __u64 ended_server(struct ctx *x, __u64 t_body)
+static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_body, __u32 stall)
 {
-	struct tw_conn *c = x->c;
 	__u64 server, from = t_body;
 
 	if (unlikely(!from) && c->tail + 1 == c->head)
@@ -194,15 +187,18 @@ static __always_inline __u64 ended_server(struct ctx *x, __u64 t_body)
 	if (unlikely(!from))
 		return TW_NOT_MEASURED;
 	server = since(from, c->t_last);
-	return unlikely(x->stall) ? since((__u64)x->stall * jiffy_ns, server) : server;
+	return unlikely(stall) ? since((__u64)stall * jiffy_ns, server) : server;
 }
 
-/* The latencies of an answered exchange. */
-static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struct tw_pipe *pipe, struct tw_pending *p)
+/*
+ * The latencies of an answered exchange that is no plain one; stall: see struct ctx. Not inlined: its working space
+ * would be that of every program. Always 0.
+ */
+static __attribute__((noinline)) int ended_times(struct tw_conn *c, struct tw_ended *d, struct tw_pipe *pipe,
+                                                 struct tw_pending *p, __u32 stall)
 {
-	struct tw_conn *c = x->c;
 	__u64 t_start = d->t_start, t_read = *pending_read(c, pipe, c->tail);
-	__u64 t_body = request_complete(c, pipe, p, c->tail);
+	__u64 t_body = request_complete(c, pipe, p, c->tail), shut;
 
 	d->lat[TW_LAT_TOTAL] = since(t_start, c->t_last);
 	d->lat[TW_LAT_FIRST_BYTE] = since(t_start, c->t_first);
@@ -211,7 +207,14 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
-	d->lat[TW_LAT_SERVER] = ended_server(x, t_body);
+	d->lat[TW_LAT_SERVER] = ended_server(c, t_body, stall);
+	if (unlikely(p->flags & TW_P_MORE) && likely(t_body)) {
+		shut = window_was_shut(c, c->tail, t_body);
+		if (shut > d->lat[TW_LAT_UPLOAD])
+			shut = d->lat[TW_LAT_UPLOAD];
+		d->lat[TW_LAT_UPLOAD] -= shut;
+		d->lat[TW_LAT_SERVER] += shut;
+	}
 	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 	/* An older time of reading is one of a request that was being received when step was lost. */
@@ -220,6 +223,7 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
 		d->lat[TW_LAT_ACCEPT] = unlikely(p->flags & TW_P_UNACCEPTED) ? d->lat[TW_LAT_QUEUE] : 0;
 	}
+	return 0;
 }
 
 /* The final status, as far as it was seen. */
@@ -252,7 +256,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->cut = 0;
 	d->plain = likely(outcome == TW_ANSWERED) && ended_plainly(x, d, pipe, p);
 	if (unlikely(!d->plain) && outcome == TW_ANSWERED) {
-		ended_times(x, d, pipe, p);
+		ended_times(c, d, pipe, p, x->stall);
 	} else if (unlikely(outcome != TW_ANSWERED)) {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
 		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,

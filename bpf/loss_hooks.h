@@ -169,6 +169,8 @@ static __always_inline int conn_gone(struct sock *sk)
 	struct tw_losses *lost;
 	struct tw_live n;
 
+	if (c && c->shut_at)
+		__sync_fetch_and_add(&windows_shut, -1);
 	if (!c || !c->version)
 		return 0;
 	lost = losses_of(c->version);

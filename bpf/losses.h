@@ -108,22 +108,22 @@ static __always_inline void idle_reset(struct tw_conn *c, int by_client)
 }
 
 /*
- * No payload has passed, and neither side has closed: a FIN takes a place in the stream, as does an active opener's SYN.
- * A process that resets its connection has closed the socket by then, and has let it go if nobody had accepted it: such
- * ones the listener counts. A RST that arrives counts only where TCP expects it.
+ * No payload has passed, and neither side has closed: a FIN takes a place in the stream, as does an active opener's
+ * SYN. A process that resets its connection has closed the socket by then, and has let it go if nobody had accepted it:
+ * such ones the listener counts. A RST that arrives counts only where TCP expects it.
  */
-static __always_inline int is_unused(struct ctx *x, int client)
+static __always_inline int is_unused(struct bpf_sock *sk, __u32 seq, int ingress, int client)
 {
-	struct bpf_tcp_sock *tp = bpf_tcp_sock(x->sk);
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(sk);
 	struct tcp_sock *full;
 
-	if (!tp || x->sk->type != SOCK_STREAM || x->sk->state != (x->ingress ? BPF_TCP_ESTABLISHED : BPF_TCP_CLOSE))
+	if (!tp || sk->type != SOCK_STREAM || sk->state != (ingress ? BPF_TCP_ESTABLISHED : BPF_TCP_CLOSE))
 		return 0;
 	if (tp->bytes_received || tp->snd_nxt != tp->snd_una || tp->bytes_acked > (client ? 1 : 0))
 		return 0;
-	if (x->ingress)
-		return x->s.seq == tp->rcv_nxt;
-	full = bpf_skc_to_tcp_sock(x->sk);
+	if (ingress)
+		return seq == tp->rcv_nxt;
+	full = bpf_skc_to_tcp_sock(sk);
 	return full && ((struct sock *)full)->sk_socket;
 }
 
@@ -133,16 +133,17 @@ static __always_inline int is_unused(struct ctx *x, int client)
  */
 __attribute__((noinline)) int unused_reset(struct __sk_buff *skb, int ingress, int client)
 {
-	struct ctx x = { .skb = skb, .ingress = ingress };
+	struct bpf_sock *sk = skb->sk;
 	struct tw_place_value *v;
 	struct tw_losses *lost;
+	struct segment s;
 	struct tw_tuple k;
 
-	x.sk = skb->sk;
-	if (!x.sk)
+	if (!sk)
 		return 1;
-	x.sk = bpf_sk_fullsock(x.sk);
-	if (!x.sk || segment_parse(skb, &x.s) || !is_unused(&x, client) || segment_tuple(skb, &x.s, ingress, &k))
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || segment_parse(skb, &s) || !is_unused(sk, s.seq, ingress, client) ||
+	    segment_tuple(skb, &s, ingress, &k))
 		return 1;
 	v = client ? place_find(k.remote, k.remote_port, 1) : place_find(k.local, k.local_port, 0);
 	lost = v && v->version ? losses_of(v->version) : 0;

@@ -99,7 +99,11 @@ struct tw_conn {
 
 	/* the responding side */
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
-	__u64 pad4[4];
+	/* Its own receive window, see window.h: */
+	__u64 shut_at;  /* since when it is shut; 0: it is not */
+	__u64 shut_for; /* ns, inside the body of request shut_n - 1 */
+	__u32 shut_n;
+	__u32 pad4[3];
 
 	struct h1 rs;
 	__u32 tail; /* exchanges ended: tail <= head */
@@ -220,6 +224,8 @@ __u64 drain_since;
 __u32 jiffy_ns;
 /* The same for records of exchanges that were not answered and of new processes; others count in the ledger. */
 __u32 detail_budget;
+/* Connections whose server's window is shut: while there are some, all acknowledgements that leave are looked at. */
+__u32 windows_shut;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 

@@ -192,6 +192,122 @@ static void sending_lasts_from_the_first_byte_of_the_answer_to_the_last(void **s
 	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
 }
 
+/* ---- a server that does not read ----------------------------------------------------------------------------------
+ */
+
+/* The server acknowledges at `t`, with its window shut or open. */
+static void window_at(uint64_t t, bool shut)
+{
+	talk.departure = t;
+	talk.shut = shut;
+	segment(SERVER, talk.at[SERVER], "", 0, ACK);
+	talk.shut = false;
+}
+
+/* Beside the upload's time there is the server's, by `shut` more than from its end; and no connection is still shut. */
+static void expect_shut_for(uint64_t shut, uint64_t before, uint64_t after)
+{
+	uint64_t t = rig.last.t_start;
+
+	assert_in_range(lat(TW_LAT_UPLOAD) + shut, before - t, after - t);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL) - lat(TW_LAT_UPLOAD));
+	assert_int_equal(rig.skel->bss->windows_shut, 0);
+}
+
+static void pause_for(uint64_t ns)
+{
+	const struct timespec t = { 0, (long)ns };
+
+	nanosleep(&t, NULL);
+}
+
+static void the_time_a_servers_window_is_shut_inside_a_body_is_its_own(void **state)
+{
+	uint64_t t, before, after;
+
+	client(POST "1");
+	t = now();
+	pause_for(60 * MS);
+	window_at(t, true);
+	window_at(t + 5 * MS, true); /* a probe answered */
+	window_at(t + 20 * MS, false);
+	window_at(t + 22 * MS, false);
+	client("23");
+	window_at(t + 30 * MS, true);
+	window_at(t + 40 * MS, false);
+	before = now();
+	client("456");
+	after = now();
+	answer_at(after + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	expect_shut_for(30 * MS, before, after);
+}
+
+/* Probes brought the rest of the body through it: what comes after the last byte was the server's already. */
+static void a_window_that_opens_after_the_body_was_shut_up_to_its_last_byte(void **state)
+{
+	uint64_t t, before, after;
+
+	client(POST "1");
+	t = now();
+	window_at(t, true);
+	pause_for(20 * MS);
+	before = now();
+	client("23456");
+	after = now();
+	window_at(after + 5 * MS, false);
+	answer_at(after + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	assert_int_equal(lat(TW_LAT_UPLOAD), t - rig.last.t_start);
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL) - lat(TW_LAT_UPLOAD));
+	assert_in_range(lat(TW_LAT_SERVER), before - t + 10 * MS, after - t + 10 * MS);
+	assert_int_equal(rig.skel->bss->windows_shut, 0);
+}
+
+static void a_segment_with_data_opens_the_window_too(void **state)
+{
+	uint64_t t, before, after;
+
+	client(POST "1");
+	t = now();
+	pause_for(30 * MS);
+	window_at(t, true);
+	answer_at(t + 10 * MS, "HTTP/1.1 100 Continue\r\n\r\n");
+	before = now();
+	client("23456");
+	after = now();
+	answer_at(after + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	expect_shut_for(10 * MS, before, after);
+}
+
+static void a_window_that_is_shut_outside_a_body_or_in_another_is_not_counted(void **state)
+{
+	uint64_t t = now(), before, after;
+
+	client(A);
+	window_at(t, true);
+	window_at(t + 5 * MS, false);
+	answer_at(t + 10 * MS, OK);
+	expect_exchanges("GET /a 200 answered\n");
+	assert_int_equal(lat(TW_LAT_SERVER), lat(TW_LAT_TOTAL));
+	client(POST "1");
+	t = now();
+	pause_for(20 * MS);
+	window_at(t, true);
+	window_at(t + 10 * MS, false);
+	client("23456");
+	answer_at(now(), OK);
+	expect_exchanges("POST /p 200 answered\n");
+	client(POST "1");
+	before = now();
+	client("23456");
+	after = now();
+	answer_at(after + 10 * MS, OK);
+	expect_exchanges("POST /p 200 answered\n");
+	expect_shut_for(0, before, after);
+}
+
 /* ---- draining, which is counted in slots only ---------------------------------------------------------------------
  */
 
@@ -326,6 +442,10 @@ int main(void)
 		TEST(a_servers_time_that_cannot_be_told_is_not_slow),
 		TEST(pipelined_uploads_have_a_time_each),
 		TEST(sending_lasts_from_the_first_byte_of_the_answer_to_the_last),
+		TEST(the_time_a_servers_window_is_shut_inside_a_body_is_its_own),
+		TEST(a_window_that_opens_after_the_body_was_shut_up_to_its_last_byte),
+		TEST(a_segment_with_data_opens_the_window_too),
+		TEST(a_window_that_is_shut_outside_a_body_or_in_another_is_not_counted),
 		TEST(draining_ends_with_the_acknowledgement_of_the_last_byte),
 		TEST(an_acknowledgement_of_a_part_does_not_end_draining),
 		TEST(the_next_request_acknowledges_too),
