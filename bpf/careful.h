@@ -69,6 +69,8 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	if (requests) {
 		if (!(tcp_flags & TCP_RST) && !fin)
 			c->t_rq_fin = x->now ? x->now : segment_time(x);
+		if (tcp_flags & TCP_FIN && is_in_body(c->rq.state))
+			c->t_cut = bpf_ktime_get_ns();
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		rest = fin ? TW_CLIENT_ABANDONED : TW_RESET_BY_CLIENT;
 		return tcp_flags & TCP_RST ? FLUSH(rest, rest) : 0;
@@ -106,11 +108,16 @@ static __always_inline __u32 conn_lost(struct ctx *x)
 	return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED) | FLUSH_LOST;
 }
 
-/* Both streams wait for a place to join again: for the requests, not before the server has spoken. */
+/*
+ * Both streams wait for a place to join again: for the requests, not before the server has spoken. One that has gone
+ * astray has none.
+ */
 static __always_inline void streams_lose(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
+	if (is_astray(c))
+		c->kind = TW_IGNORED;
 	c->rq.state = c->rs.state = H1_LOST;
 	c->in_head = 0;
 	c->rq_lost = 1;
@@ -230,7 +237,7 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		c->t_head = x->now;
 	} else if (!requests && p->state == H1_RES) {
 		if (c->tail == c->head)
-			p->state = H1_LOST;
+			response_stray(c);
 		c->t_first = x->now;
 	}
 	if (p->state == H1_LOST) {

@@ -54,10 +54,30 @@ static __always_inline __u64 segment_time(struct ctx *x)
 	return t ? t : bpf_ktime_get_ns();
 }
 
+static __always_inline __u64 since(__u64 from, __u64 to)
+{
+	/* A departure stamped by TCP may precede a clock reading taken a moment earlier. */
+	return to > from ? to - from : 0;
+}
+
 /* Inside a request head: tw_conn.t_head holds, and its text is kept from one segment to the next. */
 static __always_inline int is_in_head(__u8 state)
 {
 	return state >= H1_METHOD && state <= H1_TE_OTHER;
+}
+
+static __always_inline int is_in_body(__u8 state)
+{
+	return state >= H1_CHUNK && state != H1_BAD;
+}
+
+/*
+ * From a request on that follows bytes nobody had asked for, answers belong to other requests than they stand for.
+ * Where the server has closed there is no next answer: those bytes were a farewell (408).
+ */
+static __always_inline int is_astray(const struct tw_conn *c)
+{
+	return (c->rs_flags & (TW_C_RS_STRAY | TW_C_RS_FIN)) == TW_C_RS_STRAY;
 }
 
 static __always_inline int is_listener(struct bpf_sock *sk)

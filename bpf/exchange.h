@@ -137,12 +137,6 @@ static __always_inline void ended_endpoint(struct tw_lane *l, struct tw_conn *c,
 	}
 }
 
-static __always_inline __u64 since(__u64 from, __u64 to)
-{
-	/* A departure stamped by TCP may precede a clock reading taken a moment earlier. */
-	return to > from ? to - from : 0;
-}
-
 /* When the request was complete: at once, later, or (0) not before its response was. */
 static __always_inline __u64 request_complete(struct tw_conn *c, struct tw_pipe *pipe, struct tw_pending *p, __u32 n)
 {
@@ -181,12 +175,31 @@ static __always_inline void ended_unfold(struct tw_ended *d)
 	d->lat[TW_LAT_WAITED] = TW_NOT_MEASURED;
 }
 
-/* The latencies of an answered exchange. */
-static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struct tw_pipe *pipe, struct tw_pending *p)
+/*
+ * The server's own time. Of a request that was not complete before its answer was, only the client's close tells what
+ * of the wait was still the client's.
+ */
+static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_body, __u32 stall)
 {
-	struct tw_conn *c = x->c;
+	__u64 server, from = t_body;
+
+	if (unlikely(!from) && c->tail + 1 == c->head)
+		from = c->t_cut;
+	if (unlikely(!from))
+		return TW_NOT_MEASURED;
+	server = since(from, c->t_last);
+	return unlikely(stall) ? since((__u64)stall * jiffy_ns, server) : server;
+}
+
+/*
+ * The latencies of an answered exchange that is no plain one; stall: see struct ctx. Not inlined: its working space
+ * would be that of every program. Always 0.
+ */
+static __attribute__((noinline)) int ended_times(struct tw_conn *c, struct tw_ended *d, struct tw_pipe *pipe,
+                                                 struct tw_pending *p, __u32 stall)
+{
 	__u64 t_start = d->t_start, t_read = *pending_read(c, pipe, c->tail);
-	__u64 t_body = request_complete(c, pipe, p, c->tail);
+	__u64 t_body = request_complete(c, pipe, p, c->tail), shut;
 
 	d->lat[TW_LAT_TOTAL] = since(t_start, c->t_last);
 	d->lat[TW_LAT_FIRST_BYTE] = since(t_start, c->t_first);
@@ -195,9 +208,14 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
-	d->lat[TW_LAT_SERVER] = since(likely(t_body) ? t_body : t_start, c->t_last);
-	if (unlikely(x->stall))
-		d->lat[TW_LAT_SERVER] = since((__u64)x->stall * jiffy_ns, d->lat[TW_LAT_SERVER]);
+	d->lat[TW_LAT_SERVER] = ended_server(c, t_body, stall);
+	if (unlikely(p->flags & TW_P_MORE) && likely(t_body)) {
+		shut = window_was_shut(c, c->tail, t_body);
+		if (shut > d->lat[TW_LAT_UPLOAD])
+			shut = d->lat[TW_LAT_UPLOAD];
+		d->lat[TW_LAT_UPLOAD] -= shut;
+		d->lat[TW_LAT_SERVER] += shut;
+	}
 	d->lat[TW_LAT_QUEUE] = d->lat[TW_LAT_SERVICE] = d->lat[TW_LAT_ACCEPT] = TW_NOT_MEASURED;
 	d->lat[TW_LAT_DRAIN] = TW_NOT_MEASURED; /* not known yet: see count_drain */
 	d->lat[TW_LAT_WAITED] = TW_NOT_MEASURED;
@@ -207,6 +225,7 @@ static __always_inline void ended_times(struct ctx *x, struct tw_ended *d, struc
 		d->lat[TW_LAT_SERVICE] = since(t_read, c->t_first);
 		d->lat[TW_LAT_ACCEPT] = unlikely(p->flags & TW_P_UNACCEPTED) ? d->lat[TW_LAT_QUEUE] : 0;
 	}
+	return 0;
 }
 
 /* The final status, as far as it was seen. */
@@ -253,7 +272,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	d->cut = 0;
 	d->plain = likely(outcome == TW_ANSWERED) && ended_plainly(x, d, pipe, p);
 	if (unlikely(!d->plain) && outcome == TW_ANSWERED) {
-		ended_times(x, d, pipe, p);
+		ended_times(c, d, pipe, p, x->stall);
 	} else if (unlikely(outcome != TW_ANSWERED)) {
 		__u64 asked = request_complete(c, pipe, p, n);
 
@@ -329,7 +348,7 @@ static __always_inline void push_makes_room(struct tw_conn *c, __u32 n)
 
 /*
  * A request head is complete. The entry is filled before head moves, because the responding side reads it then.
- * 0, or -1 when there is no room for it.
+ * 0, or -1 when there is no room for it, or it is not known what will be taken for its answer.
  */
 static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __u8 flags, __u64 t_start)
 {
@@ -363,7 +382,7 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 	c->pushed = n + 1;
 	barrier();
 	c->head = n + 1;
-	return 0;
+	return unlikely(is_astray(c)) ? -1 : 0;
 }
 
 /* The same for one that a close ends. What was seen of its response is used up: those behind it have none. */

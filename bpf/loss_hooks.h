@@ -84,14 +84,13 @@ int BPF_PROG(tw_handshake, struct sock *sk, int from, int to)
 	__u32 port = sk->__sk_common.skc_num;
 	__u8 *side;
 
-	if (!(from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED) && from != BPF_TCP_LISTEN)
-		return 0;
-	side = bpf_map_lookup_elem(&ports, &port);
-	if (!side || !(*side & TW_PORT_SERVER))
-		return 0;
+	/* By now a port that the kernel had chosen has been put back, and is 0: its cookie tells what it was. */
 	if (from == BPF_TCP_LISTEN)
 		listener_closed(sk);
-	else
+	if (!(from == BPF_TCP_SYN_RECV && to == BPF_TCP_ESTABLISHED))
+		return 0;
+	side = bpf_map_lookup_elem(&ports, &port);
+	if (side && *side & TW_PORT_SERVER)
 		handshake_done(sk);
 	return 0;
 }
@@ -170,6 +169,8 @@ static __always_inline int conn_gone(struct sock *sk)
 	struct tw_losses *lost;
 	struct tw_live n;
 
+	if (c && c->shut_at)
+		__sync_fetch_and_add(&windows_shut, -1);
 	if (!c || !c->version)
 		return 0;
 	lost = losses_of(c->version);

@@ -8,6 +8,8 @@
 #ifndef TW_LOSSES_H
 #define TW_LOSSES_H
 
+#define SOCK_STREAM 1 /* those of the kernel's own by which it resets what has no socket are SOCK_RAW */
+
 #define ADD(counter, n) __sync_fetch_and_add(&(counter), n)
 
 static __always_inline struct tw_losses *losses_of(__u32 version)
@@ -105,6 +107,51 @@ static __always_inline void idle_reset(struct tw_conn *c, int by_client)
 		ADD(lost->idle_resets[!!by_client], 1);
 }
 
+/*
+ * No payload has passed, and neither side has closed: a FIN takes a place in the stream, as does an active opener's
+ * SYN. A process that resets its connection has closed the socket by then, and has let it go if nobody had accepted it:
+ * such ones the listener counts. A RST that arrives counts only where TCP expects it.
+ */
+static __always_inline int is_unused(struct bpf_sock *sk, __u32 seq, int ingress, int client)
+{
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(sk);
+	struct tcp_sock *full;
+
+	if (!tp || sk->type != SOCK_STREAM || sk->state != (ingress ? BPF_TCP_ESTABLISHED : BPF_TCP_CLOSE))
+		return 0;
+	if (tp->bytes_received || tp->snd_nxt != tp->snd_una || tp->bytes_acked > (client ? 1 : 0))
+		return 0;
+	if (ingress)
+		return seq == tp->rcv_nxt;
+	full = bpf_skc_to_tcp_sock(sk);
+	return full && ((struct sock *)full)->sk_socket;
+}
+
+/*
+ * A RST on a connection that has no state. Nobody has read it: where the reader decides the version it is counted only
+ * while its place is one version's. A function of its own, so that the hot path does not grow; always 1.
+ */
+__attribute__((noinline)) int unused_reset(struct __sk_buff *skb, int ingress, int client)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tw_place_value *v;
+	struct tw_losses *lost;
+	struct segment s;
+	struct tw_tuple k;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || segment_parse(skb, &s) || !is_unused(sk, s.seq, ingress, client) ||
+	    segment_tuple(skb, &s, ingress, &k))
+		return 1;
+	v = client ? place_find(k.remote, k.remote_port, 1) : place_find(k.local, k.local_port, 0);
+	lost = v && v->version ? losses_of(v->version) : 0;
+	if (lost)
+		ADD(lost->idle_resets[!client == !!ingress], 1);
+	return 1;
+}
+
 static __always_inline void session_ended(struct tw_sessions *s, enum tw_session_end how, __u64 begun)
 {
 	__u64 age;
@@ -152,7 +199,7 @@ static __always_inline void streaming_end(struct tw_conn *c, __u32 outcome)
 
 static __always_inline int is_upgraded(const struct tw_conn *c)
 {
-	return c->kind == TW_IGNORED && c->flags & TW_C_DECODED;
+	return c->kind == TW_IGNORED && c->flags & TW_C_DECODED && !is_astray(c);
 }
 
 /* Does this segment say that its side is done? A closing frame travels alone, nearly always; the answer to it does. */

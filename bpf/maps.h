@@ -46,6 +46,7 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 #define TW_C_RS_BYE     8
 #define TW_C_RS_UNREAD  16 /* tgid has not read: it closed what nobody had read */
+#define TW_C_RS_STRAY   32 /* bytes have come that answer no request: the next one's client takes them for its answer */
 
 /*
  * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on
@@ -75,7 +76,8 @@ struct tw_conn {
 	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
-	__u8 pad[10];
+	__u8 pad[2];
+	__u64 t_cut; /* when the client closed inside the body of its last request; 0: it has not */
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
@@ -97,8 +99,12 @@ struct tw_conn {
 
 	/* the responding side */
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
-	__u64 t_rq_fin;                  /* when the requesting side closed, if it has */
-	__u64 pad4[3];
+	/* Its own receive window, see window.h: */
+	__u64 shut_at;  /* since when it is shut; 0: it is not */
+	__u64 shut_for; /* ns, inside the body of request shut_n - 1 */
+	__u32 shut_n;
+	__u32 pad4;
+	__u64 t_rq_fin; /* when the requesting side closed, if it has */
 
 	struct h1 rs;
 	__u32 tail; /* exchanges ended: tail <= head */
@@ -219,6 +225,8 @@ __u64 drain_since;
 __u32 jiffy_ns;
 /* The same for records of exchanges that were not answered and of new processes; others count in the ledger. */
 __u32 detail_budget;
+/* Connections whose server's window is shut: while there are some, all acknowledgements that leave are looked at. */
+__u32 windows_shut;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 

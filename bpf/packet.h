@@ -72,6 +72,14 @@ static __always_inline int segment_parse(struct __sk_buff *skb, struct segment *
 	return 0;
 }
 
+/* The receive window that it tells of, as it stands there. A segment that cannot be read is not told apart: 1. */
+static __always_inline __u32 segment_window(struct __sk_buff *skb, const struct segment *s)
+{
+	__u8 *data = (__u8 *)(long)skb->data, *end = (__u8 *)(long)skb->data_end, *t = data + (s->l4 & 63);
+
+	return unlikely(t + 20 > end) ? 1 : t[14] | t[15];
+}
+
 static __always_inline void v4_mapped(__u8 *to, const __u8 *from)
 {
 	__builtin_memset(to, 0, 10);

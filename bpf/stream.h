@@ -391,9 +391,17 @@ static __always_inline void response_skip(struct ctx *x)
 }
 
 /*
- * A segment of responses, in step or, when step is lost, one that may start with a response. A response that nobody
- * asked for (a server that closes an idle connection with 408) is no exchange's: its bytes are passed over.
+ * A response, or the rest of one, that nobody asked for (a server that closes an idle connection with 408; more bytes
+ * than Content-Length says) is no exchange's: its bytes are passed over.
  */
+static __always_inline void response_stray(struct tw_conn *c)
+{
+	if (c->rs.state == H1_RES)
+		c->rs_flags |= TW_C_RS_STRAY;
+	c->rs.state = H1_LOST;
+}
+
+/* A segment of responses, in step or, when step is lost, one that may start with a response. */
 static __always_inline enum next response_segment(struct ctx *x)
 {
 	struct h1_head *h = &x->l->head;
@@ -404,7 +412,7 @@ static __always_inline enum next response_segment(struct ctx *x)
 	c->t_last = x->now;
 	if (likely(c->rs.state == H1_RES || c->rs.state == H1_LOST)) {
 		if (unlikely(c->tail == c->head)) {
-			c->rs.state = H1_LOST;
+			response_stray(c);
 			return NEXT_DONE;
 		}
 		n = window_load(x);

@@ -27,6 +27,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "detail.h"
 #include "conn.h"
 #include "losses.h"
+#include "window.h"
 #include "exchange.h"
 #include "stream.h"
 #include "careful.h"
@@ -86,6 +87,8 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 			return 0;
 		}
 	} else if (!x->s.len && !conn_waits(x, client)) {
+		if (x->s.tcp_flags & TCP_RST)
+			unused_reset(x->skb, x->ingress, client);
 		return 0;
 	}
 	x->l = lane_claim(&x->lane);
@@ -127,6 +130,8 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	if (likely(x->s.len)) {
 		if (!requests && unlikely(c->rq_lost))
 			c->spoke = 1;
+		if (!requests && !x->ingress && unlikely(c->shut_at))
+			window_leaves(c, segment_window(x->skb, &x->s), x->now);
 		next = segment_order(x, *expected, p->state == H1_LOST);
 		if (likely(next == NEXT_CAREFUL)) {
 			/*
@@ -160,6 +165,8 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 	if (!x.s.len && !(x.s.tcp_flags & (TCP_FIN | TCP_RST))) {
 		if (ingress && unlikely(x.s.tcp_flags & TCP_SYN))
 			return syn_arrived(skb);
+		if (!ingress && unlikely(windows_shut || !segment_window(skb, &x.s)))
+			return window_told(skb);
 		if (!(ingress && is_drain_watched(&x.s, 1)))
 			return 1;
 	}

@@ -133,7 +133,7 @@ static __always_inline __u32 series_mostly(struct tw_series *s, enum tw_latency 
 	return at;
 }
 
-/* These two return the bucket of the server's time. */
+/* These two return the bucket of the server's time; 0 also when it was not measured. */
 static __always_inline __u32 series_plain(struct tw_series *s, const __u64 *lat)
 {
 	__u32 total = latency_bucket(lat[TW_LAT_TOTAL]);
@@ -152,6 +152,8 @@ static __always_inline __u32 series_times(struct tw_series *s, const __u64 *lat)
 	series_latency(s, TW_LAT_TOTAL, all, total);
 	series_mostly(s, TW_LAT_FIRST_BYTE, lat[TW_LAT_FIRST_BYTE], all, total);
 	server = series_mostly(s, TW_LAT_SERVER, lat[TW_LAT_SERVER], all, total);
+	if (unlikely(server >= TW_BUCKETS))
+		server = 0; /* not measured: not slow */
 	series_mostly(s, TW_LAT_UPLOAD, lat[TW_LAT_UPLOAD], 0, 0);
 	series_mostly(s, TW_LAT_SEND, lat[TW_LAT_SEND], 0, 0);
 	if (lat[TW_LAT_QUEUE] == TW_NOT_MEASURED)

@@ -34,8 +34,8 @@ enum tw_latency {
 	TW_LAT_FIRST_BYTE, /* first request byte -> first byte of the final response */
 	TW_LAT_QUEUE,      /* first request byte -> the application's first read */
 	TW_LAT_SERVICE,    /* first read -> first byte of the final response */
-	TW_LAT_SERVER,     /* last request byte -> last response byte, less the time the client's window was shut */
-	TW_LAT_UPLOAD,     /* first request byte -> last request byte */
+	TW_LAT_SERVER,     /* last request byte -> last response byte, by whose window was shut meanwhile: see README */
+	TW_LAT_UPLOAD,     /* first request byte -> last request byte, less the time the server's window was shut */
 	TW_LAT_SEND,       /* first byte of the final response -> last response byte */
 	TW_LAT_ACCEPT,     /* of queue, what was spent on a connection that was not accepted when the request came */
 	TW_LAT_DRAIN,      /* last response byte -> the client's acknowledgement of it */

@@ -40,6 +40,7 @@ struct talk {
 	uint32_t isn[2];
 	uint32_t at[2];                       /* offset of the next byte in each stream */
 	unsigned int ip_options, tcp_options; /* bytes */
+	bool shut;                            /* segments tell of no window */
 	uint64_t departure;                   /* stamp of the packets that leave; 0: none */
 	struct tuple key;
 };
@@ -141,7 +142,7 @@ static inline void packet_build(struct packet *p, const struct talk *t, enum end
 	put32(tcp + 8, t->isn[!from] + t->at[!from]);
 	tcp[12] = (uint8_t)(tcp_len / 4 << 4);
 	tcp[13] = flags;
-	put16(tcp + 14, 65535);
+	put16(tcp + 14, t->shut ? 0 : 65535);
 	memset(tcp + 20, 1, t->tcp_options); /* no operation */
 	if (len)
 		memcpy(p->bytes + p->payload, data, len);

@@ -100,14 +100,66 @@ static void an_idle_connection_that_the_server_closes_owes_nothing(void **state)
 	expect_ledger(ONE);
 }
 
-static void an_answer_that_nobody_asked_for_does_not_shift_the_next(void **state)
+#define STRAY "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+
+/* The client of /b takes the 408 for its answer (RFC 9112, 9.2), and that of /c the 201. */
+static void an_answer_that_nobody_asked_for_leaves_no_pair_that_can_be_told(void **state)
 {
 	client(A);
 	server(OK);
-	server("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+	server(STRAY);
 	client(B);
+	expect_exchanges("GET /a 200 answered\nGET /b - unobserved\n");
 	server("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
-	expect_exchanges("GET /a 200 answered\nGET /b 201 answered\n");
+	client("GET /c HTTP/1.1\r\n\r\n");
+	server(OK);
+	fin(SERVER);
+	expect_exchanges("");
+	expect_ledger("requests 2, ended 2, connections 1, decoded 1, desync 1");
+}
+
+/* However the bytes beyond the answer, and the next request, come. */
+static void bytes_beyond_an_answer_leave_no_pair_that_can_be_told(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		size_t piece;
+	} cases[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0123456789", "", 1000 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0123", "456789", 1000 },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" STRAY, "", 1000 },
+		{ "HTTP/1.1 204 No Content\r\n\r\nhello", "", 1 },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" STRAY, "", 1000 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin();
+		rig_mark();
+		client(A);
+		in_pieces(SERVER, cases[i].first, cases[i].piece);
+		server(cases[i].second);
+		in_pieces(CLIENT, B, cases[i].piece);
+		server(OK);
+		client(A);
+		server(OK);
+		expect_exchanges(i == 3 ? "GET /a 204 answered\nGET /b - unobserved\n"
+		                        : "GET /a 200 answered\nGET /b - unobserved\n");
+		assert_int_equal(rig_row(rig.version).c[TW_L_DESYNC], 1);
+		assert_int_equal(rig_row(rig.version).c[TW_L_RESYNC], 0);
+		done();
+	}
+}
+
+static void a_request_behind_a_farewell_and_a_close_is_a_loss_of_the_servers(void **state)
+{
+	client(A);
+	server(OK);
+	server(STRAY);
+	fin(SERVER);
+	client(B);
+	rst(SERVER);
+	expect_exchanges("GET /a 200 answered\nGET /b - reset_by_server\n");
+	expect_ledger(TWO);
 }
 
 /* ---- the client closes --------------------------------------------------------------------------------------------
@@ -379,7 +431,9 @@ int main(void)
 		TEST(requests_behind_the_one_that_closes_are_unanswered),
 		TEST(a_close_told_twice_ends_once),
 		TEST(an_idle_connection_that_the_server_closes_owes_nothing),
-		TEST(an_answer_that_nobody_asked_for_does_not_shift_the_next),
+		TEST(an_answer_that_nobody_asked_for_leaves_no_pair_that_can_be_told),
+		TEST(bytes_beyond_an_answer_leave_no_pair_that_can_be_told),
+		TEST(a_request_behind_a_farewell_and_a_close_is_a_loss_of_the_servers),
 		TEST(a_half_close_is_answered),
 		TEST(a_half_close_in_the_segment_of_the_request_is_answered),
 		TEST(a_half_close_in_pieces_of_the_request_is_answered),

@@ -113,8 +113,9 @@ def test_a_full_accept_queue_is_seen_with_its_depth_limit_and_overflows(watching
     assert at["attempts"] == 6 and at["established"] == 2 and at["repeated_syns"] > 0
 
 
-def test_connections_that_nobody_had_accepted_when_the_listener_closed_are_told(watching):
-    held = socket.create_server(("127.0.0.1", net.free_port()), backlog=5)
+@pytest.mark.parametrize("chosen_by", ["the server", "the kernel"])
+def test_connections_that_nobody_had_accepted_when_the_listener_closed_are_told(chosen_by, watching):
+    held = socket.create_server(("127.0.0.1", net.free_port() if chosen_by == "the server" else 0), backlog=5)
     port = held.getsockname()[1]
     w = watching(port)
     clients = [Client(port) for _ in range(3)]
@@ -256,6 +257,59 @@ def test_idle_connections_that_are_reset_tell_by_whom(raw_server, watching):
     d = w.stop()
     assert version(d)["idle_resets"] == {"by_server": 2, "by_client": 3}
     assert d.outcomes() == {"answered": 6}
+
+
+def test_connections_reset_before_their_first_request_tell_by_whom(raw_server, watching):
+    def handler(c):
+        if who == "server":
+            go.acquire()
+            c.reset()
+        elif who == "closing":
+            c.sock.recv(1)
+            c.reset()
+        else:
+            with pytest.raises(ConnectionResetError):
+                c.sock.recv(1)
+            done.release()
+
+    go, done = threading.Semaphore(0), threading.Semaphore(0)
+    server = raw_server(handler)
+    w = watching(server.port)
+    who = "server"
+    for _ in range(2):
+        with Client(server.port) as c:
+            go.release()
+            with pytest.raises(ConnectionResetError):
+                c.sock.recv(1)
+    who = "client"
+    for _ in range(3):
+        Client(server.port).reset()
+        done.acquire()
+    who = "closing"
+    with Client(server.port) as c:
+        c.half_close()  # it is not idle any more
+        with pytest.raises(ConnectionResetError):
+            c.sock.recv(1)
+    server.join()
+    d = w.stop()
+    assert version(d)["idle_resets"] == {"by_server": 2, "by_client": 3}
+    assert d["endpoints"] == []
+
+
+def test_resets_of_connections_that_were_never_there_or_never_accepted_are_no_idle_ones(watching):
+    held = socket.create_server(("127.0.0.1", net.free_port()), backlog=5)
+    port = held.getsockname()[1]
+    w = watching(port)
+    waiting = Client(port)
+    held.close()
+    with pytest.raises(ConnectionResetError):
+        waiting.sock.recv(1)
+    waiting.close()
+    with pytest.raises(ConnectionRefusedError):
+        Client(port)
+    v = version(w.stop())
+    assert (v["unaccepted"], v["refused"]) == (1, 1)
+    assert v["idle_resets"] == {"by_server": 0, "by_client": 0}
 
 
 # --- sessions ---
