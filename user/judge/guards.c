@@ -75,10 +75,12 @@ static bool lost_events(const struct judge *j, struct verdict *out)
 
 	if (r->lossy && !high)
 		return guard(out, "lost_events", false,
-		             "more than 0.1 %% of the latest requests were lost by the observer (%.2g %% in all)",
+		             "more than 0.1 %% of the latest requests were lost or could not be followed to their end, "
+		             "as by answers that are not well-formed HTTP (%.2g %% in all)",
 		             percent);
 	return guard(out, "lost_events", !high,
-	             "%.2g %% of all requests were lost by the observer, 0.1 %% is the limit", percent);
+	             "%.2g %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit",
+	             percent);
 }
 
 static bool ledger(const struct judge *j, struct verdict *out)
