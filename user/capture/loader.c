@@ -232,14 +232,20 @@ fail:
 	return NULL;
 }
 
-void loader__free(struct loader *l)
+void loader__stop(struct loader *l)
 {
-	if (!l)
-		return;
 	for (size_t i = 0; i < l->n_attached; i++) {
 		bpf_link__destroy(l->attached[i].ingress);
 		bpf_link__destroy(l->attached[i].egress);
 	}
+	l->n_attached = 0;
+}
+
+void loader__free(struct loader *l)
+{
+	if (!l)
+		return;
+	loader__stop(l);
 	free(l->attached);
 	free(l->places);
 	free(l->processes);

@@ -46,6 +46,8 @@ int loader__process(struct loader *l, uint32_t tgid, uint16_t version);
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
 /* From which bucket on its slot counts the server's time as slow; 0: not at all. 0 or a negative errno. */
 int loader__slow_from(struct loader *l, uint16_t version, uint16_t endpoint, unsigned int bucket);
+/* Lets go of all packets: what has been counted can be read, and does not change any more. */
+void loader__stop(struct loader *l);
 /* How many new routes may be announced until the next call. */
 void loader__route_budget(struct loader *l, unsigned int n);
 /* Connections whose client port, halved, has one of these bits are not asked how long they drain. */

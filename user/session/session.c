@@ -289,6 +289,8 @@ int session__run(struct session *s, double refresh)
 			wait = s->tick_at - now;
 		take_events(s, wait <= 0 ? 0 : (int)ceil(wait * 1000));
 	}
+	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
+	loader__stop(s->loader);
 	drain(s);
 	/* The last tick may be short: what was seen in it counts too. */
 	if (s->judge && session_now() - s->tick_start > 0.1)
