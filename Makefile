@@ -109,7 +109,7 @@ $(B)/calibrate: $(B)/tests/calibrate/calibrate.o $(B)/libcalibrate.a $(LIBS)
 calibrate: $(B)/calibrate
 	@$(B)/calibrate
 
-$(B)/unit/test_calibration: tests/unit/test_calibration.c Makefile $(B)/libcalibrate.a $(LIBS)
+$(filter $(B)/unit/test_calibration%,$(UNIT)): $(B)/unit/%: tests/unit/%.c Makefile $(B)/libcalibrate.a $(LIBS)
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) -Itests/calibrate -MMD -MP $(LDFLAGS) -o $@ $< $(B)/libcalibrate.a \

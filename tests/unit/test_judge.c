@@ -390,7 +390,7 @@ static void the_verdicts_figures_are_those_of_the_worked_vector(void **state)
 	assert_true(v.endpoints[0].has_ratio);
 	assert_true(v.endpoints[0].ratio_low < v.endpoints[0].ratio &&
 	            v.endpoints[0].ratio < v.endpoints[0].ratio_high);
-	/* E = 189.7 on 0.6 of 0.95 of the stake is conclusive: 108 > 20. */
+	/* E = 189.7 on 0.75 of 0.98 of the stake is conclusive: 139 > 20. */
 	assert_int_equal(v.kind, VERDICT_ROLLBACK);
 	assert_true(says(&v, "errors_worse"));
 	judge__free(r.j);

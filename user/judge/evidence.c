@@ -166,9 +166,9 @@ static void errors_by_group(struct by_group *to, const struct look *l)
 
 /*
  * The groups count whole buckets beyond the p95's. Their part of those is their part of what lies beyond the threshold;
- * what is counted of the threshold's own bucket is spread as the exchanges are.
+ * the rest, of the threshold's own bucket and of clients that gave up, is spread as the exchanges are.
  */
-static void tail_by_group(double *n, double *tail, const struct connection_groups *g, double above, double inside)
+static void tail_by_group(double *n, double *tail, const struct connection_groups *g, double above, double rest)
 {
 	double all_n = 0, all_slow = 0;
 
@@ -180,7 +180,7 @@ static void tail_by_group(double *n, double *tail, const struct connection_group
 		double part = all_n > 0 ? (double)g->n[i] / all_n : 0;
 
 		n[i] = (double)g->n[i];
-		tail[i] = inside * part + above * (all_slow > 0 ? (double)g->slow[i] / all_slow : part);
+		tail[i] = rest * part + above * (all_slow > 0 ? (double)g->slow[i] / all_slow : part);
 	}
 }
 
