@@ -70,7 +70,7 @@ enum tw_outcome {
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
 #define TW_GROUPS        16   /* of connections, by a hash of their addresses: what comes together shows there */
 
-/* Outcomes that the server answers for; a timeout is what its client waited for in vain. */
+/* Outcomes that the server answers for: bad unless a rule says otherwise. Of a timeout, see tw_rule.h. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
 
 #define TW_EP_UNKNOWN 0
@@ -101,6 +101,19 @@ struct tw_slot {
 	__u16 slow_from; /* the bucket from which on the server's time is slow; 0: it is not asked */
 	__u16 pad;
 };
+
+/*
+ * What makes an exchange of an endpoint bad: its status, its outcome, or the server's time. Any of them will do. See
+ * tw_rule.h.
+ */
+struct tw_rule {
+	__u64 statuses[16]; /* bit status & 63 of word status >> 6 */
+	__u64 slower_than;  /* ns; TW_NEVER_SLOW: however long it takes */
+	__u32 outcomes;     /* bit by enum tw_outcome */
+	__u32 pad;
+};
+
+#define TW_NEVER_SLOW (~0ULL)
 
 struct tw_series {
 	struct tw_counters c;
@@ -328,6 +341,8 @@ struct tw_place_value {
 static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
+static_assert(sizeof(struct tw_rule) == 144, "tw_rule");
+static_assert(offsetof(struct tw_rule, slower_than) == 128, "tw_rule.slower_than");
 static_assert(sizeof(struct tw_exchange_record) == 40 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_detail_record) == 40, "tw_detail_record");
 static_assert(sizeof(struct tw_fork_record) == 24, "tw_fork_record");
