@@ -240,10 +240,13 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		ended_times(x, d, pipe, p);
 	} else if (unlikely(outcome != TW_ANSWERED)) {
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
-		d->outcome = outcome_in_time(outcome | c->rs.state << 8, request_complete(c, pipe, p, n), c->t_first,
-		                             c->t_last, x->now);
-		/* What came too late was over before its first byte. */
-		d->cut = d->outcome == outcome && response_begun(&c->rs);
+		d->waited = waited_for(c->rs.state, request_complete(c, pipe, p, n), c->t_first, c->t_last, x->now);
+		/* Once it has waited too long it is a timeout, whatever ends it later, and was over before a byte of
+		 * its answer. */
+		if (d->waited > response_timeout)
+			d->outcome = TW_TIMEOUT;
+		else
+			d->cut = response_begun(&c->rs);
 	}
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */
