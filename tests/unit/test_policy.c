@@ -92,8 +92,8 @@ static void words_and_numbers_of_the_policy_that_mean_nothing_are_refused(void *
 		{ HEAD "gate: { mode: blue_green }\n", 4, "known are canary, absolute, before_after" },
 		{ HEAD "gate: { mode: [canary] }\n", 4, "wants a single value: write mode: canary" },
 		{ HEAD "gate: { zzzzzzzzzzz: 1 }\n", 4,
-		  "known are alpha, promote_alpha, max_error_ratio, max_latency_increase, min_requests, warmup, tick, "
-		  "timeout, deadline, at_deadline, share_tolerance, max_dropped_sessions, mode, bad" },
+		  "known are alpha, max_error_ratio, max_latency_increase, min_requests, warmup, tick, timeout, "
+		  "promote_alpha, deadline, at_deadline, share_tolerance, max_dropped_sessions, mode, bad" },
 		{ HEAD "endpoints: [ { route: \"GET /\", weight: 30 } ]\n", 4, "write 30%" },
 		{ HEAD "endpoints: [ { route: \"GET /\", weight: 0% } ]\n", 4, "from 0.1% to 100%" },
 		{ HEAD "endpoints: [ { route: \"GET /\", fail_fast: 1 } ]\n", 4, "true or false" },
@@ -185,6 +185,41 @@ static void entries_that_contradict_each_other_are_refused(void **state)
 		     "- { route: \"GET /b\", weight: 33.3333% }\n- { route: \"GET /c\", weight: 33.3334% }\n"));
 }
 
+static void a_stage_is_one_of_the_configs_or_any_share_where_it_has_none(void **state)
+{
+	static const struct {
+		const char *text, *part; /* NULL: good */
+	} with[] = {
+		{ "5%", NULL },
+		{ "0.25", NULL },
+		{ "100%", NULL },
+		{ "30%", "--stage 30% is none of the stages of shop.yaml: 5%, 12.5%, 25%, 100%" },
+		{ "25", "ambiguous without a unit: write 25%" },
+		{ "0%", "no share of the traffic" },
+		{ "150%", "no share of the traffic" },
+		{ "half", "no share of the traffic: write --stage 25%" },
+		{ "", "no share of the traffic" },
+	};
+	struct config *c = parse_ok(HEAD "stages: [5%, 12.5%, 25%, 100%]\n"), *none = parse_ok(HEAD);
+	double share = 0;
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
+		int err = config__stage(c, with[i].text, &share, &e);
+
+		assert_int_equal(err, with[i].part ? -EINVAL : 0);
+		if (with[i].part && !strstr(e.text, with[i].part))
+			fail_msg("wanted \"%s\", got \"%s\"", with[i].part, e.text);
+	}
+	assert_int_equal(config__stage(c, "12.5%", &share, &e), 0);
+	assert_true(share == 0.125);
+	assert_int_equal(config__stage(none, "30%", &share, &e), 0);
+	assert_true(share == 0.3);
+	assert_int_equal(config__stage(none, "0%", &share, &e), -EINVAL);
+	config__free(c);
+	config__free(none);
+}
+
 /* ---- what holds in the end ----------------------------------------------------------------------------------------
  */
 
@@ -249,6 +284,7 @@ int main(void)
 		cmocka_unit_test(words_and_numbers_of_the_policy_that_mean_nothing_are_refused),
 		cmocka_unit_test(what_cannot_be_bad_is_refused),
 		cmocka_unit_test(entries_that_contradict_each_other_are_refused),
+		cmocka_unit_test(a_stage_is_one_of_the_configs_or_any_share_where_it_has_none),
 		cmocka_unit_test(an_endpoints_own_value_goes_before_its_units_and_that_before_the_gates),
 	};
 

@@ -116,6 +116,7 @@ static struct fixture *shop(void)
 	snprintf(x->c.run, sizeof(x->c.run), "r1");
 	x->c.started.tv_sec = 1795255200; /* date -u -d @1795255200: 2026-11-21 10:00:00 */
 	x->c.seconds = 60;
+	x->c.stage = 0.25;
 	x->c.endpoints = x->ep;
 	x->c.n_endpoints = 3;
 	x->c.version_name[ARM_BASELINE] = "v1";
@@ -709,6 +710,7 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	assert_string(root, "run", "r1");
 	assert_string(root, "started", "2026-11-21T10:00:00Z");
 	assert_number(root, "seconds", 60);
+	assert_number(root, "stage", 0.25);
 	assert_int_equal(cJSON_GetArraySize(at(root, "endpoints")), 3);
 	assert_string(root, "endpoints.1.endpoint", "POST /pay");
 	assert_true(cJSON_IsTrue(at(root, "endpoints.1.critical")));

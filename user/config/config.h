@@ -159,6 +159,12 @@ void config__free(struct config *c);
 /* The index of the version that has this arm, or -1. */
 int config__version_of_arm(const struct config *c, enum arm arm);
 
+/*
+ * What --stage says: the share of the traffic that the canary has now, "25%"; one of the config's stages, where it has
+ * some. Returns 0, or -EINVAL with the way out in e.
+ */
+int config__stage(const struct config *c, const char *text, double *share, struct err *e);
+
 /* Fills p with the documented defaults (no file needed, for `top` and `init`). */
 void gate_policy__defaults(struct gate_policy *p);
 

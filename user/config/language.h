@@ -37,7 +37,7 @@ int read_statuses(const struct source *s, const struct key *k, const struct ynod
 int read_outcomes(const struct source *s, const struct key *k, const struct ynode *v, void *bad_events);
 int read_slower_than(const struct source *s, const struct key *k, const struct ynode *v, void *bad_events);
 
-/* policy.c: the gate, and its words. */
+/* gate.c: the gate, and its words. */
 int read_gate(const struct source *s, const struct key *k, const struct ynode *v, void *gate_policy);
 int read_mode(const struct source *s, const struct key *k, const struct ynode *v, void *field);
 int read_at_deadline(const struct source *s, const struct key *k, const struct ynode *v, void *field);

@@ -98,6 +98,7 @@ struct comparison {
 	char run[40];
 	struct timespec started; /* CLOCK_REALTIME */
 	double seconds;
+	double stage; /* the canary's share of the traffic, as planned; 0: not told */
 	struct endpoint_figures *endpoints;
 	size_t n_endpoints;
 	const char *version_name[ARM_NR];

@@ -36,6 +36,7 @@ static void header_fill(struct session *s, struct comparison *c)
 	memcpy(c->run, s->run, sizeof(c->run));
 	c->started = s->started;
 	c->seconds = session_now() - s->start;
+	c->stage = s->stage;
 	ledger_fill(s, c);
 	overhead_fill(s, &c->overhead);
 	cuts_fill(s, c);

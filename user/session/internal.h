@@ -84,6 +84,7 @@ struct session {
 	double cpu_at_start; /* what loading took is not what observing costs */
 	double start, end;   /* CLOCK_MONOTONIC, s */
 	char run[40];
+	double stage;
 	int epoll_fd, signal_fd, timer_fd;
 	bool interrupted;
 

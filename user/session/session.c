@@ -174,6 +174,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	}
 	block_signals(&set);
 	s->config = o->config;
+	s->stage = o->stage;
 	s->by_process = by_process(s->config);
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
 	s->end = NAN;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The policy: its defaults, the words it is told in, and what of it holds for one endpoint. */
+/* The gate: its defaults, the words it is told in, and what of it holds for one endpoint. */
 #include "config/language.h"
 
 #include <string.h>
