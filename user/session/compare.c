@@ -146,14 +146,11 @@ static int judge_endpoints(struct session *s)
 	return 0;
 }
 
-static void arm_tick_fill(const struct session *s, struct arm_tick *t, int version, size_t endpoint)
+void cell_tick(const struct cell *c, struct arm_tick *t)
 {
-	const struct cell *c = cell_of(s, version, endpoint);
 	uint64_t overdue = 0;
 	int64_t bad;
 
-	if (!c)
-		return;
 	/*
 	 * Those that are bad already are told of while they wait; what the others come to shows when they end. One that
 	 * was told of, and has ended now, is in both counts: then the difference is below 0.
@@ -169,6 +166,14 @@ static void arm_tick_fill(const struct session *s, struct arm_tick *t, int versi
 	t->latency = t->n ? &c->tick_latency : NULL;
 	/* Without a slot nothing is counted by group. */
 	t->groups = c->slot ? &c->tick_groups : NULL;
+}
+
+static void arm_tick_fill(const struct session *s, struct arm_tick *t, int version, size_t endpoint)
+{
+	const struct cell *c = cell_of(s, version, endpoint);
+
+	if (c)
+		cell_tick(c, t);
 }
 
 static void ticks_reset(struct session *s)

@@ -158,6 +158,8 @@ bool ledger_is_checked(const struct session *s);
 bool ledger_balances(const struct session *s);
 
 /* compare.c */
+/* What the judge is told of a cell's tick that ends now. */
+void cell_tick(const struct cell *c, struct arm_tick *t);
 int tick_close(struct session *s, double now);
 
 #endif
