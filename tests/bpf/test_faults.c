@@ -402,6 +402,28 @@ static void slower_than_the_limit_is_bad_within_a_bucket_too(void **state)
 	}
 }
 
+static void a_slow_request_is_not_a_slow_server(void **state)
+{
+	const struct tw_rule r = { .slower_than = SLOW / 10 };
+
+	rule_is(&r);
+	forget();
+	for (int i = 0; i < 2; i++) {
+		struct tw_series before_it = slot_sum(SLOT);
+		const struct timespec pause = { .tv_nsec = SLOW / 5 };
+
+		give_slot_slow(ENDPOINT, i ? SLOT : 0, histogram_bucket(r.slower_than));
+		begin();
+		client("GET /a HTTP/1.1\r\n");
+		nanosleep(&pause, NULL);
+		client("\r\n");
+		/* No rule names it, but of its status the rule is asked. */
+		answer_is_whole("HTTP/1.1 404 No\r\n");
+		done();
+		is_slow(i, false, &before_it);
+	}
+}
+
 static void one_that_has_waited_longer_than_the_limit_is_bad_whoever_ends_it(void **state)
 {
 	const struct tw_rule r = { .slower_than = SLOW };
@@ -441,6 +463,7 @@ int main(void)
 		EXCHANGE(other_endpoints_keep_their_own_rule),
 		EXCHANGE(a_status_that_only_records_can_tell_is_bad_when_it_is_named),
 		EXCHANGE(slower_than_the_limit_is_bad_within_a_bucket_too),
+		EXCHANGE(a_slow_request_is_not_a_slow_server),
 		EXCHANGE(one_that_has_waited_longer_than_the_limit_is_bad_whoever_ends_it),
 	};
 
