@@ -277,11 +277,15 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		__u64 asked = request_complete(c, pipe, p, n);
 
 		__builtin_memset(d->lat, 0xff, sizeof(d->lat));
-		d->outcome = outcome_in_time(outcome | c->rs.state << 8, asked, c->t_first, c->t_last, x->now);
+		d->waited = waited_for(c->rs.state, asked, c->t_first, c->t_last, x->now);
+		/* Once it has waited too long it is a timeout, whatever ends it later, and was over before a byte of
+		 * its answer. */
+		if (d->waited > response_timeout)
+			d->outcome = TW_TIMEOUT;
+		else
+			d->cut = response_begun(&c->rs);
 		if (d->outcome == TW_CLIENT_ABANDONED || d->outcome == TW_RESET_BY_CLIENT)
 			d->lat[TW_LAT_WAITED] = ended_waited(x, asked, response_begun(&c->rs));
-		/* What came too late was over before its first byte. */
-		d->cut = d->outcome == outcome && response_begun(&c->rs);
 	}
 	if (unlikely(p->version != d->version)) {
 		/* Nobody had read it when it was pushed: it changes rows now that the version is known. */

@@ -48,8 +48,7 @@ static __always_inline void inflight_one(struct tw_conn *c, struct tw_pipe *pipe
 	/* A response that is under way is the oldest request's. */
 	if (n != c->tail && state != H1_LOST)
 		state = H1_RES;
-	if (outcome_in_time(TW_ANSWERED | state << 8, request_complete(c, pipe, p, n), c->t_first, c->t_last, now) !=
-	    TW_TIMEOUT)
+	if (waited_for(state, request_complete(c, pipe, p, n), c->t_first, c->t_last, now) <= response_timeout)
 		return;
 	ep = inflight_endpoint(p, pending_hash(c, pipe, n));
 	if (!ep || ep >= TW_MAX_ENDPOINTS)

@@ -156,6 +156,7 @@ struct tw_ended {
 	__u64 hash;
 	__u64 t_start;
 	__u64 lat[TW_LAT_NR];
+	__u64 waited; /* as in the record, of one that was not answered in full */
 	__u32 tgid;
 	__u16 version;
 	__u16 endpoint;
@@ -340,6 +341,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tw_slot);
 } slots SEC(".maps");
+
+/*
+ * Endpoint -> what makes its exchanges bad: the same for all versions, or they could not be compared. User space fills
+ * all of it before the first slot is given. Asked of what is not simply well answered.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TW_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, struct tw_rule);
+} rules SEC(".maps");
 
 /* Counters and histograms by slot; slot 0 is not used. User space sets the size before load and reads differences. */
 struct {

@@ -7,6 +7,7 @@
 #ifndef TW_VERIFIED_H
 #define TW_VERIFIED_H
 
+#include "tw_rule.h"
 #include "tw_status.h"
 
 __attribute__((noinline)) int scan_lines(__u32 lane, __u32 pos, __u32 fresh, __u32 n)
@@ -93,19 +94,17 @@ static __always_inline int is_late(__u64 asked, __u64 until)
 }
 
 /*
- * What becomes of an exchange that ends without its answer, or would if it ended now. what: the outcome by the way it
- * ended, and the response's state << 8. Once it has waited too long it is a timeout, whatever ends it later.
+ * How long an exchange that ends without its whole answer, or would if it ended now, has waited for its first byte, ns;
+ * 0: not known. state: the response's.
  */
-__attribute__((noinline)) int outcome_in_time(__u32 what, __u64 asked, __u64 t_first, __u64 t_last, __u64 now)
+__attribute__((noinline)) __u64 waited_for(__u32 state, __u64 asked, __u64 t_first, __u64 t_last, __u64 now)
 {
-	__u32 outcome = what & 0xff, state = what >> 8;
-
 	/* Step is lost: what came since may have been the beginning of its response. */
-	if (state == H1_LOST && t_last >= asked)
-		return outcome;
+	if (!asked || (state == H1_LOST && t_last >= asked))
+		return 0;
 	if (state != H1_LOST && state != H1_RES)
 		now = t_first;
-	return is_late(asked, now) ? TW_TIMEOUT : outcome;
+	return now > asked ? now - asked : 0;
 }
 
 static __always_inline __u64 ring_flags(void)
@@ -164,38 +163,51 @@ static __always_inline __u32 series_times(struct tw_series *s, const __u64 *lat)
 	return server;
 }
 
-/* Is the way it ended the server's fault? A client that vanishes inside the answer dies of retransmission, too. */
-static __always_inline int is_fault(const struct tw_ended *d)
+/* The server's time, see tw_is_bad. */
+static __always_inline __u64 ended_took(const struct tw_ended *d)
 {
-	if (d->outcome == TW_TIMEOUT && d->cut)
-		return 0;
-	return TW_FAULTS >> (d->outcome & (TW_OUTCOME_NR - 1)) & 1;
+	if (d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED)
+		return d->waited;
+	if (d->plain)
+		return d->lat[TW_LAT_TOTAL];
+	return d->lat[TW_LAT_SERVER] != TW_NOT_MEASURED ? d->lat[TW_LAT_SERVER] : 0;
 }
 
-/* status: its index, see tw_status.h; slow_from: see tw_slot. */
-static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status, __u16 slow_from)
+static __always_inline void series_judge(struct tw_series *s, const struct tw_ended *d)
 {
-	__u32 g = d->group & (TW_GROUPS - 1), server;
+	__u32 endpoint = d->endpoint;
+	struct tw_rule *r = bpf_map_lookup_elem(&rules, &endpoint);
+
+	if (!r || !tw_is_bad(r, d->status, d->outcome, d->cut, ended_took(d)))
+		return;
+	s->c.bad++;
+	s->c.group_bad[d->group & (TW_GROUPS - 1)]++;
+}
+
+/* status: its index, see tw_status.h. */
+static __always_inline void series_add(struct tw_series *s, const struct tw_ended *d, __u8 status,
+                                       const struct tw_slot *slot)
+{
+	__u32 g = d->group & (TW_GROUPS - 1), server = 0;
 
 	s->c.exchanges++;
 	s->c.connections += d->first;
 	s->c.outcome[d->outcome & (TW_OUTCOME_NR - 1)]++;
 	s->c.status[status & (TW_STATUS_NR - 1)]++;
 	s->c.group[g]++;
-	if (unlikely(d->outcome != TW_ANSWERED)) {
-		s->c.double_faults += d->status / 100 == 5 && is_fault(d);
+	if (unlikely(d->outcome != TW_ANSWERED))
 		s->c.cut[d->outcome & (TW_OUTCOME_NR - 1)] += d->cut;
-	}
-	if (unlikely(d->status >= 500 || d->outcome != TW_ANSWERED))
-		s->c.group_bad[g] += d->status / 100 == 5 || is_fault(d);
 	if (likely(d->plain))
 		server = series_plain(s, d->lat);
 	else if (d->lat[TW_LAT_TOTAL] != TW_NOT_MEASURED)
 		server = series_times(s, d->lat);
 	else
 		server = series_mostly(s, TW_LAT_WAITED, d->lat[TW_LAT_WAITED], TW_NOT_MEASURED, TW_BUCKETS);
-	if (unlikely(slow_from && server >= slow_from && server < TW_BUCKETS))
+	if (unlikely(slot->slow_from && server >= slot->slow_from && server < TW_BUCKETS))
 		s->c.group_slow[g]++;
+	/* An answer below 300 is good, unless it took too long: no rule can name it. */
+	if (unlikely(d->status >= 300 || d->outcome != TW_ANSWERED || (slot->bad_from && server >= slot->bad_from)))
+		series_judge(s, d);
 }
 
 static __always_inline int exchange_record(const struct tw_ended *d)
@@ -209,6 +221,7 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 	r->hash = d->hash;
 	r->t_start = d->t_start;
 	__builtin_memcpy(r->lat, d->lat, sizeof(r->lat));
+	r->waited = d->lat[TW_LAT_TOTAL] == TW_NOT_MEASURED ? d->waited : 0;
 	r->version = d->version;
 	r->endpoint = d->endpoint;
 	r->status = d->status;
@@ -221,7 +234,7 @@ static __always_inline int exchange_record(const struct tw_ended *d)
 }
 
 /* The counters of a version on an endpoint, if they have a slot. */
-static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint, __u16 *slow_from)
+static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint, const struct tw_slot **where)
 {
 	struct tw_slot *slot;
 	__u32 at;
@@ -232,7 +245,7 @@ static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint
 	slot = bpf_map_lookup_elem(&slots, &at);
 	if (unlikely(!slot || slot->slot == TW_SLOT_NONE))
 		return 0;
-	*slow_from = slot->slow_from;
+	*where = slot;
 	at = slot->slot;
 	return bpf_map_lookup_elem(&series, &at);
 }
@@ -242,8 +255,8 @@ static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint
  */
 __attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpoint, __u64 ns)
 {
-	__u16 slow_from;
-	struct tw_series *s = lane ? 0 : series_of(version, endpoint, &slow_from);
+	const struct tw_slot *slot;
+	struct tw_series *s = lane ? 0 : series_of(version, endpoint, &slot);
 
 	if (s)
 		series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
@@ -254,10 +267,10 @@ __attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpo
 __attribute__((noinline)) int count_ended(__u32 lane)
 {
 	struct tw_lane *l = lane_get(lane);
+	const struct tw_slot *slot;
 	struct tw_series *s;
 	struct tw_ended *d;
 	__u32 at;
-	__u16 slow_from;
 	__u8 known = 0;
 
 	if (!l)
@@ -271,10 +284,10 @@ __attribute__((noinline)) int count_ended(__u32 lane)
 	/* Counters of a slot have one writer a CPU: the holder of lane 0. The rare others send a record. */
 	if (unlikely(!known || lane))
 		return 0;
-	s = series_of(d->version, d->endpoint, &slow_from);
+	s = series_of(d->version, d->endpoint, &slot);
 	if (unlikely(!s))
 		return 0;
-	series_add(s, d, known, slow_from);
+	series_add(s, d, known, slot);
 	count(l, d->version, TW_L_ENDED);
 	return 1;
 }

@@ -71,7 +71,7 @@ enum tw_outcome {
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
 #define TW_GROUPS        16   /* of connections, by a hash of their addresses: what comes together shows there */
 
-/* Outcomes that the server answers for; a timeout is what its client waited for in vain. */
+/* Outcomes that the server answers for: bad unless a rule says otherwise. Of a timeout, see tw_rule.h. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
 
 #define TW_EP_UNKNOWN 0
@@ -90,9 +90,9 @@ struct tw_counters {
 	__u32 outcome[TW_OUTCOME_NR];
 	__u32 status[TW_STATUS_NR];
 	__u32 cut[TW_OUTCOME_NR]; /* of each outcome but answered: a byte of the final response had left */
-	__u32 double_faults;      /* a 5xx whose outcome is the server's fault as well: in both counts */
+	__u32 bad;                /* by the endpoint's rule */
 	__u32 pad;
-	/* By the group of the connection: all; those that a 5xx or their outcome makes bad; those beyond slow_from. */
+	/* By the group of the connection: all; of these, bad; those beyond slow_from. */
 	__u32 group[TW_GROUPS], group_bad[TW_GROUPS], group_slow[TW_GROUPS];
 };
 
@@ -100,8 +100,21 @@ struct tw_counters {
 struct tw_slot {
 	__u32 slot;      /* TW_SLOT_NONE: nowhere */
 	__u16 slow_from; /* the bucket from which on the server's time is slow; 0: it is not asked */
-	__u16 pad;
+	__u16 bad_from;  /* the bucket from which on it may be beyond the rule's slower_than; 0: none is */
 };
+
+/*
+ * What makes an exchange of an endpoint bad: its status, its outcome, or the server's time. Any of them will do. See
+ * tw_rule.h.
+ */
+struct tw_rule {
+	__u64 statuses[16]; /* bit status & 63 of word status >> 6 */
+	__u64 slower_than;  /* ns; TW_NEVER_SLOW: however long it takes */
+	__u32 outcomes;     /* bit by enum tw_outcome */
+	__u32 pad;
+};
+
+#define TW_NEVER_SLOW (~0ULL)
 
 struct tw_series {
 	struct tw_counters c;
@@ -172,6 +185,7 @@ struct tw_exchange_record {
 	__u64 hash;           /* route hash */
 	__u64 t_start;        /* CLOCK_MONOTONIC, ns */
 	__u64 lat[TW_LAT_NR]; /* ns; all ones: not measured */
+	__u64 waited;         /* not answered in full: ns until its first byte, or its end; 0: not known, or answered */
 	__u16 version;        /* 0: by tgid */
 	__u16 endpoint;       /* 0 or TW_EP_PENDING: by hash */
 	__u16 status;         /* 0: none */
@@ -329,7 +343,10 @@ struct tw_place_value {
 static_assert(sizeof(struct tw_series) % 8 == 0, "tw_series has padding");
 static_assert(sizeof(struct tw_route_record) == 16 + TW_PATH_MAX, "tw_route_record");
 static_assert(offsetof(struct tw_route_record, text) == 16, "tw_route_record.text");
-static_assert(sizeof(struct tw_exchange_record) == 40 + 8 * TW_LAT_NR, "tw_exchange_record");
+static_assert(sizeof(struct tw_slot) == 8, "tw_slot");
+static_assert(sizeof(struct tw_rule) == 144, "tw_rule");
+static_assert(offsetof(struct tw_rule, slower_than) == 128, "tw_rule.slower_than");
+static_assert(sizeof(struct tw_exchange_record) == 48 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_detail_record) == 40, "tw_detail_record");
 static_assert(sizeof(struct tw_fork_record) == 24, "tw_fork_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");

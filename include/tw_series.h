@@ -14,7 +14,7 @@ static inline void tw_series_add(struct tw_series *to, const struct tw_series *f
 {
 	to->c.exchanges += from->c.exchanges;
 	to->c.connections += from->c.connections;
-	to->c.double_faults += from->c.double_faults;
+	to->c.bad += from->c.bad;
 	for (int i = 0; i < TW_OUTCOME_NR; i++) {
 		to->c.outcome[i] += from->c.outcome[i];
 		to->c.cut[i] += from->c.cut[i];

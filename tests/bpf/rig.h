@@ -26,6 +26,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/http1_table.h"
+#include "config/config.h"
 #include "model/histogram.h"
 #include "tillwatch.skel.h"
 #include "tw_abi.h"
@@ -347,6 +348,15 @@ static inline void rig_watch_port(uint16_t port, uint16_t version, bool client)
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.ports), &key, &side, BPF_ANY), 0);
 }
 
+/* What an endpoint that says nothing of its own calls bad. */
+static inline void rig_default_rule(uint32_t endpoint)
+{
+	struct gate_policy gate;
+
+	gate_policy__defaults(&gate);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.rules), &endpoint, &gate.bad.rule, BPF_ANY), 0);
+}
+
 /* Without the verifier's walk, which is as long as a book. */
 static inline int rig_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -408,7 +418,7 @@ static inline void rig_forget_routes(void)
 	}
 }
 
-/* Before each test: no routes, no slots, no records, and the ledger marked. */
+/* Before each test: no routes, no slots, no rules of its own, no records, and the ledger marked. */
 static inline void rig_reset(void)
 {
 	struct tw_slot none = { 0 };
@@ -420,12 +430,14 @@ static inline void rig_reset(void)
 	rig.n_details = 0;
 	rig.details_due = 0;
 	rig_forget_routes();
-	for (uint32_t i = 0; i < 16; i++)
+	for (uint32_t i = 0; i < 16; i++) {
+		rig_default_rule(i);
 		for (uint32_t v = RIG_SERVER_VERSION; v <= RIG_UPSTREAM_VERSION; v++) {
 			uint32_t key = v * TW_MAX_ENDPOINTS + i;
 
 			bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &none, BPF_ANY);
 		}
+	}
 	rig.skel->bss->route_budget = RIG_BUDGET;
 	rig.skel->bss->detail_budget = RIG_BUDGET;
 	rig.skel->bss->drain_mask = rig.skel->bss->jiffy_ns = 0;

@@ -37,12 +37,18 @@ static inline void slot_clear(uint32_t slot)
 	free(zeros);
 }
 
-static inline void give_slot(uint32_t endpoint, uint32_t slot)
+/* bad_from: the bucket in which what is too slow by the endpoint's rule begins; 0: nothing is. */
+static inline void give_slot_slow(uint32_t endpoint, uint32_t slot, unsigned int bad_from)
 {
 	uint32_t key = RIG_SERVER_VERSION * TW_MAX_ENDPOINTS + endpoint;
-	struct tw_slot value = { .slot = slot };
+	struct tw_slot value = { .slot = slot, .bad_from = (uint16_t)bad_from };
 
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig.skel->maps.slots), &key, &value, BPF_ANY), 0);
+}
+
+static inline void give_slot(uint32_t endpoint, uint32_t slot)
+{
+	give_slot_slow(endpoint, slot, 0);
 }
 
 static inline void name_route(uint64_t hash, uint32_t endpoint)

@@ -8,6 +8,7 @@
 
 #include "talk.h"
 #include "slots.h"
+#include "tw_status.h"
 
 #define OK    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define HEAD  "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
@@ -167,7 +168,7 @@ static void step_lost_after_the_limit_does_not_make_it_unobserved(void **state)
 	expect_exchanges("GET /a - unobserved\n");
 }
 
-static void a_late_failure_is_counted_as_failed_in_two_ways(void **state)
+static void a_late_failure_fails_in_two_ways_and_is_bad_once(void **state)
 {
 	uint32_t slot = 3;
 	struct tw_series s;
@@ -186,7 +187,8 @@ static void a_late_failure_is_counted_as_failed_in_two_ways(void **state)
 	s = slot_sum(slot);
 	assert_int_equal(s.c.exchanges, 4);
 	assert_int_equal(s.c.outcome[TW_TIMEOUT], 2);
-	assert_int_equal(s.c.double_faults, 1);
+	assert_int_equal(s.c.status[tw_status_index[504]], 2);
+	assert_int_equal(s.c.bad, 3);
 }
 
 /* ---- the walk -----------------------------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ int main(void)
 		TEST(before_the_limit_each_end_has_its_own_outcome),
 		TEST(cut_off_in_an_answer_that_began_in_time_is_truncated),
 		TEST(step_lost_after_the_limit_does_not_make_it_unobserved),
-		TEST(a_late_failure_is_counted_as_failed_in_two_ways),
+		TEST(a_late_failure_fails_in_two_ways_and_is_bad_once),
 		TEST(a_walk_counts_what_each_conversation_has_left_open),
 		TEST(a_walk_counts_a_pipeline_as_deep_as_it_is),
 		TEST(a_walk_tells_of_those_that_wait_too_long_and_of_no_others),

@@ -274,6 +274,16 @@ def test_the_document_shows_nulls_never_zeros_for_what_was_not_measured(nginx, w
                 assert k == "count" or (v is None) == (q["count"] == 0), f"{name} {arm} {kind} {k} is {v}: {q}"
 
 
+def test_the_stage_that_is_told_stands_in_the_document(nginx, watching, tmp_path):
+    assert watching(nginx().port, args=["--stage", "25%"]).stop()["stage"] == 0.25
+    assert watching(nginx(name="other").port).stop()["stage"] is None
+    path = tmp_path / "stages.yaml"
+    path.write_text(GOOD)
+    for command in ("watch", "gate"):
+        r = run(command, "-c", path, "--for", "1s", "--stage", "30%")
+        assert r.code == 2 and "none of the stages of" in r.err and "5%, 25%, 50%, 100%" in r.err, r
+
+
 def test_the_overhead_is_reported(nginx, watching):
     server = nginx()
     w = watching(server.port)

@@ -4,6 +4,7 @@ The verdict as an exit code, on real canaries: servers with seeded errors and de
 are such that the expected verdict needs a few seconds of this traffic, with room to spare.
 """
 import json
+import math
 import signal
 
 import pytest
@@ -79,6 +80,29 @@ def test_a_canary_that_is_as_good_is_promoted(release):
     doc = release(same, same).gate(span="12s")
     assert doc["verdict"] == "promote", doc
     assert all(g["ok"] for g in doc["guards"]), doc
+
+
+def test_an_endpoints_weight_is_its_part_of_the_evidence(release, tmp_path):
+    """
+    Two gates on the same traffic. What nobody has asked about yet stays at 1; without that, the evidence against the
+    release is the endpoint's own times its weight.
+    """
+    r = release(["--error-rate", 0.02, "--delay-ms", 3], ["--error-rate", 0.3, "--delay-ms", 3])
+    gates = {}
+    for weight in (0.8, 0.01):
+        path = tmp_path / f"weight{weight}.yaml"
+        path.write_text(config_text(
+            {"v1": ("baseline", {"listen": str(r.apps[0].port)}), "v2": ("canary", {"listen": str(r.apps[1].port)})},
+            [{"route": "GET /checkout", "weight": weight}, "GET /calm"], GATE))
+        gates[weight] = Background("gate", "-c", path, "--for", "8s", "--json")
+    r.load()
+    part = []
+    for weight, gate in gates.items():
+        doc = verdict_of(gate.result())
+        own = math.exp(next(e for e in doc["endpoints"] if e["endpoint"] == "GET /checkout")["log_e_bad"])
+        assert own > 50, doc
+        part.append((math.exp(doc["log_e_bad"]) - (1 - weight)) / weight / own)
+    assert part[0] == pytest.approx(part[1], rel=0.05) and 0.5 < part[0] < 1, part
 
 
 def test_too_little_traffic_holds(release):

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/config.h"
+#include "config_text.h"
 
 /* Everything the manual shows. */
 static const char full[] =
@@ -33,61 +33,18 @@ static const char full[] =
 	"  v3: { arm: other, match: { listen: 8081, env: A= } }\n"
 	"endpoints:\n"
 	"  - { route: \"POST /checkout\", critical: true, value: \"62.50 EUR\",\n"
-	"      slo: { p95: 300ms, error_rate: 0.5% } }\n"
+	"      slo: { p95: 300ms, error_rate: 0.5% }, weight: 30%, fail_fast: true, unit: checkout, max_error_ratio: 1.1,\n"
+	"      max_latency_increase: 5%, bad: { statuses: [5xx, 404], outcomes: [timeout], slower_than: 2s } }\n"
 	"  - route: GET /cart/{id}\n"
 	"  - route: \"* /{any}/items\"\n"
 	"    critical: false\n"
 	"gate:    { alpha: 0.01, max_error_ratio: 1.25, max_latency_increase: 0.1, min_requests: 700,\n"
-	"           warmup: 1m, tick: 2.5s, timeout: 90s }\n"
+	"           warmup: 1m, tick: 2.5s, timeout: 90s, promote_alpha: 0.02, deadline: 45m, at_deadline: rollback,\n"
+	"           share_tolerance: 20%, max_dropped_sessions: 25, mode: before_after, bad: { slower_than: never } }\n"
 	"stages:  [5%, 25%, 0.5, 100%]\n"
-	"limits: { endpoints: 42 }\n";
-
-#define HEAD "service: s\nversions:\n  v1: { arm: baseline, match: { listen: 8081 } }\n"
-
-static void *at(const void *p)
-{
-	return (void *)(uintptr_t)p;
-}
-
-static struct config *parse_ok(const char *text)
-{
-	struct config *c = NULL;
-	struct err e;
-
-	if (config__parse(&c, text, strlen(text), "shop.yaml", &e))
-		fail_msg("%s", e.text);
-	assert_string_equal(e.text, "");
-	return c;
-}
-
-/* The text is refused with a message that begins with "shop.yaml:LINE: " (line 0: no line) and holds every part. */
-static void refuse_bytes(const char *text, size_t len, int line, const char *part)
-{
-	struct config *c = at(text);
-	struct err e;
-	char start[32];
-
-	snprintf(start, sizeof(start), line ? "shop.yaml:%d: " : "shop.yaml: ", line);
-	assert_int_equal(config__parse(&c, text, len, "shop.yaml", &e), -EINVAL);
-	assert_null(c);
-	if (strncmp(e.text, start, strlen(start)) != 0 || !strstr(e.text, part))
-		fail_msg("wanted \"%s...%s\", got \"%s\"", start, part, e.text);
-	for (const char *p = e.text; *p; p++)
-		assert_true((unsigned char)*p >= ' ');
-}
-
-struct refusal {
-	const char *text;
-	int line;
-	const char *part;
-};
-
-static void refuse_all(const struct refusal *r, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		refuse_bytes(r[i].text, strlen(r[i].text), r[i].line, r[i].part);
-}
-#define REFUSE_ALL(cases) refuse_all(cases, sizeof(cases) / sizeof((cases)[0]))
+	"limits: { endpoints: 42 }\n"
+	"units: { checkout: { owner: \"team-pay\", max_error_ratio: 1.2, max_latency_increase: 10%,\n"
+	"                     bad: { statuses: [5xx, 429] } } }\n";
 
 static void every_key_of_a_version_arrives(void **state)
 {
@@ -138,7 +95,7 @@ static void every_key_of_an_endpoint_arrives(void **state)
 	assert_true(c->routes[0].slo.error_rate == 0.005);
 	assert_string_equal(c->routes[1].path, "/cart/{id}");
 	assert_true(!c->routes[1].critical && !c->routes[1].value.set && c->routes[1].slo.error_rate < 0.0);
-	assert_int_equal(c->routes[1].line, 12);
+	assert_int_equal(c->routes[1].line, 13);
 	assert_string_equal(c->routes[2].method, "*");
 	config__free(c);
 }

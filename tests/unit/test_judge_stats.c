@@ -85,7 +85,15 @@ struct outcome {
 
 static struct outcome release(const struct scenario *s)
 {
-	const struct gate_policy policy = { 0.05, 1.5, 0.2, 500, 10, 5, 30 };
+	const struct gate_policy policy = {
+		.alpha = 0.05,
+		.max_error_ratio = 1.5,
+		.max_latency_increase = 0.2,
+		.min_requests = 500,
+		.warmup = 10,
+		.tick = 5,
+		.timeout = 30,
+	};
 	struct judge *j = judge__new(&policy);
 	struct outcome o = { .first = -1 };
 	double phase = uniform() * 2 * M_PI;
@@ -256,7 +264,15 @@ static void the_e_process_crosses_its_bound_in_at_most_alpha_of_null_runs(void *
 
 static void a_thousand_endpoints_are_judged_within_the_budget(void **state)
 {
-	const struct gate_policy policy = { 0.05, 1.5, 0.2, 500, 10, 5, 30 };
+	const struct gate_policy policy = {
+		.alpha = 0.05,
+		.max_error_ratio = 1.5,
+		.max_latency_increase = 0.2,
+		.min_requests = 500,
+		.warmup = 10,
+		.tick = 5,
+		.timeout = 30,
+	};
 	const size_t n = 1000;
 	const int ticks = 20;
 	struct endpoint_tick *ep = calloc(n, sizeof(*ep));

@@ -153,7 +153,7 @@ static void cpus_add_up_number_by_number_and_the_longest_is_the_longest(void **s
 	tw_series_add(&sum, &other);
 	assert_int_equal(sum.c.exchanges, one.c.exchanges + other.c.exchanges);
 	assert_int_equal(sum.c.connections, one.c.connections + other.c.connections);
-	assert_int_equal(sum.c.double_faults, one.c.double_faults + other.c.double_faults);
+	assert_int_equal(sum.c.bad, one.c.bad + other.c.bad);
 	for (int k = 0; k < TW_SERIES_KINDS; k++) {
 		assert_int_equal(sum.c.sum[k], one.c.sum[k] + other.c.sum[k]);
 		assert_int_equal(sum.c.max[k], other.c.max[k]);

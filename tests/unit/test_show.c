@@ -57,6 +57,7 @@ static struct arm_figures *set_arm(struct fixture *x, size_t endpoint, enum arm 
 	a->requests = ok + failed;
 	a->connections = 40;
 	a->outcome[TW_ANSWERED] = ok + failed;
+	a->bad = failed;
 	a->status = x->status[endpoint][arm];
 	a->n_status = 2;
 	a->lat = &x->lat[endpoint][arm];
@@ -115,6 +116,7 @@ static struct fixture *shop(void)
 	snprintf(x->c.run, sizeof(x->c.run), "r1");
 	x->c.started.tv_sec = 1795255200; /* date -u -d @1795255200: 2026-11-21 10:00:00 */
 	x->c.seconds = 60;
+	x->c.stage = 0.25;
 	x->c.endpoints = x->ep;
 	x->c.n_endpoints = 3;
 	x->c.version_name[ARM_BASELINE] = "v1";
@@ -132,6 +134,7 @@ static struct fixture *shop(void)
 	a->outcome[TW_ANSWERED] = 96;
 	a->outcome[TW_UNANSWERED] = 3;
 	a->outcome[TW_TRUNCATED] = 1;
+	a->bad = 4;
 	a->status[1].n = 96;
 
 	x->c.coverage = (struct coverage){ .connections = 80, .decoded = 80, .queue_measured = true, .complete = true };
@@ -343,6 +346,7 @@ static struct fixture *crowd(const char *name)
 		x->ep[i].critical = i % 3 == 0;
 		observe(set_arm(x, i, ARM_BASELINE, "v1-with-a-long-name", 1234567, 0), 59000000000 + i, 3);
 		set_arm(x, i, ARM_CANARY, name, UINT64_MAX, 0)->outcome[TW_TIMEOUT] = UINT64_MAX;
+		x->ep[i].arm[ARM_CANARY].bad = UINT64_MAX;
 	}
 	x->c.service = name;
 	x->c.version_name[ARM_BASELINE] = "v1-with-a-long-name";
@@ -706,6 +710,7 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	assert_string(root, "run", "r1");
 	assert_string(root, "started", "2026-11-21T10:00:00Z");
 	assert_number(root, "seconds", 60);
+	assert_number(root, "stage", 0.25);
 	assert_int_equal(cJSON_GetArraySize(at(root, "endpoints")), 3);
 	assert_string(root, "endpoints.1.endpoint", "POST /pay");
 	assert_true(cJSON_IsTrue(at(root, "endpoints.1.critical")));

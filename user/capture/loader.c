@@ -454,6 +454,27 @@ int loader__process(struct loader *l, uint32_t tgid, uint16_t version)
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.procs), &tgid, &value, BPF_ANY) ? -errno : 0;
 }
 
+int loader__rules(struct loader *l, const struct tw_rule *rules, size_t n)
+{
+	int fd = bpf_map__fd(l->skel->maps.rules);
+
+	for (uint32_t ep = 0; ep < TW_MAX_ENDPOINTS; ep++)
+		if (bpf_map_update_elem(fd, &ep, &rules[ep < n ? ep : 0], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+/* The lowest bucket that holds something too slow by the endpoint's rule. */
+static uint16_t bad_from(const struct loader *l, uint32_t endpoint)
+{
+	struct tw_rule rule;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.rules), &endpoint, &rule) ||
+	    rule.slower_than == TW_NEVER_SLOW)
+		return 0;
+	return (uint16_t)histogram_bucket(rule.slower_than + 1);
+}
+
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 {
 	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint;
@@ -467,6 +488,7 @@ int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 	if (l->next_slot > l->slots)
 		return -ENOSPC;
 	slot.slot = l->next_slot;
+	slot.bad_from = bad_from(l, endpoint);
 	if (bpf_map_update_elem(fd, &key, &slot, BPF_ANY))
 		return -errno;
 	l->next_slot++;

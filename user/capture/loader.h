@@ -44,6 +44,11 @@ uint16_t loader__route_find(struct loader *l, uint64_t hash);
 int loader__process(struct loader *l, uint32_t tgid, uint16_t version);
 /* Gives (version, endpoint) a slot of its own. Returns the slot, or -ENOSPC. Idempotent. */
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
+/*
+ * What makes the exchanges of an endpoint bad: rules[endpoint], or rules[0] for those from n on. Before the first slot
+ * is given; until then, nothing is counted. 0 or a negative errno.
+ */
+int loader__rules(struct loader *l, const struct tw_rule *rules, size_t n);
 /* From which bucket on its slot counts the server's time as slow; 0: not at all. 0 or a negative errno. */
 int loader__slow_from(struct loader *l, uint16_t version, uint16_t endpoint, unsigned int bucket);
 /* Lets go of all packets: what has been counted can be read, and does not change any more. */

@@ -14,8 +14,10 @@
 #define REFRESH_TERMINAL 1.0
 #define REFRESH_LINES    5.0
 
+#define STAGE_HELP "the stage that is running: the canary's share of the traffic, as planned"
+
 struct watch_options {
-	const char *file;
+	const char *file, *stage;
 	double seconds;
 	bool json;
 };
@@ -123,6 +125,10 @@ static struct session *start(const struct watch_options *w, struct config **conf
 		log_error("%s", e.text);
 		return NULL;
 	}
+	if (w->stage && config__stage(*config, w->stage, &o.stage, &e)) {
+		log_error("%s", e.text);
+		return NULL;
+	}
 	*code = TW_EXIT_FAILURE;
 	o.config = *config;
 	o.judge = both_arms(*config);
@@ -145,13 +151,14 @@ static int watch(int argc, char **argv)
 		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &w.seconds,
 		  false },
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document at the end instead of the table", &w.json, false },
+		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
 	};
 	const struct comparison *c;
 	struct config *config = NULL;
 	struct session *s;
 	int code;
 
-	if (options_parse(&cmd_watch, options, 3, argc, argv, &code))
+	if (options_parse(&cmd_watch, options, 4, argc, argv, &code))
 		return code;
 	s = start(&w, &config, &code);
 	c = s ? observe(s, w.json) : NULL;
@@ -179,13 +186,14 @@ static int gate(int argc, char **argv)
 		{ "--config", 'c', OPTION_TEXT, "FILE", "the configuration", &w.file, true },
 		{ "--for", 0, OPTION_DURATION, "T", "how long to watch before the verdict", &w.seconds, true },
 		{ "--json", 0, OPTION_FLAG, NULL, "the verdict as a JSON document", &w.json, false },
+		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
 	};
 	const struct comparison *c;
 	struct config *config = NULL;
 	struct session *s;
 	int code;
 
-	if (options_parse(&cmd_gate, options, 3, argc, argv, &code))
+	if (options_parse(&cmd_gate, options, 4, argc, argv, &code))
 		return code;
 	s = start(&w, &config, &code);
 	if (s && !both_arms(config)) {
@@ -208,13 +216,14 @@ static int gate(int argc, char **argv)
 }
 
 const struct command cmd_watch = {
-	"watch", "Attaches, shows the live comparison and ends with the final one", "-c FILE [--for T] [--json]",
+	"watch", "Attaches, shows the live comparison and ends with the final one",
+	"-c FILE [--for T] [--stage SHARE] [--json]",
 	"On a terminal the table is redrawn every second; elsewhere a block of lines comes every five.\n"
 	"SIGINT and SIGTERM end it early with the same final output.",
 	watch
 };
 
 const struct command cmd_gate = { "gate", "Watches for a while and gives the verdict as the exit code",
-	                          "-c FILE --for T [--json]",
+	                          "-c FILE --for T [--stage SHARE] [--json]",
 	                          "Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",
 	                          gate };

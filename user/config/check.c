@@ -100,6 +100,110 @@ static int check_slo(const struct source *s, const struct route *r)
 	return 0;
 }
 
+/* What no exchange can be is not watched for, and a release would be certified by that. */
+static int check_bad(const struct source *s, const struct tw_rule *bad, const char *what, int line)
+{
+	char buf[CLIP_LEN];
+
+	for (size_t i = 0; i < sizeof(bad->statuses) / sizeof(bad->statuses[0]); i++)
+		if (bad->statuses[i])
+			return 0;
+	if (bad->outcomes || bad->slower_than != TW_NEVER_SLOW)
+		return 0;
+	return source_error(s, line,
+	                    "%s: by what its bad says nothing can be bad: name statuses, outcomes or slower_than",
+	                    clip(what, buf));
+}
+
+static int check_policies(const struct source *s, const struct config *c)
+{
+	double weights = 0;
+
+	for (size_t i = 0; i < c->n_routes; i++) {
+		const struct route *r = &c->routes[i];
+		struct endpoint_policy p;
+		int err;
+
+		config__policy(c, r, &p);
+		err = check_bad(s, &p.bad, r->name, r->line);
+		if (err)
+			return err;
+		weights += r->weight;
+		/* A hundred thousandths for those who divide a hundred by three. */
+		if (weights > 1.00001)
+			return source_error(s, r->line,
+			                    "weights add up to %.6g%% with this one: they are shares of 100%%",
+			                    weights * 100);
+	}
+	return check_bad(s, &c->gate.bad.rule, "gate", c->gate.line);
+}
+
+static int check_units(const struct source *s, const struct config *c)
+{
+	for (size_t i = 0; i < c->n_units; i++) {
+		const struct cutover_unit *u = &c->units[i];
+		bool used = false;
+
+		for (size_t j = 0; j < c->n_routes && !used; j++)
+			used = c->routes[j].in_unit == u;
+		if (!used)
+			return source_error(s, u->line,
+			                    "unit \"%s\" has no endpoint: add unit: %s to one, or take it out", u->name,
+			                    u->name);
+	}
+	return 0;
+}
+
+static bool is_announced(const struct slo *slo)
+{
+	return slo->error_rate >= 0 || slo->p50 > 0 || slo->p90 > 0 || slo->p95 > 0 || slo->p99 > 0;
+}
+
+/* Without a baseline, each endpoint that decides (the critical ones, else all that are named) must say what is good. */
+static int check_absolute(const struct source *s, const struct config *c)
+{
+	bool critical = false;
+	char buf[CLIP_LEN];
+
+	if (config__version_of_arm(c, ARM_CANARY) < 0)
+		return source_error(s, c->gate.line, "mode: absolute judges the canary: give one version arm: canary");
+	if (!c->n_routes)
+		return source_error(s, c->gate.line,
+		                    "mode: absolute holds endpoints against their slo: name endpoints with one");
+	for (size_t i = 0; i < c->n_routes; i++)
+		critical |= c->routes[i].critical;
+	for (size_t i = 0; i < c->n_routes; i++) {
+		const struct route *r = &c->routes[i];
+
+		if ((r->critical || !critical) && !is_announced(&r->slo))
+			return source_error(s, r->line,
+			                    "endpoint \"%s\" has no slo, which mode: absolute needs: add slo: %s",
+			                    clip(r->name, buf), "{ p95: 300ms, error_rate: 0.5% }");
+	}
+	return 0;
+}
+
+static int check_gate(const struct source *s, const struct config *c)
+{
+	const struct gate_policy *p = &c->gate;
+
+	if (p->deadline > 0 && p->deadline < p->warmup + p->tick)
+		return source_error(s, c->gate.line,
+		                    "gate: deadline %.6gs is over before warmup and one tick, %.6gs: %s", p->deadline,
+		                    p->warmup + p->tick, "nothing could be judged by then");
+	if (p->at_deadline != DEADLINE_HOLD && p->deadline <= 0)
+		return source_error(s, c->gate.line,
+		                    "gate: at_deadline says what happens at the deadline: add deadline: 30m");
+	if (p->mode == GATE_ABSOLUTE)
+		return check_absolute(s, c);
+	if (p->mode == GATE_BEFORE_AFTER &&
+	    (config__version_of_arm(c, ARM_BASELINE) < 0 || config__version_of_arm(c, ARM_CANARY) < 0))
+		return source_error(s, c->gate.line,
+		                    "mode: before_after compares two versions: give one %s, and one %s",
+		                    "arm: baseline (before)", "arm: canary (after)");
+	return 0;
+}
+
 static int check_routes(const struct source *s, const struct config *c)
 {
 	char buf[CLIP_LEN], other[CLIP_LEN];
@@ -131,5 +235,11 @@ int check_config(const struct source *s, const struct config *c)
 		err = check_matches(s, c);
 	if (!err)
 		err = check_routes(s, c);
+	if (!err)
+		err = check_units(s, c);
+	if (!err)
+		err = check_policies(s, c);
+	if (!err)
+		err = check_gate(s, c);
 	return err;
 }

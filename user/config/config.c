@@ -11,19 +11,6 @@
 
 #define DEFAULT_ENDPOINTS 500
 
-void gate_policy__defaults(struct gate_policy *p)
-{
-	*p = (struct gate_policy){
-		.alpha = 0.05,
-		.max_error_ratio = 1.5,
-		.max_latency_increase = 0.20,
-		.min_requests = 500,
-		.warmup = 10.0,
-		.tick = 5.0,
-		.timeout = 30.0,
-	};
-}
-
 static void version__clear(struct version *v)
 {
 	free(v->name);
@@ -39,6 +26,13 @@ static void route__clear(struct route *r)
 	free(r->method);
 	free(r->path);
 	free(r->name);
+	free(r->unit);
+}
+
+static void unit__clear(struct cutover_unit *u)
+{
+	free(u->name);
+	free(u->owner);
 }
 
 void config__free(struct config *c)
@@ -49,7 +43,10 @@ void config__free(struct config *c)
 		version__clear(&c->versions[i]);
 	for (size_t i = 0; i < c->n_routes; i++)
 		route__clear(&c->routes[i]);
+	for (size_t i = 0; i < c->n_units; i++)
+		unit__clear(&c->units[i]);
 	free(c->versions);
+	free(c->units);
 	free(c->routes);
 	free(c->stages);
 	free(c->service);
@@ -74,6 +71,7 @@ static struct config *config__new(const char *name)
 	c->file = strdup(name);
 	c->max_endpoints = DEFAULT_ENDPOINTS;
 	gate_policy__defaults(&c->gate);
+	c->gate.promote_alpha = 0; /* until it is given, or all has been read */
 	if (!c->file) {
 		config__free(c);
 		return NULL;
@@ -89,7 +87,13 @@ static int fill(struct config *c, const struct source *s, const struct ynode *ro
 		return source_error(s, root->line, "the file is %s and wants keys: begin with service: shop",
 		                    ynode_kind_name(root));
 	err = schema__read(s, &config_schema, config_schema.what, root, c);
-	return err ? err : check_config(s, c);
+	if (!err)
+		err = link_units(s, c);
+	if (err)
+		return err;
+	if (c->gate.promote_alpha <= 0)
+		c->gate.promote_alpha = c->gate.alpha;
+	return check_config(s, c);
 }
 
 int config__parse(struct config **out, const char *text, size_t len, const char *name, struct err *e)

@@ -6,6 +6,8 @@
  *  - at least one version; at most one baseline and at most one canary arm; names are unique;
  *  - every version has at least one match key; matches are conjunctive (all keys given must hold);
  *  - routes are in template form ("METHOD /path/{name}") and unique after normalisation of the parameter names;
+ *  - every unit has an endpoint; every endpoint has a way to be bad; weights add up to 1 at most;
+ *  - the mode has what it needs: arms, announced limits; nothing is due before it can be judged;
  *  - every number lies within the bounds the manual gives.
  * Unknown keys are errors that name the line and the nearest known key.
  */
@@ -17,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "tw_abi.h"
 
 enum arm { ARM_BASELINE, ARM_CANARY, ARM_OTHER, ARM_NR };
 extern const char *const arm_names[ARM_NR]; /* "baseline", "canary", "other" */
@@ -59,24 +62,75 @@ struct slo {
 	double error_rate;         /* fraction; negative: absent */
 };
 
+/* In the words of the configuration and of the documents: "answered", "unanswered", ... */
+extern const char *const outcome_names[TW_OUTCOME_NR];
+
+/* What makes an exchange bad, as far as it was given; only that part of the rule means anything. */
+struct bad_events {
+	bool has_statuses, has_outcomes, has_slower_than;
+	struct tw_rule rule;
+};
+
+/* What a canary may be worse by, as far as it was given. */
+struct margins {
+	double max_error_ratio;      /* 0: not given */
+	double max_latency_increase; /* 0: not given */
+};
+
+/* A cut-over unit: endpoints that move, and are called, together. */
+struct cutover_unit {
+	char *name;
+	char *owner; /* NULL: none was named */
+	struct margins margins;
+	struct bad_events bad;
+	int line;
+};
+
 struct route {
 	char *method; /* "POST"; "*" matches any method */
 	char *path;   /* template, "/cart/{id}" */
 	char *name;   /* "POST /cart/{id}" */
 	bool critical;
+	bool fail_fast; /* one that must not wait for the others: authentication, payment, integrations */
+	double weight;  /* share of the stake on a rollback; 0: the judge deals it */
 	struct money value;
 	struct slo slo;
+	struct margins margins;
+	struct bad_events bad;
+	char *unit; /* name; NULL: in none */
+	const struct cutover_unit *in_unit;
 	int line;
 };
 
+/* What a release is held against. */
+enum gate_mode {
+	GATE_CANARY,       /* the baseline in the same seconds */
+	GATE_ABSOLUTE,     /* the announced slo: there is no baseline */
+	GATE_BEFORE_AFTER, /* the baseline before: weaker, because whatever else has changed since counts, too */
+	GATE_MODE_NR,
+};
+
+/* What becomes of a release that cannot be called in time. */
+enum at_deadline { DEADLINE_HOLD, DEADLINE_ROLLBACK, DEADLINE_NR };
+
+#define NO_DROP_LIMIT UINT64_MAX
+
 struct gate_policy {
-	double alpha;                /* 0.05 */
-	double max_error_ratio;      /* 1.5: promote only when certified below */
-	double max_latency_increase; /* 0.20 */
-	uint64_t min_requests;       /* 500, per arm and critical endpoint */
-	double warmup;               /* seconds, 10 */
-	double tick;                 /* seconds, 5 */
-	double timeout;              /* seconds, 30: an answer that has not begun by then is none */
+	double alpha;                  /* 0.05: of rolling back one that is as good */
+	double max_error_ratio;        /* 1.5: promote only when certified below */
+	double max_latency_increase;   /* 0.20 */
+	uint64_t min_requests;         /* 500, per arm and critical endpoint */
+	double warmup;                 /* seconds, 10 */
+	double tick;                   /* seconds, 5 */
+	double timeout;                /* seconds, 30: an answer that has not begun by then is none */
+	double promote_alpha;          /* alpha unless given: of certifying one that is beyond a margin */
+	double deadline;               /* seconds since the start; 0: none */
+	enum at_deadline at_deadline;  /* hold */
+	double share_tolerance;        /* 0.10: the canary's share may be off by this part of what was planned */
+	uint64_t max_dropped_sessions; /* on the canary, before it is stopped whatever the rest says; NO_DROP_LIMIT */
+	enum gate_mode mode;           /* canary */
+	struct bad_events bad;         /* all of it given: a 5xx, or an outcome of TW_FAULTS, however long it took */
+	int line;                      /* in the file; 0: it has none */
 };
 
 struct config {
@@ -84,6 +138,8 @@ struct config {
 	char *service;
 	struct version *versions;
 	size_t n_versions;
+	struct cutover_unit *units;
+	size_t n_units;
 	struct route *routes;
 	size_t n_routes;
 	unsigned int max_endpoints; /* limits: { endpoints: 500 } */
@@ -103,8 +159,27 @@ void config__free(struct config *c);
 /* The index of the version that has this arm, or -1. */
 int config__version_of_arm(const struct config *c, enum arm arm);
 
+/*
+ * What --stage says: the share of the traffic that the canary has now, "25%"; one of the config's stages, where it has
+ * some. Returns 0, or -EINVAL with the way out in e.
+ */
+int config__stage(const struct config *c, const char *text, double *share, struct err *e);
+
 /* Fills p with the documented defaults (no file needed, for `top` and `init`). */
 void gate_policy__defaults(struct gate_policy *p);
+
+/* What holds for one endpoint in the end. */
+struct endpoint_policy {
+	struct margins margins; /* both given */
+	struct tw_rule bad;
+	const struct cutover_unit *unit; /* NULL: in none */
+};
+
+/*
+ * Each value is the endpoint's own, else its unit's, else the gate's. r is one of c->routes, or NULL for an endpoint
+ * that no entry names.
+ */
+void config__policy(const struct config *c, const struct route *r, struct endpoint_policy *out);
 
 /* "30s", "5m", "1h", "300ms" to seconds; returns -EINVAL on anything else, on negatives and on overflow. */
 int parse_duration(const char *text, double *seconds);

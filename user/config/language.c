@@ -90,11 +90,35 @@ static const struct key slo_keys[] = {
 };
 SCHEMA(slo, "slo");
 
+static const struct key bad_keys[] = {
+	{ "statuses", 0,			 read_statuses,	   0,	  0,	"[5xx, 429]",	false, NULL },
+	{ "outcomes", 0,			 read_outcomes,	   0,	  0,	"[unanswered, truncated, reset_by_server, timeout]", false, NULL },
+	{ "slower_than", 0,			 read_slower_than, 0.001, 3600, "2s",		false, NULL },
+};
+SCHEMA(bad, "bad");
+
+#define EXAMPLE_BAD  "{ statuses: [5xx, 429], slower_than: 2s }"
+#define MARGIN_KEYS(type)                                                                                               \
+	{ "max_error_ratio", offsetof(struct type, margins.max_error_ratio), read_number, 1.01, 100, "1.2", false, NULL }, \
+	{ "max_latency_increase", offsetof(struct type, margins.max_latency_increase), read_share, 0.01, 10, "10%", false, NULL }
+
+static const struct key unit_keys[] = {
+	{ FIELD(cutover_unit, owner),		 read_text,	0, 0,	 "\"team-pay\"",       false, NULL },
+	MARGIN_KEYS(cutover_unit),
+	{ FIELD(cutover_unit, bad),		 read_mapping,	0, 0,	 EXAMPLE_BAD,	       false, &bad_schema },
+};
+SCHEMA(unit, "unit");
+
 static const struct key endpoint_keys[] = {
 	{ "route", 0,				 read_route,	0, 0,	 "\"GET /cart/{id}\"", true,  NULL },
 	{ FIELD(route, critical),		 read_bool,	0, 0,	 "true",	       false, NULL },
 	{ FIELD(route, value),			 read_money,	0, 1e12, "\"62.50 EUR\"",      false, NULL },
 	{ FIELD(route, slo),			 read_mapping,	0, 0,	 "{ p95: 300ms, error_rate: 0.5% }", false, &slo_schema },
+	{ FIELD(route, weight),			 read_share,	0.001, 1, "30%",	       false, NULL },
+	{ FIELD(route, fail_fast),		 read_bool,	0, 0,	 "true",	       false, NULL },
+	{ FIELD(route, unit),			 read_text,	0, 0,	 "checkout",	       false, NULL },
+	MARGIN_KEYS(route),
+	{ FIELD(route, bad),			 read_mapping,	0, 0,	 EXAMPLE_BAD,	       false, &bad_schema },
 };
 SCHEMA(endpoint, "endpoint");
 
@@ -106,6 +130,13 @@ static const struct key gate_keys[] = {
 	{ FIELD(gate_policy, warmup),		 read_duration, 0,	3600, "10s",  false, NULL },
 	{ FIELD(gate_policy, tick),		 read_duration, 0.1,	300,  "5s",   false, NULL },
 	{ FIELD(gate_policy, timeout),		 read_duration, 0.01,	3600, "30s",  false, NULL },
+	{ FIELD(gate_policy, promote_alpha),	 read_share,	0.0001, 0.5,  "0.05", false, NULL },
+	{ FIELD(gate_policy, deadline),		 read_duration, 1,	604800, "30m", false, NULL },
+	{ FIELD(gate_policy, at_deadline),	 read_at_deadline, 0,	0,    "rollback", false, NULL },
+	{ FIELD(gate_policy, share_tolerance),	 read_share,	0.01,	1,    "10%",  false, NULL },
+	{ FIELD(gate_policy, max_dropped_sessions), read_count, 0,	1e9,  "25",   false, NULL },
+	{ FIELD(gate_policy, mode),		 read_mode,	0,	0,    "canary", false, NULL },
+	{ FIELD(gate_policy, bad),		 read_mapping,	0,	0,    EXAMPLE_BAD, false, &bad_schema },
 };
 SCHEMA(gate, "gate");
 
@@ -119,13 +150,15 @@ static const struct key config_keys[] = {
 	{ "versions", 0,			 read_versions,	 0, 0,
 	  "{ v1: { arm: baseline, match: { listen: \"127.0.0.1:8081\" } } }", true, NULL },
 	{ "endpoints", 0,			 read_endpoints, 0, 0, "[ { route: \"GET /cart/{id}\" } ]", false, NULL },
-	{ FIELD(config, gate),			 read_mapping,	 0, 0, "{ alpha: 0.05, warmup: 10s }", false, &gate_schema },
+	{ FIELD(config, gate),			 read_gate,	 0, 0, "{ alpha: 0.05, warmup: 10s }", false, &gate_schema },
 	{ "stages", 0,				 read_stages,	 0, 0, "[5%, 25%, 50%, 100%]", false, NULL },
 	{ "limits", 0,				 read_mapping,	 0, 0, "{ endpoints: 500 }", false, &limits_schema },
+	{ "units", 0,				 read_units,	 0, 0, "{ checkout: { owner: \"team-pay\" } }", false, NULL },
 };
 SCHEMA(config, "configuration");
 /* clang-format on */
 
-const struct schema *const all_schemas[] = { &config_schema, &version_schema, &match_schema, &endpoint_schema,
-	                                     &slo_schema,    &gate_schema,    &limits_schema };
+const struct schema *const all_schemas[] = { &config_schema, &version_schema,  &match_schema,
+	                                     &unit_schema,   &endpoint_schema, &slo_schema,
+	                                     &bad_schema,    &gate_schema,     &limits_schema };
 const size_t n_schemas = COUNT(all_schemas);

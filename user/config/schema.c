@@ -20,7 +20,7 @@ static const struct key *key_of(const struct schema *sc, const char *name)
 static int unknown_key(const struct source *s, const struct schema *sc, const char *title, const struct ynode *v)
 {
 	const char *words[SCHEMA_MAX_KEYS];
-	char buf[CLIP_LEN], hint[200];
+	char buf[CLIP_LEN], hint[240];
 
 	for (size_t i = 0; i < n_schemas; i++)
 		if (all_schemas[i] != sc && key_of(all_schemas[i], v->key))
@@ -90,6 +90,43 @@ int copy_text(const struct source *s, const char *text, char **out)
 {
 	*out = strdup(text);
 	return *out ? 0 : source_nomem(s);
+}
+
+#define NAME_MAX_LEN 63
+
+int check_name(const struct source *s, const struct ynode *n, const char *what)
+{
+	char buf[CLIP_LEN];
+	size_t len = strlen(n->key);
+	bool good = len > 0 && len <= NAME_MAX_LEN;
+
+	/* No blanks, and nothing that would have to be escaped. */
+	for (size_t i = 0; i < len; i++)
+		good = good && n->key[i] > ' ' && n->key[i] < 0x7f && !strchr("\"\\{},", n->key[i]);
+	if (good)
+		return 0;
+	return source_error(s, n->line,
+	                    "%s name \"%s\": use 1 to %d letters, digits and marks such as . _ + -, without blanks",
+	                    what, clip(n->key, buf), NAME_MAX_LEN);
+}
+
+int want_word(const struct source *s, const struct key *k, const struct ynode *v, const char *const *words, size_t n,
+              int *index)
+{
+	const char *text;
+	char buf[CLIP_LEN], hint[200];
+	int err = want_text(s, k, v, &text);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*index = (int)i;
+			return 0;
+		}
+	}
+	suggest(text, words, n, hint, sizeof(hint));
+	return source_error(s, v->line, "unknown %s \"%s\"%s", k->name, clip(text, buf), hint);
 }
 
 int read_mapping(const struct source *s, const struct key *k, const struct ynode *v, void *field)

@@ -36,7 +36,7 @@ struct schema {
 	size_t n;
 };
 
-#define SCHEMA_MAX_KEYS 12
+#define SCHEMA_MAX_KEYS 16
 
 /* Every mapping of the language, so that a key in the wrong one can be told where it belongs. */
 extern const struct schema *const all_schemas[];
@@ -51,6 +51,11 @@ int want_kind(const struct source *s, const struct key *k, const struct ynode *v
 /* The text of a scalar; its message quotes the key and the example. */
 int want_text(const struct source *s, const struct key *k, const struct ynode *v, const char **text);
 int copy_text(const struct source *s, const char *text, char **out);
+/* A name that becomes a column, a label and a JSON string: the key of n, which names a "version". */
+int check_name(const struct source *s, const struct ynode *n, const char *what);
+/* The index of a scalar among the words; title names the thing in messages. */
+int want_word(const struct source *s, const struct key *k, const struct ynode *v, const char *const *words, size_t n,
+              int *index);
 
 /* Readers of single values; the type of the field is in the comment. */
 int read_mapping(const struct source *s, const struct key *k, const struct ynode *v, void *field);  /* by k->sub */

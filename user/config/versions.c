@@ -9,34 +9,16 @@
 
 #include "tw_abi.h"
 
-#define VERSION_NAME_MAX 63
-#define UNIT_MAX         200
+#define UNIT_MAX 200
 /* Version 0 means "not known". */
 #define VERSIONS_MAX (TW_MAX_VERSIONS - 1)
 
 const char *const arm_names[ARM_NR] = { "baseline", "canary", "other" };
 
-/* The name becomes a column, a label and a JSON string: no blanks, nothing to escape. */
-static int check_name(const struct source *s, const struct ynode *n)
-{
-	char buf[CLIP_LEN];
-	size_t len = strlen(n->key);
-	bool good = len > 0 && len <= VERSION_NAME_MAX;
-
-	for (size_t i = 0; i < len; i++)
-		good = good && n->key[i] > ' ' && n->key[i] < 0x7f && !strchr("\"\\{},", n->key[i]);
-	if (good)
-		return 0;
-	return source_error(
-		s, n->line,
-		"version name \"%s\": use 1 to %d letters, digits and marks such as . _ + -, without blanks",
-		clip(n->key, buf), VERSION_NAME_MAX);
-}
-
 static int read_version(const struct source *s, const struct key *k, const struct ynode *v, struct version *version)
 {
 	char title[CLIP_LEN + 16];
-	int err = check_name(s, v);
+	int err = check_name(s, v, "version");
 
 	if (err)
 		return err;
@@ -70,20 +52,11 @@ int read_versions(const struct source *s, const struct key *k, const struct ynod
 
 int read_arm(const struct source *s, const struct key *k, const struct ynode *v, void *version)
 {
-	const char *text;
-	char buf[CLIP_LEN], hint[120];
-	int err = want_text(s, k, v, &text);
+	int arm = 0, err = want_word(s, k, v, arm_names, ARM_NR, &arm);
 
-	if (err)
-		return err;
-	for (int arm = 0; arm < ARM_NR; arm++) {
-		if (strcmp(text, arm_names[arm]) == 0) {
-			((struct version *)version)->arm = (enum arm)arm;
-			return 0;
-		}
-	}
-	suggest(text, arm_names, ARM_NR, hint, sizeof(hint));
-	return source_error(s, v->line, "unknown arm \"%s\"%s", clip(text, buf), hint);
+	if (!err)
+		((struct version *)version)->arm = (enum arm)arm;
+	return err;
 }
 
 /* "FIELD "TEXT": why: write FIELD: EXAMPLE" */

@@ -47,14 +47,5 @@ bool ledger_holds(const struct ledger_figures *l)
 
 uint64_t arm_errors(const struct arm_figures *a)
 {
-	uint64_t n = 0;
-
-	for (int i = 0; i < TW_OUTCOME_NR; i++)
-		n += TW_FAULTS >> i & 1 ? a->outcome[i] : 0;
-	/* Those that were inside the answer are clients that vanished. */
-	n -= a->cut[TW_TIMEOUT];
-	for (size_t i = 0; i < a->n_status; i++)
-		if (a->status[i].code >= 500 && a->status[i].code < 600)
-			n += a->status[i].n;
-	return n - a->double_faults;
+	return a->bad;
 }

@@ -33,7 +33,7 @@ struct arm_figures {
 	uint64_t connections;
 	uint64_t outcome[TW_OUTCOME_NR];
 	uint64_t cut[TW_OUTCOME_NR]; /* of these, ended inside the response */
-	uint64_t double_faults;      /* errors by their status as well as by their outcome */
+	uint64_t bad;                /* by the endpoint's rule */
 	struct status_count *status; /* [n_status], in no order, each code once */
 	size_t n_status;
 	const struct latencies *lat; /* NULL: nothing was measured */
@@ -98,6 +98,7 @@ struct comparison {
 	char run[40];
 	struct timespec started; /* CLOCK_REALTIME */
 	double seconds;
+	double stage; /* the canary's share of the traffic, as planned; 0: not told */
 	struct endpoint_figures *endpoints;
 	size_t n_endpoints;
 	const char *version_name[ARM_NR];
@@ -126,7 +127,7 @@ uint64_t arm_status(const struct arm_figures *a, unsigned int code);
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q);
 /* Was every request accounted for, as far as could be checked? */
 bool ledger_holds(const struct ledger_figures *l);
-/* Exchanges that count as errors: 5xx, and outcomes caused by the server. */
+/* Exchanges that count as errors: those that the endpoint's rule makes bad, as they are to the judge. */
 uint64_t arm_errors(const struct arm_figures *a);
 
 #endif

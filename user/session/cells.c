@@ -5,6 +5,7 @@
 
 #include "capture/route_key.h"
 #include "session/internal.h"
+#include "tw_rule.h"
 #include "tw_status.h"
 
 /* Index -> status code, from the table that the kernel's programs use the other way round. */
@@ -33,6 +34,7 @@ struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint)
 	c->version = version;
 	c->endpoint = endpoint;
 	c->total.present = true;
+	cell_rule(c, &s->rules[endpoint < s->n_rules ? endpoint : 0], s->config->gate.timeout);
 	c->slot = loader__slot(s->loader, version, endpoint);
 	if (c->slot < 0) {
 		log_debug("no slot for version %u, endpoint %u: its exchanges come as records", version, endpoint);
@@ -56,28 +58,10 @@ void cells_free(struct session *s)
 
 /* ---- counters ---------------------------------------------------------------------------------------------------- */
 
-/* An exchange that counts against its version: a 5xx, or an end that the server caused. */
-static bool status_is_bad(unsigned int code)
-{
-	return code >= 500 && code < 600;
-}
-
-static bool outcome_is_bad(int outcome)
-{
-	return TW_FAULTS >> outcome & 1;
-}
-
-/* The server's fault: not that of a client that vanished inside the answer and died of retransmission. */
-static bool record_is_bad(const struct tw_exchange_record *r)
-{
-	return outcome_is_bad(r->outcome) && !(r->outcome == TW_TIMEOUT && r->cut);
-}
-
 int cell_add(struct cell *c, const struct tw_counters *now)
 {
 	const struct tw_counters *last = &c->last;
 	const uint16_t *codes = status_codes();
-	uint64_t bad = 0;
 
 	groups_add(c, now);
 	c->total.requests += now->exchanges - last->exchanges;
@@ -88,8 +72,6 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 
 		c->total.outcome[i] += n;
 		c->total.cut[i] += (uint32_t)(now->cut[i] - last->cut[i]);
-		if (outcome_is_bad(i))
-			bad += i == TW_TIMEOUT ? n - (now->cut[i] - last->cut[i]) : n;
 		c->tick_outcome[i] += n;
 	}
 	for (int i = 2; i < TW_STATUS_NR; i++) {
@@ -97,11 +79,9 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 
 		if (n && arm_status_add(&c->total, codes[i], n))
 			return -ENOMEM;
-		if (status_is_bad(codes[i]))
-			bad += n;
 	}
-	c->total.double_faults += now->double_faults - last->double_faults;
-	c->tick_bad += bad - (now->double_faults - last->double_faults);
+	c->total.bad += (uint32_t)(now->bad - last->bad);
+	c->tick_bad += (uint32_t)(now->bad - last->bad);
 	return 0;
 }
 
@@ -156,6 +136,13 @@ uint64_t cell_overdue(const struct cell *c)
 	return c->timeouts > ended ? c->timeouts - ended : 0;
 }
 
+void cell_rule(struct cell *c, const struct tw_rule *rule, double timeout)
+{
+	c->rule = rule;
+	/* It will be a timeout that no byte came before, after at least as long as it has waited now. */
+	c->overdue_is_bad = tw_is_bad(rule, 0, TW_TIMEOUT, 0, (uint64_t)(timeout * 1e9) + 1);
+}
+
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static void on_route(struct session *s, const struct tw_route_record *r, size_t len)
@@ -200,6 +187,13 @@ static uint16_t record_version(struct session *s, const struct tw_exchange_recor
 	return version;
 }
 
+static bool record_is_bad(const struct tw_rule *rule, const struct tw_exchange_record *r)
+{
+	uint64_t took = r->lat[TW_LAT_SERVER] == TW_NOT_MEASURED ? r->waited : r->lat[TW_LAT_SERVER];
+
+	return tw_is_bad(rule, r->status, r->outcome, r->cut, took);
+}
+
 static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 {
 	uint16_t version = record_version(s, r);
@@ -226,10 +220,10 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->total.cut[r->outcome % TW_OUTCOME_NR] += r->cut;
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
-	if (record_is_bad(r) || status_is_bad(r->status))
+	if (record_is_bad(c->rule, r)) {
+		c->total.bad++;
 		c->tick_bad++;
-	if (record_is_bad(r) && status_is_bad(r->status))
-		c->total.double_faults++;
+	}
 	for (int k = 0; k < TW_LAT_NR; k++)
 		if (r->lat[k] != TW_NOT_MEASURED && latencies__add(&c->lat, k, r->lat[k]))
 			s->lost_in_user_space++;

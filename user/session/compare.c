@@ -24,6 +24,7 @@ static void arm_fill(const struct session *s, struct arm_figures *a, int version
 		*a = c->total;
 		a->requests += cell_overdue(c);
 		a->outcome[TW_TIMEOUT] += cell_overdue(c);
+		a->bad += c->overdue_is_bad ? cell_overdue(c) : 0;
 	}
 	a->present = true;
 	a->version = s->config->versions[version - 1].name;
@@ -35,6 +36,7 @@ static void header_fill(struct session *s, struct comparison *c)
 	memcpy(c->run, s->run, sizeof(c->run));
 	c->started = s->started;
 	c->seconds = session_now() - s->start;
+	c->stage = s->stage;
 	ledger_fill(s, c);
 	overhead_fill(s, &c->overhead);
 	cuts_fill(s, c);
@@ -133,6 +135,7 @@ static int judge_endpoints(struct session *s)
 		if (r) {
 			e.named = true;
 			e.critical = r->critical;
+			e.weight = r->weight;
 			e.slo_p95 = r->slo.p95;
 			e.slo_error_rate = r->slo.error_rate;
 		}
@@ -143,24 +146,35 @@ static int judge_endpoints(struct session *s)
 	return 0;
 }
 
-static void arm_tick_fill(const struct session *s, struct arm_tick *t, int version, size_t endpoint)
+void cell_tick(const struct cell *c, struct arm_tick *t)
 {
-	const struct cell *c = cell_of(s, version, endpoint);
-	uint64_t overdue;
+	uint64_t overdue = 0;
+	int64_t bad;
 
-	if (!c)
-		return;
-	/* One that was told of while it waited, and has ended now, is in both counts: the difference is below 0. */
-	overdue = cell_overdue(c) - c->tick_overdue;
+	/*
+	 * Those that are bad already are told of while they wait; what the others come to shows when they end. One that
+	 * was told of, and has ended now, is in both counts: then the difference is below 0.
+	 */
+	if (c->overdue_is_bad)
+		overdue = cell_overdue(c) - c->tick_overdue;
 	/* What was not observed says nothing of the version: it counts as lost. */
 	t->n = c->tick_n + overdue - c->tick_outcome[TW_UNOBSERVED];
-	t->bad = c->tick_bad + overdue < t->n ? c->tick_bad + overdue : t->n;
+	bad = (int64_t)(c->tick_bad + overdue);
+	t->bad = bad < 0 ? 0 : (uint64_t)bad < t->n ? (uint64_t)bad : t->n;
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
 	t->waited = c->tick_waited.count ? &c->tick_waited : NULL;
 	/* Without a slot nothing is counted by group. */
 	t->groups = c->slot ? &c->tick_groups : NULL;
+}
+
+static void arm_tick_fill(const struct session *s, struct arm_tick *t, int version, size_t endpoint)
+{
+	const struct cell *c = cell_of(s, version, endpoint);
+
+	if (c)
+		cell_tick(c, t);
 }
 
 static void ticks_reset(struct session *s)

@@ -18,6 +18,8 @@
 struct cell {
 	uint16_t version, endpoint;
 	int slot; /* in the kernel; 0: none was free, everything comes as records */
+	const struct tw_rule *rule;
+	bool overdue_is_bad; /* by the rule, whatever will end it */
 	struct tw_counters last;
 	struct latencies lat;
 	struct arm_figures total;  /* since the start */
@@ -43,6 +45,9 @@ struct session {
 	struct loader *loader;
 	struct routes *routes;
 	uint64_t seed;
+
+	struct tw_rule *rules; /* [n_rules]: of the config's endpoints; 0 is that of all others */
+	size_t n_rules;
 
 	struct id_snapshot *ids;
 	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
@@ -79,6 +84,7 @@ struct session {
 	double cpu_at_start; /* what loading took is not what observing costs */
 	double start, end;   /* CLOCK_MONOTONIC, s */
 	char run[40];
+	double stage;
 	int epoll_fd, signal_fd, timer_fd;
 	bool interrupted;
 
@@ -100,6 +106,8 @@ int cell_add(struct cell *c, const struct tw_counters *now);
 /* Exchanges that wait too long and have not ended: n of them were counted just now. */
 void cell_overdue_enter(struct cell *c, uint64_t n);
 uint64_t cell_overdue(const struct cell *c);
+/* What makes an exchange of this endpoint bad; timeout: that of the config, s. */
+void cell_rule(struct cell *c, const struct tw_rule *rule, double timeout);
 void cells_free(struct session *s);
 uint16_t hash_endpoint(struct session *s, uint64_t hash, uint16_t endpoint);
 int record_handle(void *arg, void *data, size_t len);
@@ -150,6 +158,8 @@ bool ledger_is_checked(const struct session *s);
 bool ledger_balances(const struct session *s);
 
 /* compare.c */
+/* What the judge is told of a cell's tick that ends now. */
+void cell_tick(const struct cell *c, struct arm_tick *t);
 int tick_close(struct session *s, double now);
 
 #endif

@@ -111,11 +111,15 @@ static int load(struct session *s, bool losses, struct err *e)
 		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
 		                    .watch_process = s->by_process,
 		                    .slots = slots_for(s->config) };
+	int err;
 
 	s->loader = loader__new(&o, e);
 	if (!s->loader)
 		return -1;
 	malloc_trim(0); /* what loading took, and will not be wanted again */
+	err = loader__rules(s->loader, s->rules, s->n_rules);
+	if (err)
+		return err_set(e, -err, "cannot tell the kernel what is bad: %s", strerror(-err));
 	loader__route_budget(s->loader, ROUTES_A_POLL);
 	loader__detail_budget(s->loader, DETAILS_A_POLL);
 	if (routes_announce_config(s))
@@ -130,6 +134,22 @@ static int load(struct session *s, bool losses, struct err *e)
 	return versions_resolve(s, e);
 }
 
+/* Endpoints 1..n_routes are the config's, in its order. */
+static int make_rules(struct session *s)
+{
+	const struct config *c = s->config;
+	struct endpoint_policy p;
+
+	s->rules = calloc(c->n_routes + 1, sizeof(*s->rules));
+	if (!s->rules)
+		return -ENOMEM;
+	for (; s->n_rules <= c->n_routes; s->n_rules++) {
+		config__policy(c, s->n_rules ? &c->routes[s->n_rules - 1] : NULL, &p);
+		s->rules[s->n_rules] = p.bad;
+	}
+	return 0;
+}
+
 static int allocate(struct session *s, const struct session_options *o)
 {
 	s->cells = calloc((size_t)TW_MAX_VERSIONS * TW_MAX_ENDPOINTS, sizeof(struct cell *));
@@ -138,6 +158,8 @@ static int allocate(struct session *s, const struct session_options *o)
 	s->generations = generations__new();
 	if (o->judge)
 		s->judge = judge__new(&o->config->gate);
+	if (make_rules(s))
+		return -ENOMEM;
 	return s->cells && s->live && s->routes && s->generations && (!o->judge || s->judge) ? 0 : -ENOMEM;
 }
 
@@ -152,6 +174,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	}
 	block_signals(&set);
 	s->config = o->config;
+	s->stage = o->stage;
 	s->by_process = by_process(s->config);
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
 	s->end = NAN;
@@ -193,6 +216,7 @@ void session__free(struct session *s)
 	cuts_free(s);
 	generations__free(s->generations);
 	cells_free(s);
+	free(s->rules);
 	free(s->comparison.endpoints);
 	versions_free(&s->comparison);
 	free(s);

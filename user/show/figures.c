@@ -5,17 +5,6 @@
 
 #include "show/figures.h"
 
-const char *const outcome_names[TW_OUTCOME_NR] = {
-	[TW_ANSWERED] = "answered",
-	[TW_UNANSWERED] = "unanswered",
-	[TW_TRUNCATED] = "truncated",
-	[TW_RESET_BY_SERVER] = "reset_by_server",
-	[TW_RESET_BY_CLIENT] = "reset_by_client",
-	[TW_CLIENT_ABANDONED] = "client_abandoned",
-	[TW_TIMEOUT] = "timeout",
-	[TW_UNOBSERVED] = "unobserved",
-};
-
 const char *const cause_names[TW_CAUSE_NR] = {
 	[TW_CAUSE_READER] = "reader",
 	[TW_CAUSE_CLOSER] = "closer",

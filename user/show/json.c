@@ -235,6 +235,7 @@ static void fill_comparison(struct document *d, cJSON *root, const struct compar
 	put_string(d, root, "run", c->run);
 	put_started(d, root, c->started.tv_sec);
 	put_number(d, root, "seconds", c->seconds);
+	put_number(d, root, "stage", c->stage > 0 ? c->stage : NAN);
 	put_versions(d, root, c);
 	put_endpoints(d, root, c);
 	put_coverage(d, root, c);

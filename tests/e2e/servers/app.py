@@ -4,7 +4,7 @@ A small shop over asyncio: keep-alive HTTP/1.1 with Content-Length. What a targe
   /fail/...        503
   /sleep/MS/...    200 after MS milliseconds
   /stream/MS/N     200, chunked, N chunks spread over MS milliseconds
-  anything else    200, or 503 at --error-rate (seeded), after --delay-ms on average (seeded)
+  anything else    200, or --error-status (503) at --error-rate (seeded), after --delay-ms on average (seeded)
 With --fd it serves a listening socket that it inherited, with --reuse-port it shares its port.
 """
 import argparse
@@ -22,6 +22,7 @@ args.add_argument("--reuse-port", action="store_true")
 args.add_argument("--log", required=True)
 args.add_argument("--seed", type=int, default=1)
 args.add_argument("--error-rate", type=float, default=0)
+args.add_argument("--error-status", type=int, default=503)
 args.add_argument("--delay-ms", type=float, default=0)
 args = args.parse_args()
 
@@ -55,7 +56,7 @@ async def answer(writer, target):
         await asyncio.sleep(float(parts[2]) / 1000)
     else:
         if args.error_rate and chance.random() < args.error_rate:
-            status = 503
+            status = args.error_status
         if args.delay_ms:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * args.delay_ms / 1000)
     writer.write(response(status, b"ok\n"))
