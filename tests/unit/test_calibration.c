@@ -24,6 +24,7 @@
 #endif
 
 #define HALF_HOUR 360
+#define SCATTER   60 /* three releases more than the bar of one in twenty, in a cell of few */
 
 static struct summary run(const char *what, const struct scenario *s, unsigned int runs)
 {
@@ -64,7 +65,7 @@ static void clean_releases_are_rolled_back_in_at_most_one_of_twenty_whatever_bur
 	for (size_t i = 0; i < sizeof(clean) / sizeof(*clean); i++) {
 		struct summary s = run(clean[i].name, &clean[i], clean[i].endpoints ? 10 : 60);
 
-		assert_true(s.rolled_back * 10 <= s.runs);
+		assert_true(s.rolled_back * 20 <= s.runs + SCATTER);
 		runs += s.runs;
 		rolled_back += s.rolled_back;
 		z += s.peer[PEER_Z];
