@@ -275,6 +275,36 @@ static void an_endpoints_own_value_goes_before_its_units_and_that_before_the_gat
 	config__free(c);
 }
 
+static void what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_on(void **state)
+{
+	static const struct {
+		const char *text, *key;
+	} idle[] = {
+		{ HEAD "gate: { promote_alpha: 10% }\n", "promote_alpha" },
+		{ HEAD "gate: { deadline: 45m }\n", "deadline" },
+		{ HEAD "gate: { share_tolerance: 20% }\n", "share_tolerance" },
+		{ HEAD "gate: { max_dropped_sessions: 25 }\n", "max_dropped_sessions" },
+		{ CANARY "gate: { mode: before_after }\n", "mode" },
+		{ HEAD "endpoints:\n- { route: \"GET /a\", fail_fast: true }\n", "fail_fast" },
+		{ HEAD "endpoints:\n- { route: \"GET /a\", max_error_ratio: 1.2 }\n", "max_error_ratio" },
+		{ HEAD "endpoints:\n- { route: \"GET /a\", max_latency_increase: 5% }\n", "max_latency_increase" },
+		{ HEAD "endpoints:\n- { route: \"GET /a\", unit: a }\nunits: { a: {} }\n", "units" },
+	};
+	struct config *c;
+
+	for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++) {
+		struct err e = { "" };
+
+		c = parse_ok(idle[i].text);
+		assert_int_equal(config__decides(c, &e), -ENOTSUP);
+		assert_non_null(strstr(e.text, idle[i].key));
+		config__free(c);
+	}
+	c = parse_ok(HEAD "gate: { alpha: 1%, tick: 2s }\nendpoints:\n- { route: \"GET /a\", weight: 30% }\n");
+	assert_int_equal(config__decides(c, NULL), 0);
+	config__free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +316,7 @@ int main(void)
 		cmocka_unit_test(entries_that_contradict_each_other_are_refused),
 		cmocka_unit_test(a_stage_is_one_of_the_configs_or_any_share_where_it_has_none),
 		cmocka_unit_test(an_endpoints_own_value_goes_before_its_units_and_that_before_the_gates),
+		cmocka_unit_test(what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

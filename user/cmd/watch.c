@@ -121,7 +121,7 @@ static struct session *start(const struct watch_options *w, struct config **conf
 	struct session *s;
 
 	*code = TW_EXIT_USAGE;
-	if (config__load(config, w->file, &e)) {
+	if (config__load(config, w->file, &e) || config__decides(*config, &e)) {
 		log_error("%s", e.text);
 		return NULL;
 	}

@@ -180,6 +180,11 @@ struct endpoint_policy {
  * that no entry names.
  */
 void config__policy(const struct config *c, const struct route *r, struct endpoint_policy *out);
+/*
+ * A part of the policy that the language has and that nothing acts upon: who writes it counts on it, so it must not be
+ * passed over in silence. 0, or -ENOTSUP with its name in *e.
+ */
+int config__decides(const struct config *c, struct err *e);
 
 /* "30s", "5m", "1h", "300ms" to seconds; returns -EINVAL on anything else, on negatives and on overflow. */
 int parse_duration(const char *text, double *seconds);
