@@ -35,16 +35,15 @@ def errors(document):
     return {e["endpoint"]: e["arms"]["baseline"]["errors"] for e in document["endpoints"]}
 
 
-def entry(path, bad=None, **more):
-    return {"route": f"GET {path}", **({"bad": bad} if bad else {}), **more}
+def entry(path, bad=None):
+    return {"route": f"GET {path}", **({"bad": bad} if bad else {})}
 
 
-def test_the_statuses_that_count_are_the_endpoints_or_its_units_or_the_gates(nginx, watching):
+def test_the_statuses_that_count_are_the_endpoints_or_the_gates(nginx, watching):
     server = nginx(server=STATUSES)
     w = watching(server.port, gate={"bad": "{ statuses: [5xx, 429] }"},
                  endpoints=[entry("/gone", {"statuses": [404]}), entry("/busy"), entry("/down", {"statuses": [404]}),
-                            entry("/odd"), entry("/moved", unit="seo"), entry("/")],
-                 extra="units: { seo: { bad: { statuses: [3xx] } } }\n")
+                            entry("/odd"), entry("/moved", {"statuses": ["3xx"]}), entry("/")])
     with Client(server.port) as c:
         for n, path in enumerate(PATHS, 1):
             for _ in range(n):
