@@ -44,6 +44,8 @@ void judge__free(struct judge *j)
 	free(j->eps);
 	free(j->figures);
 	free(j->terms);
+	free(j->cutovers);
+	free(j->cutover_figures);
 	free(j);
 }
 
@@ -86,7 +88,8 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	int err;
 
 	if (!ep || !ep->name || !isfinite(ep->weight) || !isfinite(ep->slo_p95) || !isfinite(ep->slo_error_rate) ||
-	    j->n >= INT32_MAX)
+	    !isfinite(ep->margins.max_error_ratio) || !isfinite(ep->margins.max_latency_increase) ||
+	    ep->cutover > j->n_cutovers || j->n >= INT32_MAX)
 		return -EINVAL;
 	err = make_room(j);
 	if (err)
@@ -102,6 +105,25 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	}
 	j->eps[j->n] = added;
 	return (int)j->n++;
+}
+
+int judge__add_cutover(struct judge *j, const struct judge_cutover *c)
+{
+	struct verdict_cutover *figures;
+	struct judge_cutover *grown;
+
+	if (!c || !c->name || j->n_cutovers >= INT32_MAX)
+		return -EINVAL;
+	grown = reallocarray(j->cutovers, j->n_cutovers + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	j->cutovers = grown;
+	figures = reallocarray(j->cutover_figures, j->n_cutovers + 1, sizeof(*figures));
+	if (!figures)
+		return -ENOMEM;
+	j->cutover_figures = figures;
+	j->cutovers[j->n_cutovers] = *c;
+	return (int)j->n_cutovers++;
 }
 
 /*

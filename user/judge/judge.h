@@ -84,6 +84,16 @@ struct endpoint_tick {
 	struct arm_tick baseline, canary;
 };
 
+/* What is known of one arm as a whole: of this tick, where nothing else is said. */
+struct arm_run {
+	uint64_t seen;                        /* exchanges seen, lost ones included */
+	uint64_t lost_events, lost_exchanges; /* those that were not followed to their end are lost as well */
+	uint64_t opened;                      /* connections on which a first request came */
+	uint64_t dropped; /* sessions the server dropped: exchanges and upgraded connections it did not end in order */
+	unsigned int builds; /* different programs that have served it since the run started; 0: not known */
+	bool gone;           /* it was found once, and nothing of it is left */
+};
+
 struct tick {
 	double start, end;                    /* seconds since the run started */
 	uint64_t lost_events, lost_exchanges; /* in this tick, both arms */
@@ -92,6 +102,9 @@ struct tick {
 	bool warming;                          /* inside the warm-up of a process of either arm: shown, not judged */
 	const struct endpoint_tick *endpoints; /* [n_endpoints of the judge] */
 	bool ledger_unknown;                   /* it could not be checked: ledger_balanced says nothing */
+	struct arm_run baseline, canary;
+	double planned_share; /* of the traffic, for the canary; 0: not told */
+	double clock_jump;    /* seconds by which the wall clock moved more than the tick lasted; negative: less */
 };
 
 struct judge_endpoint {
@@ -102,6 +115,14 @@ struct judge_endpoint {
 	double slo_p95;        /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
 	double slo_error_rate; /* fraction; 0 or negative: none was announced */
 	enum unit unit;
+	struct margins margins; /* 0 in either: the policy's */
+	bool fail_fast;         /* one that must not wait for the others */
+	unsigned int cutover;   /* from judge__add_cutover, plus 1; 0: in none */
+};
+
+/* Endpoints that are called together, by an owner of their own. Strings are the caller's and must outlive the judge. */
+struct judge_cutover {
+	const char *name, *owner; /* owner: NULL if none was named */
 };
 
 struct judge;
@@ -111,6 +132,8 @@ struct judge *judge__new(const struct gate_policy *policy);
 void judge__free(struct judge *j);
 /* Appends an endpoint (they may appear during a run) and returns its index, or a negative errno. */
 int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep);
+/* The same for a cut-over unit: all of them before the first endpoint that is in one. */
+int judge__add_cutover(struct judge *j, const struct judge_cutover *c);
 /*
  * Takes one tick; n_endpoints must be the number added so far. Returns 0 or a negative errno (-EINVAL: time runs
  * backwards, or more bad exchanges than exchanges), and then the tick counts for nothing.
@@ -153,8 +176,18 @@ struct verdict_endpoint {
 	double dispersion_bad, dispersion_slow;
 };
 
+/* What would be said of a cut-over unit if it were the whole release. */
+struct verdict_cutover {
+	const char *name, *owner;
+	enum verdict_kind kind;
+	size_t n_endpoints, deciding, certified;
+	double log_e_bad;
+	char text[320];
+};
+
 struct verdict {
 	enum verdict_kind kind;
+	char summary[600]; /* one sentence of plain English: what was found, how sure, what not, what would change it */
 	struct reason reasons[VERDICT_MAX_REASONS];
 	size_t n_reasons;
 	struct guard guards[VERDICT_MAX_GUARDS];
@@ -165,6 +198,9 @@ struct verdict {
 	double log_e_bad;                   /* global */
 	struct verdict_endpoint *endpoints; /* owned by the judge, valid until the next tick */
 	size_t n_endpoints;
+	struct verdict_cutover *cutovers; /* owned by the judge, valid until the next tick */
+	size_t n_cutovers;
+	bool final; /* nothing that comes later could be waited for: a fail-fast endpoint, a hard stop, the deadline */
 };
 
 /* The verdict after the ticks so far. */

@@ -41,6 +41,9 @@ struct judge {
 	bool dealt;
 	unsigned int newcomers;
 	double reserve;
+	struct judge_cutover *cutovers; /* [n_cutovers] */
+	struct verdict_cutover *cutover_figures;
+	size_t n_cutovers;
 	struct run_state run;
 };
 

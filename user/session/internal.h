@@ -157,7 +157,10 @@ int inflight_keep_in_step(struct session *s, double now);
 bool ledger_is_checked(const struct session *s);
 bool ledger_balances(const struct session *s);
 
-/* compare.c */
+/* compare.c: NULL: nothing has been seen there; version 0: there is none */
+const struct cell *cell_of(const struct session *s, int version, size_t endpoint);
+
+/* ticks.c */
 /* What the judge is told of a cell's tick that ends now. */
 void cell_tick(const struct cell *c, struct arm_tick *t);
 int tick_close(struct session *s, double now);
