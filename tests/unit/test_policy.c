@@ -282,7 +282,6 @@ static void what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_
 	} idle[] = {
 		{ HEAD "gate: { promote_alpha: 10% }\n", "promote_alpha" },
 		{ HEAD "gate: { deadline: 45m }\n", "deadline" },
-		{ HEAD "gate: { share_tolerance: 20% }\n", "share_tolerance" },
 		{ HEAD "gate: { max_dropped_sessions: 25 }\n", "max_dropped_sessions" },
 		{ CANARY "gate: { mode: before_after }\n", "mode" },
 		{ HEAD "endpoints:\n- { route: \"GET /a\", fail_fast: true }\n", "fail_fast" },

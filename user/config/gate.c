@@ -86,11 +86,6 @@ void config__policy(const struct config *c, const struct route *r, struct endpoi
 
 static const char *undecided_gate(const struct gate_policy *p)
 {
-	struct gate_policy usual;
-
-	gate_policy__defaults(&usual);
-	if (p->share_tolerance != usual.share_tolerance)
-		return "share_tolerance";
 	if (p->promote_alpha != p->alpha)
 		return "promote_alpha";
 	if (p->deadline > 0 || p->at_deadline != DEADLINE_HOLD)

@@ -44,6 +44,7 @@ void judge__free(struct judge *j)
 	free(j->eps);
 	free(j->figures);
 	free(j->terms);
+	free(j->named);
 	free(j->cutovers);
 	free(j->cutover_figures);
 	free(j);
@@ -55,6 +56,7 @@ static int make_room(struct judge *j)
 	struct verdict_endpoint *figures;
 	struct judged_endpoint **eps;
 	double *terms;
+	bool *named;
 
 	if (j->n < j->cap)
 		return 0;
@@ -70,6 +72,10 @@ static int make_room(struct judge *j)
 	if (!terms)
 		return -ENOMEM;
 	j->terms = terms;
+	named = reallocarray(j->named, cap, sizeof(*named));
+	if (!named)
+		return -ENOMEM;
+	j->named = named;
 	j->cap = cap;
 	return 0;
 }
@@ -98,7 +104,9 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	if (!added)
 		return -ENOMEM;
 	added->def = *ep;
+	j->named[j->n] = ep->named;
 	evidence__init(&added->ev, &j->tests, ep);
+	placebo__init(&added->placebo, &added->ev);
 	if (j->dealt) {
 		added->weight = newcomer_weight(j->newcomers++);
 		j->reserve -= added->weight;
@@ -197,6 +205,30 @@ static bool serves_both(const struct endpoint_tick *ep)
 	return ep->baseline.n && ep->canary.n;
 }
 
+static bool observe_arm(struct arm_state *a, const struct arm_run *t)
+{
+	a->seen += t->seen;
+	a->lost_events += t->lost_events;
+	a->lost_exchanges += t->lost_exchanges;
+	if (t->builds > a->builds)
+		a->builds = t->builds;
+	a->gone = t->gone;
+	return loss_is_high(t->lost_events, t->lost_exchanges, t->seen);
+}
+
+static void observe_clock(struct run_state *run, const struct tick *t, double planned)
+{
+	run->jumped = clock_has_jumped(t->clock_jump);
+	if (run->jumped) {
+		run->jump = t->clock_jump;
+		run->jump_end = t->end;
+	}
+	if (tick_is_long(t->end - t->start, planned)) {
+		run->long_tick = t->end - t->start;
+		run->long_end = t->end;
+	}
+}
+
 static void observe(struct run_state *run, const struct tick *t, size_t n)
 {
 	uint64_t n_c = 0, n_b = 0;
@@ -214,6 +246,8 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->lost_events += t->lost_events;
 	run->lost_exchanges += t->lost_exchanges;
 	run->lossy = loss_is_high(t->lost_events, t->lost_exchanges, t->seen);
+	run->lossy |= observe_arm(&run->canary, &t->canary);
+	run->lossy |= observe_arm(&run->baseline, &t->baseline);
 	run->unbalanced = !t->ledger_unknown && !t->ledger_balanced;
 	run->ledger_unknown = t->ledger_unknown;
 	run->warming = t->warming;
@@ -230,11 +264,14 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 	if (err)
 		return err;
 	observe(&j->run, t, n_endpoints);
-	if (j->run.lossy || j->run.unbalanced || j->run.warming)
+	observe_clock(&j->run, t, j->tests.policy.tick);
+	if (j->run.lossy || j->run.unbalanced || j->run.warming || j->run.jumped)
 		return 0;
 
 	deal(j);
+	split__tick(&j->run.split, t, n_endpoints, j->named);
 	for (size_t i = 0; i < n_endpoints; i++) {
+		placebo__tick(&j->eps[i]->placebo, &j->eps[i]->ev, &t->endpoints[i]);
 		evidence__tick(&j->eps[i]->ev, &j->tests, &t->endpoints[i], t->end - t->start);
 		evidence__learn(&j->eps[i]->ev, &t->endpoints[i]);
 		if (!serves_both(&t->endpoints[i]))

@@ -155,7 +155,7 @@ struct guard {
 };
 
 #define VERDICT_MAX_REASONS 16
-#define VERDICT_MAX_GUARDS  12
+#define VERDICT_MAX_GUARDS  20
 
 struct verdict_endpoint {
 	const char *endpoint;

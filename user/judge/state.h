@@ -11,12 +11,22 @@
 #define TW_JUDGE_STATE_H
 
 #include "judge/evidence.h"
+#include "judge/guards/placebo.h"
+#include "judge/guards/split.h"
 #include "judge/judge.h"
 
 struct judged_endpoint {
 	struct judge_endpoint def;
 	double weight;
 	struct evidence ev;
+	struct placebo placebo;
+};
+
+/* One arm as a whole. */
+struct arm_state {
+	uint64_t seen, lost_events, lost_exchanges;
+	unsigned int builds; /* the most that have served it */
+	bool gone;           /* in the latest tick */
 };
 
 /* What the guards look at. */
@@ -27,9 +37,14 @@ struct run_state {
 	uint64_t served_c, served_b;    /* exchanges, judged or not */
 	unsigned int idle_c, idle_b;    /* ticks without any since the last one */
 	uint64_t seen, lost_events, lost_exchanges;
-	bool warming, unbalanced, lossy; /* the latest tick */
+	bool warming, unbalanced, lossy; /* the latest tick; lossy: all together, or one arm */
 	bool ledger_unknown;             /* in the latest tick */
 	bool refused;                    /* a tick was, since the latest one taken: time ran backwards */
+	struct arm_state canary, baseline;
+	bool jumped;                 /* the clock did, in the latest tick */
+	double jump, jump_end;       /* the last one, and the end of its tick; 0: there was none */
+	double long_tick, long_end;  /* the last tick that was much longer than planned, and its end; 0: there was none */
+	struct split split;
 };
 
 struct judge {
@@ -38,6 +53,7 @@ struct judge {
 	size_t n, cap;
 	struct verdict_endpoint *figures; /* [cap] */
 	double *terms;                    /* [2 * cap + 1], scratch for the weighted mean */
+	bool *named;                      /* [cap] by the config */
 	bool dealt;
 	unsigned int newcomers;
 	double reserve;
@@ -50,6 +66,11 @@ struct judge {
 /* More than 0.1 % of what was seen. */
 bool loss_is_high(uint64_t lost_events, uint64_t lost_exchanges, uint64_t seen);
 
+/* arms.c of the guards. */
+bool clock_has_jumped(double jump);
+/* Much longer than planned; planned 0: never. */
+bool tick_is_long(double seconds, double planned);
+
 /* The endpoints that must be certified for a promotion: who they are depends on what there is. */
 enum deciders { DECIDE_CRITICAL, DECIDE_NAMED, DECIDE_BUSY };
 enum deciders judge__deciders(const struct judge *j);
@@ -59,6 +80,7 @@ struct guards_result {
 	bool valid;      /* false: the counts cannot be trusted, nothing may be concluded */
 	bool sufficient; /* false: no promotion yet */
 	bool traffic;    /* false: rates say nothing about the future */
+	bool comparable; /* false: what the versions differ by shows nothing, one way or the other; also not sufficient */
 };
 
 struct guards_result judge__guards(const struct judge *j, struct verdict *out);

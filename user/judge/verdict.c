@@ -32,6 +32,7 @@ int verdict_exit_code(enum verdict_kind kind)
  *  counts   | worse | within the margins | deciding endpoints     | verdict
  *  trusted  |       | in what is worse   | certified, guards hold |
  *  no       |       |                    |                        | invalid
+ *  yes      | yes, but nothing that differs shows anything        | hold
  *  yes      | yes   | yes                |                        | hold: the owner decides
  *  yes      | yes   | no                 |                        | rollback
  *  yes      | no    |                    | yes                    | promote
@@ -45,6 +46,11 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 	if (!guards.valid) {
 		out->kind = VERDICT_INVALID;
 		tell_failed_guards(out);
+	} else if (p->worse && !guards.comparable) {
+		reason(out, "not_comparable", NULL,
+		       "the canary looks worse, but that is not to be relied on while this holds");
+		tell_failed_guards(out);
+		tell_culprits(j, p, out);
 	} else if (p->worse && p->answered) {
 		reason(out, "worse_within_margin", NULL,
 		       "the canary is worse than the baseline, but in that it is shown to be within the margins: the owner decides");

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The guards: what must hold before evidence means anything. Two kinds. Where counts cannot be trusted (lost events,
- * ledger) the verdict is invalid. The others only stand in the way of a promotion.
+ * The guards: what must hold before evidence means anything. Three kinds. Where counts cannot be trusted (lost events,
+ * ledger), or an arm is not one version, the verdict is invalid. Where the two versions cannot be held against each
+ * other (placebo, clock) there is neither promotion nor rollback on what they differ by. The others only stand in the
+ * way of a promotion.
  */
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "judge/state.h"
+#include "judge/guards/guard.h"
 
 #define IDLE_TICKS 3 /* without a request: the arm has no traffic */
 
-static bool __attribute__((format(printf, 4, 5)))
-guard(struct verdict *out, const char *name, bool ok, const char *fmt, ...)
+bool guard(struct verdict *out, const char *name, bool ok, const char *fmt, ...)
 {
 	struct guard *g;
 	va_list args;
@@ -66,33 +67,6 @@ static bool warm_up(const struct judge *j, struct verdict *out)
 	return guard(out, "warm_up", true, "no process is warming up");
 }
 
-static bool lost_events(const struct judge *j, struct verdict *out)
-{
-	const struct run_state *r = &j->run;
-	double lost = fmax((double)r->lost_events, (double)r->lost_exchanges);
-	double percent = r->seen ? fmin(100, 100 * lost / (double)r->seen) : lost > 0 ? 100 : 0;
-	bool high = loss_is_high(r->lost_events, r->lost_exchanges, r->seen);
-
-	if (r->lossy && !high)
-		return guard(out, "lost_events", false,
-		             "more than 0.1 %% of the latest requests were lost or could not be followed to their end, "
-		             "as by answers that are not well-formed HTTP (%.2g %% in all)",
-		             percent);
-	return guard(out, "lost_events", !high,
-	             "%.2g %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit",
-	             percent);
-}
-
-static bool ledger(const struct judge *j, struct verdict *out)
-{
-	if (j->run.unbalanced)
-		return guard(out, "ledger", false, "requests seen do not add up to those ended, in flight and lost");
-	if (j->run.ledger_unknown)
-		return guard(out, "ledger", true,
-		             "not applicable: this kernel cannot tell what is in flight, or which sockets have gone");
-	return guard(out, "ledger", true, "every request seen is accounted for");
-}
-
 static bool no_traffic(const struct judge *j, struct verdict *out)
 {
 	const struct run_state *r = &j->run;
@@ -124,16 +98,23 @@ static bool time_runs(const struct judge *j, struct verdict *out)
 
 struct guards_result judge__guards(const struct judge *j, struct verdict *out)
 {
-	struct guards_result result = { .valid = true, .sufficient = true };
+	struct guards_result result = { .valid = true, .sufficient = true, .comparable = true };
 
 	out->n_guards = 0;
 	result.sufficient &= minimum_data(j, out);
 	result.sufficient &= warm_up(j, out);
-	result.valid &= lost_events(j, out);
-	result.valid &= ledger(j, out);
+	result.valid &= guard_lost_events(j, out);
+	result.valid &= guard_differential_loss(j, out);
+	result.valid &= guard_ledger(j, out);
+	result.valid &= guard_purity(j, out);
 	result.traffic = no_traffic(j, out);
 	result.sufficient &= result.traffic;
+	result.sufficient &= guard_vanished(j, out);
 	result.sufficient &= simultaneity(j, out);
+	result.sufficient &= guard_sample_ratio(j, out);
+	result.comparable &= guard_placebo(j, out);
+	result.comparable &= guard_clock(j, out);
 	result.sufficient &= time_runs(j, out);
+	result.sufficient &= result.comparable;
 	return result;
 }
