@@ -42,6 +42,21 @@ static __always_inline void conn_read_by(struct tw_conn *c, __u32 tgid)
 	c->version = v ? *v : 0;
 }
 
+static __always_inline void note_reader(struct sock *sk, const struct tw_conn *c)
+{
+	struct tw_reader k = {};
+	__u8 one = 1;
+
+	if (!note_readers || !c->version)
+		return;
+	k.tgid = c->tgid;
+	k.version = c->version;
+	k.port = sk->__sk_common.skc_num;
+	/* Mostly it is there: looking does not take the bucket's lock. */
+	if (!bpf_map_lookup_elem(&readers, &k))
+		bpf_map_update_elem(&readers, &k, &one, BPF_ANY);
+}
+
 /* Gives every request that has arrived and was not read yet, whole or in part, its time of reading. */
 static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 {
@@ -93,13 +108,16 @@ int BPF_PROG(tw_read, struct sock *sk)
 			e->rd = e->head ? e->head : 1;
 		}
 		conn_read_by(e, bpf_get_current_pid_tgid() >> 32);
+		note_reader(sk, e);
 		return 0;
 	}
 	if (c->kind == TW_IGNORED)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	if (c->tgid != tgid || !c->version)
+	if (c->tgid != tgid || !c->version) {
 		conn_read_by(c, tgid);
+		note_reader(sk, c);
+	}
 	conn_read_at(sk, c);
 	return 0;
 }

@@ -201,6 +201,7 @@ const volatile __u16 tw_cells[BUCKET_CELLS];
 const volatile __u64 hash_seed;
 const volatile __u16 endpoint_other;
 const volatile __u8 have_clients;  /* some version is matched by upstream */
+const volatile __u8 note_readers;  /* keep which processes read */
 const volatile __u8 watch_process; /* tell of processes that start another program */
 const volatile __u8 test_mode;     /* crafted packets: connections are found by address */
 const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space is woken at once */
@@ -255,6 +256,17 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } procs SEC(".maps");
+
+/*
+ * Processes that have read from a connection which they had not read from before. User space takes them out at every
+ * tick; a tick with more of them than this has some that are not looked at.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tw_reader);
+	__type(value, __u8);
+} readers SEC(".maps");
 
 /* Connections; freed with their sockets. */
 struct {

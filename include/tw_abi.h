@@ -333,6 +333,13 @@ struct tw_place {
 	__u8 pad[5];
 };
 
+/* Who reads what comes to a version: noted once a connection, for as long as user space asks. */
+struct tw_reader {
+	__u32 tgid;
+	__u16 version;
+	__u16 port; /* local, host order */
+};
+
 struct tw_place_value {
 	__u16 version;  /* until a process has read, with by_reader; 0: not known */
 	__u8 by_reader; /* the reading process decides */
@@ -350,6 +357,7 @@ static_assert(sizeof(struct tw_exchange_record) == 48 + 8 * TW_LAT_NR, "tw_excha
 static_assert(sizeof(struct tw_detail_record) == 40, "tw_detail_record");
 static_assert(sizeof(struct tw_fork_record) == 24, "tw_fork_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
+static_assert(sizeof(struct tw_reader) == 8, "tw_reader");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");
 static_assert(sizeof(struct tw_door) == 24, "tw_door");
 static_assert(sizeof(struct tw_door_value) == 16, "tw_door_value");

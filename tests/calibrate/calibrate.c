@@ -18,13 +18,15 @@
 #include "cells.h"
 #include "release.h"
 
-#define ALPHA      0.05
-#define SUSPECT    0.04
-#define MORE       4
-#define MOST       16
-#define BAD_FACTOR 10
-#define HEAVY      100 /* endpoints: a quarter of the runs has to do */
-#define BUDGET_MS  20.0
+#define ALPHA           0.05
+#define SUSPECT         0.04
+#define PLACEBO_BAR     0.01
+#define PLACEBO_SUSPECT 0.008
+#define MORE            4
+#define MOST            16
+#define BAD_FACTOR      10
+#define HEAVY           100 /* endpoints: a quarter of the runs has to do */
+#define BUDGET_MS       20.0
 
 static unsigned int runs = 100;
 static const char *only = "";
@@ -54,9 +56,14 @@ static double percent(double part, double of)
 struct line {
 	unsigned int cells;
 	double runs, rolled_back, promoted, peer[PEERS];
-	double worst;
+	double worst, placebo, placebo_worst;
 	char worst_name[CELL_NAME];
 };
+
+static bool is_suspect(const struct summary *sum)
+{
+	return (double)sum->rolled_back > SUSPECT * sum->runs || (double)sum->placebo > PLACEBO_SUSPECT * sum->runs;
+}
 
 static void add_cell(struct line *l, const struct cell *c)
 {
@@ -70,8 +77,10 @@ static void add_cell(struct line *l, const struct cell *c)
 	l->promoted += sum.promoted;
 	for (int k = 0; k < PEERS; k++)
 		l->peer[k] += sum.peer[k];
-	while ((double)sum.rolled_back > SUSPECT * sum.runs && sum.runs < most)
+	l->placebo += sum.placebo;
+	while (is_suspect(&sum) && sum.runs < most)
 		run(&c->s, sum.runs * MORE, &sum);
+	l->placebo_worst = fmax(l->placebo_worst, percent(sum.placebo, sum.runs));
 	if (percent(sum.rolled_back, sum.runs) <= l->worst)
 		return;
 	l->worst = percent(sum.rolled_back, sum.runs);
@@ -80,10 +89,12 @@ static void add_cell(struct line *l, const struct cell *c)
 
 static void print_line(const char *label, const struct line *l)
 {
-	printf("| %-46s | %5u | %4.1f | %4.1f%s | %5.1f | %5.0f | %5.0f | %5.0f |%s%s\n", label, l->cells,
-	       percent(l->rolled_back, l->runs), l->worst, mark(l->worst <= 100 * ALPHA), percent(l->promoted, l->runs),
-	       percent(l->peer[PEER_THRESHOLD], l->runs), percent(l->peer[PEER_Z], l->runs),
-	       percent(l->peer[PEER_MANN_WHITNEY], l->runs), l->worst > 0 ? " " : "", l->worst_name);
+	printf("| %-46s | %5u | %4.1f | %4.1f%s | %5.1f | %4.2f | %4.2f%s | %5.0f | %5.0f | %5.0f |%s%s\n", label,
+	       l->cells, percent(l->rolled_back, l->runs), l->worst, mark(l->worst <= 100 * ALPHA),
+	       percent(l->promoted, l->runs), percent(l->placebo, l->runs), l->placebo_worst,
+	       mark(l->placebo_worst <= 100 * PLACEBO_BAR), percent(l->peer[PEER_THRESHOLD], l->runs),
+	       percent(l->peer[PEER_Z], l->runs), percent(l->peer[PEER_MANN_WHITNEY], l->runs), l->worst > 0 ? " " : "",
+	       l->worst_name);
 	fflush(stdout);
 }
 
@@ -96,8 +107,9 @@ static void clean_releases(void)
 
 	printf("Clean releases, 30 minutes, a look every 5 s, alpha 5 %%: rolled back, in %% of %u releases a cell\n\n",
 	       runs);
-	printf("| %-46s | cells | mean | worst | promoted | threshold | z-test | Mann-Whitney | worst cell\n", "");
-	printf("|---|---|---|---|---|---|---|---|\n");
+	printf("| %-46s | cells | mean | worst | promoted | placebo | worst | threshold | z-test | Mann-Whitney | worst cell\n",
+	       "");
+	printf("|---|---|---|---|---|---|---|---|---|---|\n");
 	while (cells__next(&it, &c)) {
 		if (!strstr(c.line, only))
 			continue;

@@ -68,6 +68,14 @@ static int course_begin(struct course *c, const struct scenario *s, const struct
 	return 0;
 }
 
+static bool fails(const struct verdict *v, const char *guard)
+{
+	for (size_t i = 0; i < v->n_guards; i++)
+		if (!strcmp(v->guards[i].name, guard))
+			return !v->guards[i].ok;
+	return false;
+}
+
 static double processor_seconds(void)
 {
 	struct timespec now;
@@ -92,6 +100,8 @@ static int judge_tick(struct course *c, const struct tick *tick, unsigned int no
 		out->rolled_back = now;
 	if (!out->promoted && v.kind == VERDICT_PROMOTE)
 		out->promoted = now;
+	if (!out->placebo && fails(&v, "placebo"))
+		out->placebo = now;
 	if (!*decided && v.kind != VERDICT_HOLD) {
 		out->promoted_first = v.kind == VERDICT_PROMOTE;
 		*decided = true;
@@ -189,6 +199,7 @@ static void sum_up(const struct batch *b, double *times, struct summary *out)
 		out->found += !!r->found;
 		out->rolled_back += !!r->rolled_back;
 		out->promoted += !!r->promoted;
+		out->placebo += !!r->placebo;
 		out->promoted_first += r->promoted_first;
 		times[i] = seconds(r->found);
 	}

@@ -11,13 +11,14 @@ struct release {
 	unsigned int found;       /* the evidence suffices for a rollback; the owner may be asked instead */
 	unsigned int rolled_back; /* the first such verdict */
 	unsigned int promoted;
-	bool promoted_first; /* the first verdict that was not hold */
+	unsigned int placebo; /* the placebo arm says that the measurement is not to be trusted */
+	bool promoted_first;  /* the first verdict that was not hold */
 	unsigned int peer[PEERS];
 	double judge_seconds; /* of processor time, for its ticks and verdicts */
 };
 
 struct summary {
-	unsigned int runs, found, rolled_back, promoted, promoted_first, peer[PEERS];
+	unsigned int runs, found, rolled_back, promoted, promoted_first, placebo, peer[PEERS];
 	/* seconds over all runs; infinite where fewer than half got there */
 	double found_median, promoted_median, peer_median[PEERS];
 };

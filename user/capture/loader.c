@@ -90,6 +90,7 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 	skel->rodata->endpoint_other = o->endpoint_other;
 	skel->rodata->have_clients = o->have_clients;
 	skel->rodata->watch_process = o->watch_process;
+	skel->rodata->note_readers = o->note_readers;
 	skel->rodata->ring_wakeup = 256 << 10;
 	if (o->timeout)
 		skel->rodata->response_timeout = o->timeout;
@@ -584,6 +585,11 @@ void loader__loss_maps(const struct loader *l, struct loss_maps *out)
 		.run_live = features__try()[FEATURE_LIVE].ok ? l->skel->progs.tw_live : NULL,
 		.cpus = l->cpus,
 	};
+}
+
+int loader__readers(const struct loader *l)
+{
+	return bpf_map__fd(l->skel->maps.readers);
 }
 
 int loader__ring_fd(const struct loader *l)

@@ -22,6 +22,7 @@ struct loader_options {
 	uint16_t endpoint_other; /* what routes count for that may not be announced */
 	bool have_clients;
 	bool watch_process;
+	bool note_readers;  /* see readers.h */
 	uint64_t timeout;   /* ns: a response that has not begun by then is a timeout; 0: none ever is */
 	unsigned int slots; /* (version, endpoint) pairs that can be counted in the kernel */
 };
@@ -80,6 +81,9 @@ struct loss_maps {
 	int cpus;
 };
 void loader__loss_maps(const struct loader *l, struct loss_maps *out);
+
+/* The map that readers.h reads. */
+int loader__readers(const struct loader *l);
 
 int loader__ring_fd(const struct loader *l);
 /* Hands every record to fn. */

@@ -41,9 +41,10 @@ struct run_state {
 	bool ledger_unknown;             /* in the latest tick */
 	bool refused;                    /* a tick was, since the latest one taken: time ran backwards */
 	struct arm_state canary, baseline;
-	bool jumped;                 /* the clock did, in the latest tick */
-	double jump, jump_end;       /* the last one, and the end of its tick; 0: there was none */
-	double long_tick, long_end;  /* the last tick that was much longer than planned, and its end; 0: there was none */
+	bool jumped;           /* the clock did, in the latest tick */
+	double jump, jump_end; /* the last one, and the end of its tick; 0: there was none */
+	double long_tick,
+		long_end; /* the last tick that was much longer than planned, and its end; 0: there was none */
 	struct split split;
 };
 
@@ -80,7 +81,8 @@ struct guards_result {
 	bool valid;      /* false: the counts cannot be trusted, nothing may be concluded */
 	bool sufficient; /* false: no promotion yet */
 	bool traffic;    /* false: rates say nothing about the future */
-	bool comparable; /* false: what the versions differ by shows nothing, one way or the other; also not sufficient */
+	bool comparable; /* false: what the versions differ by shows nothing, one way or the other; also not sufficient
+	                  */
 };
 
 struct guards_result judge__guards(const struct judge *j, struct verdict *out);

@@ -10,6 +10,7 @@
 #include "capture/loader.h"
 #include "capture/losses.h"
 #include "model/books.h"
+#include "model/builds.h"
 #include "model/drain.h"
 #include "model/routes.h"
 #include "session/session.h"
@@ -38,6 +39,20 @@ struct inflight_state {
 	struct inflight_counts counts;
 	uint64_t most[TW_MAX_VERSIONS];
 	struct books books[TW_MAX_VERSIONS];
+};
+
+/* Of a version, at the last tick. */
+struct arm_watch {
+	bool found; /* it has been, at some time */
+	struct tw_ledger_row ledger;
+	uint64_t cut; /* upgraded sessions */
+	struct builds builds;
+};
+
+/* How far apart the clocks were. */
+struct clock_watch {
+	bool known;
+	double wall, boot; /* less CLOCK_MONOTONIC, s */
 };
 
 struct session {
@@ -71,6 +86,8 @@ struct session {
 	size_t n_judged; /* endpoints the judge knows: 1..n_judged */
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
+	struct arm_watch arms[TW_MAX_VERSIONS];
+	struct clock_watch clock;
 
 	struct drain_share drain;
 
@@ -159,6 +176,15 @@ bool ledger_balances(const struct session *s);
 
 /* compare.c: NULL: nothing has been seen there; version 0: there is none */
 const struct cell *cell_of(const struct session *s, int version, size_t endpoint);
+
+/* arms.c */
+/* What the judge is told of each arm as a whole; version 0: there is none. Once a tick, which it closes. */
+void arms_fill(struct session *s, struct tick *tick, int baseline, int canary);
+void arms_free(struct session *s);
+
+/* clock.c */
+/* Seconds by which the wall clock moved, or the host slept, since the last call; 0 at the first. */
+double clock_shift(struct clock_watch *c);
 
 /* ticks.c */
 /* What the judge is told of a cell's tick that ends now. */

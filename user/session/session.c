@@ -110,6 +110,7 @@ static int load(struct session *s, bool losses, struct err *e)
 		                    .have_clients = has_clients(s->config),
 		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
 		                    .watch_process = s->by_process,
+		                    .note_readers = s->judge != NULL,
 		                    .slots = slots_for(s->config) };
 	int err;
 
@@ -187,6 +188,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	clock_gettime(CLOCK_REALTIME, &s->started);
 	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
+	clock_shift(&s->clock);
 	s->tick_at = s->start + s->config->gate.tick;
 	s->stats_at = s->start + 0.5;
 	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
@@ -216,6 +218,7 @@ void session__free(struct session *s)
 	cuts_free(s);
 	generations__free(s->generations);
 	cells_free(s);
+	arms_free(s);
 	free(s->rules);
 	free(s->comparison.endpoints);
 	versions_free(&s->comparison);

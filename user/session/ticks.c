@@ -110,6 +110,8 @@ int tick_close(struct session *s, double now)
 	/* A tick warms if any part of it does. */
 	tick.warming = versions_warming(s, s->tick_start);
 	tick.planned_share = s->stage;
+	tick.clock_jump = clock_shift(&s->clock);
+	arms_fill(s, &tick, baseline, canary);
 	tick.endpoints = e;
 	err = judge__tick(s->judge, &tick, s->n_judged);
 	free(e);

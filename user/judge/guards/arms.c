@@ -32,7 +32,10 @@ bool guard_purity(const struct judge *j, struct verdict *out)
 	if (c && b)
 		return guard(out, "version_purity", true, "each version is served by one build");
 	return guard(out, "version_purity", true, "%s%s not known: no build id, or nothing has been read yet",
-	             c ? "the baseline's" : b ? "the canary's" : "the versions'", c || b ? " build is" : " builds are");
+	             c   ? "the baseline's"
+	             : b ? "the canary's"
+	                 : "the versions'",
+	             c || b ? " build is" : " builds are");
 }
 
 /* Before against after, the one is meant to go when the other comes. */
@@ -43,7 +46,9 @@ bool guard_vanished(const struct judge *j, struct verdict *out)
 	if (!c && !b)
 		return guard(out, "arm_vanished", true, "no version that was found has gone");
 	return guard(out, "arm_vanished", false, "%s has gone: nothing of it is left that could serve",
-	             c && b ? "each version" : c ? "the canary" : "the baseline");
+	             c && b ? "each version"
+	             : c    ? "the canary"
+	                    : "the baseline");
 }
 
 /* What happened lately, as the end of a sentence. */
@@ -63,12 +68,13 @@ bool guard_clock(const struct judge *j, struct verdict *out)
 
 	tell_stop(r, stop, sizeof(stop));
 	if (r->jumped)
-		return guard(out, "clock", false,
-		             "the clock was moved by %.3g s, or the host slept, in the latest tick, which is not judged%s",
-		             jump, stop);
+		return guard(
+			out, "clock", false,
+			"the clock was moved by %.3g s, or the host slept, in the latest tick, which is not judged%s",
+			jump, stop);
 	if (r->jump_end > 0 && r->end - r->jump_end < RECENT)
 		return guard(out, "clock", true,
-		             "the clock was moved by %.3g s, or the host slept, %.3g s ago; that tick is not judged%s", jump,
-		             r->end - r->jump_end, stop);
+		             "the clock was moved by %.3g s, or the host slept, %.3g s ago; that tick is not judged%s",
+		             jump, r->end - r->jump_end, stop);
 	return guard(out, "clock", true, "the clock runs evenly%s", stop);
 }

@@ -102,8 +102,9 @@ bool guard_differential_loss(const struct judge *j, struct verdict *out)
 	chance = fraction(lost_of(c) + lost_of(b), c->seen + b->seen);
 	chance = CLEARLY * sqrt(chance * (1 / (double)c->seen + 1 / (double)b->seen));
 	judged = difference_judged(j, out->log_e_bad >= j->tests.need);
-	return guard(out, "differential_loss", apart <= chance || apart <= LARGE_PART * judged,
-	             "%.2g %% of the canary's requests and %.2g %% of the baseline's were lost; a difference of %.2g %% "
-	             "in errors is judged",
-	             100 * lost_c, 100 * lost_b, 100 * judged);
+	return guard(
+		out, "differential_loss", apart <= chance || apart <= LARGE_PART * judged,
+		"%.2g %% of the canary's requests and %.2g %% of the baseline's were lost; a difference of %.2g %% "
+		"in errors is judged",
+		100 * lost_c, 100 * lost_b, 100 * judged);
 }

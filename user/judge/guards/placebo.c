@@ -101,12 +101,14 @@ bool guard_placebo(const struct judge *j, struct verdict *out)
 	for (size_t i = 0; i < j->n; i++)
 		exchanges += j->eps[i]->placebo.exchanges;
 	if (exchanges <= 0)
-		return guard(out, "placebo", true, "not checked: the baseline's connections are not told apart, or too few");
+		return guard(out, "placebo", true,
+		             "not checked: the baseline's connections are not told apart, or too few");
 	log_e = weigh(j);
 	if (log_e < -log(PLACEBO_ALPHA))
-		return guard(out, "placebo", true,
-		             "some of the baseline's own connections, held against the others, are no worse (%.3g requests)",
-		             fmin(exchanges, 1e15));
+		return guard(
+			out, "placebo", true,
+			"some of the baseline's own connections, held against the others, are no worse (%.3g requests)",
+			fmin(exchanges, 1e15));
 	return guard(out, "placebo", false,
 	             "some of the baseline's own connections look worse than its others, as if they were a bad canary: "
 	             "connections differ by themselves, so a difference shows nothing");

@@ -229,11 +229,12 @@ bool guard_sample_ratio(const struct judge *j, struct verdict *out)
 		             "not checked: tell the canary's planned share of the traffic with --stage");
 	if (!f.checked)
 		return guard(out, "sample_ratio", true, "nothing has been dealt to either version yet");
-	return guard(out, "sample_ratio", !f.mismatch,
-	             "the canary gets %.3g %% of the requests where %.3g %% were planned%s (off by %.2g %%, up to %.3g %% is tolerated)",
-	             100 * f.share, 100 * s->planned,
-	             f.mismatch                            ? ", and not by chance"
-	             : f.deviation > p->share_tolerance ? ", which may be chance so far"
-	                                                   : "",
-	             fmin(100 * f.deviation, 1e6), 100 * p->share_tolerance);
+	return guard(
+		out, "sample_ratio", !f.mismatch,
+		"the canary gets %.3g %% of the requests where %.3g %% were planned%s (off by %.2g %%, up to %.3g %% is tolerated)",
+		100 * f.share, 100 * s->planned,
+		f.mismatch                         ? ", and not by chance"
+		: f.deviation > p->share_tolerance ? ", which may be chance so far"
+						   : "",
+		fmin(100 * f.deviation, 1e6), 100 * p->share_tolerance);
 }
