@@ -200,6 +200,11 @@ static int check(struct judge *j, const struct tick *t, size_t n_endpoints)
 	return 0;
 }
 
+static bool is_judged(const struct run_state *run)
+{
+	return !run->lossy && !run->lossy_arm && !run->unbalanced && !run->warming && !run->jumped;
+}
+
 static bool serves_both(const struct endpoint_tick *ep)
 {
 	return ep->baseline.n && ep->canary.n;
@@ -246,8 +251,8 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->lost_events += t->lost_events;
 	run->lost_exchanges += t->lost_exchanges;
 	run->lossy = loss_is_high(t->lost_events, t->lost_exchanges, t->seen);
-	run->lossy |= observe_arm(&run->canary, &t->canary);
-	run->lossy |= observe_arm(&run->baseline, &t->baseline);
+	run->lossy_arm = observe_arm(&run->canary, &t->canary);
+	run->lossy_arm |= observe_arm(&run->baseline, &t->baseline);
 	run->unbalanced = !t->ledger_unknown && !t->ledger_balanced;
 	run->ledger_unknown = t->ledger_unknown;
 	run->warming = t->warming;
@@ -265,7 +270,7 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 		return err;
 	observe(&j->run, t, n_endpoints);
 	observe_clock(&j->run, t, j->tests.policy.tick);
-	if (j->run.lossy || j->run.unbalanced || j->run.warming || j->run.jumped)
+	if (!is_judged(&j->run))
 		return 0;
 
 	deal(j);

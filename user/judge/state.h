@@ -37,7 +37,8 @@ struct run_state {
 	uint64_t served_c, served_b;    /* exchanges, judged or not */
 	unsigned int idle_c, idle_b;    /* ticks without any since the last one */
 	uint64_t seen, lost_events, lost_exchanges;
-	bool warming, unbalanced, lossy; /* the latest tick; lossy: all together, or one arm */
+	bool warming, unbalanced, lossy; /* the latest tick */
+	bool lossy_arm;                  /* the latest tick; one arm by itself */
 	bool ledger_unknown;             /* in the latest tick */
 	bool refused;                    /* a tick was, since the latest one taken: time ran backwards */
 	struct arm_state canary, baseline;

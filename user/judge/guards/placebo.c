@@ -2,13 +2,13 @@
 #include "judge/guards/placebo.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "judge/guards/guard.h"
 #include "judge/stats/logspace.h"
 #include "judge/steps.h"
 
-#define PLACEBO_ALPHA 0.01
+/* Clean releases are to be hit in at most 1 %; where bursts last for long, in twice as many as this. */
+#define PLACEBO_ALPHA 0.005
 
 void placebo__init(struct placebo *p, const struct evidence *like)
 {
@@ -75,21 +75,18 @@ void placebo__tick(struct placebo *p, const struct evidence *ev, const struct en
 /* Weighed as the evidence against the canary is. */
 static double weigh(const struct judge *j)
 {
-	double log_e;
 	unsigned int n = 0;
-	double *terms = j->terms;
 
 	if (!j->dealt)
 		return 0;
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
 
-		terms[n++] = stake(ep, false) + ratio_test__log_e(&ep->placebo.errors);
-		terms[n++] = stake(ep, true) + ratio_test__log_e(&ep->placebo.slow);
+		j->terms[n++] = stake(ep, false) + ratio_test__log_e(&ep->placebo.errors);
+		j->terms[n++] = stake(ep, true) + ratio_test__log_e(&ep->placebo.slow);
 	}
-	terms[n++] = log(j->reserve);
-	log_e = log_sum_exp(terms, n);
-	return log_e;
+	j->terms[n++] = log(j->reserve);
+	return log_sum_exp(j->terms, n);
 }
 
 bool guard_placebo(const struct judge *j, struct verdict *out)

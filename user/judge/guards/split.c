@@ -10,11 +10,21 @@
 
 #define SPLIT_ALPHA   0.01
 #define FEW_EXCHANGES 4.0 /* on a connection: then connections are counted */
-#define LEAST_BATCHES 4
+#define LEAST_BATCHES 6
+#define FOLLOWS_MOST  0.95
+#define FEW_CLIENTS   30.0  /* expected on the smaller arm: their scatter says little */
+#define SPREAD        2.0   /* of connections by what they carry: mean square over square of the mean, geometric */
+#define KEPT          100.0 /* exchanges on a connection from which on it may be a proxy's */
 #define QUANTILE      (-1.2815515655446004) /* of the normal distribution, 10 % */
-#define GROSS         100.0                 /* concentration that looks for gross deviations, beside the usual one */
+#define GROSS         20.0                  /* concentration that looks for gross deviations, beside the usual one */
 #define CROWDED       (TW_GROUPS - 0.5)     /* groups with connections from which on there are many of them */
-#define LEAST_UNITS   100.0                 /* where the whole traffic was planned for one arm */
+/*
+ * Users that are dealt once and stay for minutes, behind a proxy, cannot be told from requests until some have gone.
+ * Until then counts are taken for those of so many users, which is enough for a split that is grossly wrong.
+ */
+#define SOON_TICKS  60
+#define SOON_UNITS  50.0
+#define LEAST_UNITS 20.0 /* where the whole traffic was planned for one arm */
 
 /* ---- counting --------------------------------------------------------------------------------------------------- */
 
@@ -132,35 +142,94 @@ static double chi_square_part(double df)
 	return root * root * root;
 }
 
-/*
- * By how much more the share of complete batches scatters than if units were dealt one by one, as an upper confidence
- * limit, at least 1; negative: not known yet.
- */
-static double scatter(const struct split *s, enum split_unit unit)
+/* What is looked at: one kind of unit, from some batch on. */
+struct view {
+	const struct split *split;
+	enum split_unit unit;
+	unsigned int from;
+};
+
+/* Complete batches, 2^level of them taken together. */
+struct series {
+	struct dealt v[SPLIT_BATCHES];
+	unsigned int n;
+	struct dealt sum;
+};
+
+static void take_together(struct series *to, const struct view *v, unsigned int level)
 {
-	double canary = 0, all = 0, chi2 = 0, df = -1, share;
+	const struct split_batch *batch = v->split->batch + v->from;
 
-	for (unsigned int i = 0; i < s->batches; i++) {
-		canary += of_batch(&s->batch[i], unit)->canary;
-		all += of_batch(&s->batch[i], unit)->all;
+	memset(to, 0, sizeof(*to));
+	to->n = (v->split->batches - v->from) >> level;
+	for (unsigned int i = 0; i < to->n << level; i++) {
+		merge(&to->v[i >> level], of_batch(&batch[i], v->unit));
+		merge(&to->sum, of_batch(&batch[i], v->unit));
 	}
-	if (s->batches < LEAST_BATCHES || all <= 0)
-		return -1;
-	share = canary / all;
-	if (share <= 0 || share >= 1)
-		return 1;
-	for (unsigned int i = 0; i < s->batches; i++) {
-		const struct dealt *d = of_batch(&s->batch[i], unit);
-		double off = d->canary - d->all * share;
+}
 
-		if (d->all <= 0)
+/* Pearson's chi2 of the share over its degrees of freedom, and how one stretch follows from the one before. */
+static double share_scatter(const struct series *x, double planned)
+{
+	double share = x->sum.canary / x->sum.all, variance = fmax(share * (1 - share), planned * (1 - planned));
+	double chi2 = 0, lagged = 0, last = 0, df = x->n - 1.0, follows;
+
+	for (unsigned int i = 0; i < x->n; i++) {
+		double off = x->v[i].canary - x->v[i].all * share;
+
+		if (x->v[i].all <= 0)
 			continue;
-		chi2 += off * off / (d->all * share * (1 - share));
-		df++;
+		off /= sqrt(x->v[i].all * variance);
+		chi2 += off * off;
+		lagged += off * last;
+		last = off;
 	}
-	if (df < LEAST_BATCHES - 1)
-		return -1;
-	return fmax(1, chi2 / df / chi_square_part(df));
+	follows = chi2 > 0 ? lagged / chi2 : 0;
+	/* In a short series it looks smaller than it is (Kendall 1954). */
+	follows += (1 + 3 * fmax(0, follows)) / x->n;
+	follows = fmin(FOLLOWS_MOST, fmax(0, follows + 1 / sqrt(x->n)));
+	return chi2 / df / chi_square_part(df) * (1 + follows) / (1 - follows);
+}
+
+/*
+ * The same of how the baseline's units arrive: a client that brings twenty makes them come in bursts, and that shows
+ * before the canary has had any. Differences, so that the day's slow swing is none.
+ */
+static double arrival_scatter(const struct series *x)
+{
+	double mean = (x->sum.all - x->sum.canary) / x->n, sum = 0, df = x->n - 1.0;
+
+	for (unsigned int i = 1; i < x->n; i++) {
+		double step = x->v[i].all - x->v[i].canary - (x->v[i - 1].all - x->v[i - 1].canary);
+
+		sum += step * step;
+	}
+	return mean > 0 ? sum / (2 * mean * df) / chi_square_part(df) : 0;
+}
+
+/*
+ * By how much more the share scatters than if units were dealt one by one, as an upper confidence limit, at least 1;
+ * negative: not known yet. Clients that stay longer than one stretch show in longer ones.
+ */
+static double scatter(const struct view *v)
+{
+	unsigned int batches = v->split->batches - v->from;
+	double planned = v->split->planned, most = -1;
+	struct series x;
+
+	for (unsigned int level = 0; batches >> level >= LEAST_BATCHES; level++) {
+		double phi, arrivals;
+
+		take_together(&x, v, level);
+		if (x.sum.all <= 0)
+			return -1;
+		phi = fmax(1, share_scatter(&x, planned));
+		arrivals = fmax(phi, arrival_scatter(&x));
+		if (x.sum.all * fmin(planned, 1 - planned) < FEW_CLIENTS * arrivals)
+			phi = arrivals;
+		most = fmax(most, phi);
+	}
+	return most;
 }
 
 static enum split_unit unit_of(const struct split *s)
@@ -171,7 +240,13 @@ static enum split_unit unit_of(const struct split *s)
 	return s->opened.all > 0 && few ? SPLIT_CONNECTIONS : SPLIT_EXCHANGES;
 }
 
-static double evidence(double canary, double all, double planned, double concentration)
+/* A proxy's connections: few, and each carries much. */
+static bool is_pool(const struct split *s)
+{
+	return s->occupied < CROWDED * s->looks && s->served_c + s->served_b >= KEPT * s->opened.all;
+}
+
+static double bayes(double canary, double all, double planned, double concentration)
 {
 	const double share[] = { planned, 1 - planned }, units[] = { canary, all - canary };
 	struct srm srm;
@@ -181,6 +256,42 @@ static double evidence(double canary, double all, double planned, double concent
 	return srm__log_e(&srm);
 }
 
+/* Units that say as much as those counted would if they were dealt one by one; 0: not known yet. */
+static double worth(const struct view *v, const struct dealt *counted)
+{
+	const struct view connections = { v->split, SPLIT_CONNECTIONS, v->from };
+	double phi = scatter(v), units;
+	struct series opened;
+
+	if (phi < 0)
+		return 0;
+	units = counted->all / phi;
+	if ((v->split->batches - v->from) * v->split->length < SOON_TICKS)
+		units = fmin(units, SOON_UNITS);
+	if (v->unit == SPLIT_CONNECTIONS || v->split->opened.all <= 0 || is_pool(v->split))
+		return units;
+	phi = scatter(&connections);
+	if (phi < 0)
+		return 0;
+	take_together(&opened, &connections, 0);
+	return fmin(units, opened.sum.all / fmax(SPREAD, phi));
+}
+
+static double evidence(const struct view *v, double *units)
+{
+	double planned = v->split->planned;
+	struct series x;
+
+	take_together(&x, v, 0);
+	*units = x.sum.all > 0 ? worth(v, &x.sum) : 0;
+	if (*units <= 0)
+		return 0;
+	if (planned < 1)
+		return log_mix(0.5, bayes(*units * (x.sum.canary / x.sum.all), *units, planned, SRM_CONCENTRATION),
+		               bayes(*units * (x.sum.canary / x.sum.all), *units, planned, GROSS));
+	return *units >= LEAST_UNITS && x.sum.canary < x.sum.all ? 2 * -log(SPLIT_ALPHA) : 0;
+}
+
 static double deviation_of(double share, double planned)
 {
 	double canary = fabs(share - planned) / planned;
@@ -188,28 +299,19 @@ static double deviation_of(double share, double planned)
 	return planned < 1 ? fmax(canary, fabs(share - planned) / (1 - planned)) : canary;
 }
 
+/* A split that goes wrong on the way is lost in what was right before: half of the stake is on the later half. */
 struct split_finding split__look(const struct split *s, double tolerance)
 {
 	struct split_finding f = { .unit = unit_of(s) };
-	const struct dealt *d = f.unit == SPLIT_CONNECTIONS ? &s->opened : &s->exchanges;
-	double phi = scatter(s, f.unit), canary;
+	const struct view all = { s, f.unit, 0 }, late = { s, f.unit, s->batches / 2 };
+	double units;
 
 	if (s->planned <= 0 || s->exchanges.all <= 0)
 		return f;
 	f.checked = true;
 	f.share = s->exchanges.canary / s->exchanges.all;
 	f.deviation = deviation_of(f.share, s->planned);
-	if (phi < 0)
-		return f;
-	f.counted = d->all / phi;
-	if (f.unit == SPLIT_EXCHANGES && s->opened.all > 0 && s->occupied >= CROWDED * s->looks)
-		f.counted = fmin(f.counted, s->opened.all);
-	canary = f.counted * (d->canary / d->all);
-	if (s->planned < 1)
-		f.log_e = log_mix(0.5, evidence(canary, f.counted, s->planned, SRM_CONCENTRATION),
-		                  evidence(canary, f.counted, s->planned, GROSS));
-	else
-		f.log_e = f.counted >= LEAST_UNITS && f.share < 1 ? 1 - 2 * log(SPLIT_ALPHA) : 0;
+	f.log_e = log_mix(0.5, evidence(&all, &f.counted), evidence(&late, &units));
 	f.mismatch = f.log_e >= -log(SPLIT_ALPHA) && f.deviation > tolerance;
 	return f;
 }
