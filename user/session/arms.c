@@ -39,11 +39,16 @@ static bool some_process_lives(const struct session *s, int version)
 	return !any; /* known by its places alone */
 }
 
-/* Nothing tells when a process ends, so it is asked for; what has come in its place is found by looking again. */
-static bool is_gone(struct session *s, int version)
+/*
+ * Nothing tells when a process ends, or stops to listen, so it is asked for; what has come in its place is found by
+ * looking again.
+ */
+static bool is_gone(struct session *s, int version, bool idle)
 {
 	bool found = s->ids->versions[version - 1].state == ID_FOUND;
 
+	if (found && idle)
+		versions_look_again(s, RESOLVE_LATER);
 	if (found)
 		s->arms[version].found = true;
 	if (found && !some_process_lives(s, version)) {
@@ -87,7 +92,7 @@ static void arm_fill(struct session *s, struct arm_run *a, int version)
 		w->cut = cut;
 	}
 	a->builds = builds__count(&w->builds);
-	a->gone = is_gone(s, version);
+	a->gone = is_gone(s, version, !a->seen);
 }
 
 void arms_fill(struct session *s, struct tick *tick, int baseline, int canary)
