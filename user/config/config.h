@@ -126,7 +126,7 @@ struct gate_policy {
 	double promote_alpha;          /* alpha unless given: of certifying one that is beyond a margin */
 	double deadline;               /* seconds since the start; 0: none */
 	enum at_deadline at_deadline;  /* hold */
-	double share_tolerance;        /* 0.10: the canary's share may be off by this part of what was planned */
+	double share_tolerance;        /* 0.10: either version's share may be off by this part of what was planned */
 	uint64_t max_dropped_sessions; /* on the canary, before it is stopped whatever the rest says; NO_DROP_LIMIT */
 	enum gate_mode mode;           /* canary */
 	struct bad_events bad;         /* all of it given: a 5xx, or an outcome of TW_FAULTS, however long it took */
