@@ -60,44 +60,48 @@ static const char *the_old(const struct judge *j)
 
 /* ---- guards ------------------------------------------------------------------------------------------------------ */
 
-/* By what they say first where several fail. */
+/* Where several fail, the first of these is told. */
 static const struct plain_guard {
 	const char *name, *found, *change;
 } plain_guards[] = {
 	{ "ledger", "requests went missing from the count", "a count that adds up again" },
 	{ "lost_events", "too many requests were lost from sight", "a measurement that loses fewer" },
+	{ "differential_loss", "more was lost from sight of one version than of the other",
+	  "a measurement that sees both alike" },
+	{ "version_purity", "what is taken for one version was more than one program",
+	  "a run in which each version is one program" },
+	{ "placebo", "two halves of the same old version look different as well",
+	  "traffic that treats all connections alike" },
+	{ "arm_vanished", "one of the versions has gone", "its return" },
 	{ "no_traffic", "requests do not reach both versions", "requests to both of them" },
-	{ "simultaneity", "the two versions have never been at work at the same time", "requests to both at once" },
-	{ "warm_up", "a program has only just started", "time to warm up" },
+	{ "sample_ratio", "the new version does not get the part of the traffic that was planned for it",
+	  "the planned part of the traffic" },
+	{ "clock", "the clock has jumped", "time in which the clock runs evenly" },
 	{ "time", "the clock went backwards", "a clock that runs on" },
+	{ "warm_up", "a program has only just started", "time to warm up" },
+	{ "simultaneity", "the two versions have never been at work at the same time", "requests to both at once" },
+	{ NULL, "one of the checks of the measurement has failed", "a measurement that passes this check" },
 	{ "minimum_data", "too few requests have been seen", "more requests to both versions" },
 };
+#define UNKNOWN_GUARD (sizeof(plain_guards) / sizeof(*plain_guards) - 2)
 
-static const struct plain_guard unknown_guard = { NULL, "one of the checks of the measurement has failed",
-	                                          "a measurement that passes this check" };
-
-static const struct plain_guard *plain(const char *name)
+static size_t place_of(const char *name)
 {
 	for (size_t i = 0; i < sizeof(plain_guards) / sizeof(*plain_guards); i++)
-		if (!strcmp(plain_guards[i].name, name))
-			return &plain_guards[i];
-	return &unknown_guard;
+		if (plain_guards[i].name && !strcmp(plain_guards[i].name, name))
+			return i;
+	return UNKNOWN_GUARD;
 }
 
 /* NULL: all hold. */
 static const struct plain_guard *first_failed(const struct verdict *v)
 {
-	const struct plain_guard *first = NULL;
+	size_t first = SIZE_MAX;
 
-	for (size_t i = 0; i < v->n_guards; i++) {
-		const struct plain_guard *g = v->guards[i].ok ? NULL : plain(v->guards[i].name);
-
-		/* One that is not in the table says the least and comes last but for the lack of data. */
-		if (g && (!first || !strcmp(first->name ? first->name : "", "minimum_data") ||
-		          (g->name && first->name && g < first)))
-			first = g;
-	}
-	return first;
+	for (size_t i = 0; i < v->n_guards; i++)
+		if (!v->guards[i].ok && place_of(v->guards[i].name) < first)
+			first = place_of(v->guards[i].name);
+	return first < SIZE_MAX ? &plain_guards[first] : NULL;
 }
 
 /* ---- accusations ------------------------------------------------------------------------------------------------- */
@@ -119,21 +123,17 @@ static const char *deed(const struct accusation *a)
 	                                  : "fails more requests than";
 }
 
-/* How many endpoints are named, and whether for both kinds. */
+/* How many endpoints are named, and whether for both kinds. An endpoint's two accusations stand side by side. */
 static size_t count_named(const struct accusations *all, bool *both)
 {
-	size_t n = 0;
-	bool slow = false, errors = false;
+	size_t n = 0, slow = 0, errors = 0;
 
 	for (size_t i = 0; i < all->n_named; i++) {
-		const struct accusation *a = &all->of[all->order[i]];
-		bool again = false;
+		size_t at = all->order[i];
 
-		for (size_t k = 0; k < i && !again; k++)
-			again = all->of[all->order[k]].ep == a->ep;
-		n += !again;
-		slow |= a->slow;
-		errors |= !a->slow;
+		n += !(at % 2) || !all->named[at - 1];
+		slow += all->of[at].slow;
+		errors += !all->of[at].slow;
 	}
 	*both = slow && errors;
 	return n;
@@ -148,7 +148,7 @@ static void found_worse(const struct judge *j, const struct picture *p, struct s
 	char others[48] = "";
 
 	if (n > 1)
-		SAY(others, " and %zu other endpoint%s", n - 1, n > 2 ? "s" : "");
+		SAY(others, n > 2 ? " and %zu other endpoints" : " and one other endpoint", n - 1);
 	if (!n)
 		SAY(s->found,
 		    "All endpoints together show that the new version is worse than %s, most of it on %s, though none does "
@@ -167,7 +167,7 @@ static void found_worse(const struct judge *j, const struct picture *p, struct s
 static void worse(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
 	found_worse(j, p, s, "");
-	SAY(s->sure, "and chance would do this to %.60s that is as good", one_in(v->log_e_bad).s);
+	SAY(s->sure, "and chance would make %.60s that is as good look like this", one_in(v->log_e_bad).s);
 	SAY(s->open, "whether the program or what it runs on is the cause cannot be told from outside");
 	SAY(s->change, "only a release that does better would change this");
 }
@@ -175,7 +175,7 @@ static void worse(const struct judge *j, const struct picture *p, const struct v
 static void within_margin(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
 	found_worse(j, p, s, ", but by less than was agreed");
-	SAY(s->sure, "and that it is worse at all chance would do to %.60s", one_in(v->log_e_bad).s);
+	SAY(s->sure, "and chance would make %.60s that is as good look like this", one_in(v->log_e_bad).s);
 	SAY(s->open, "whether so small a difference matters cannot be measured");
 	SAY(s->change, "only its owner's decision would change this");
 }
@@ -186,11 +186,10 @@ static void unit_objects(const struct judge *j, const struct picture *p, const s
 	const char *owner = unit->owner ? unit->owner : "nobody named";
 	bool worse = unit->kind == VERDICT_ROLLBACK;
 
-	SAY(s->found, "The unit %s (owner: %s) %s, while the release as a whole is not",
-	    name_of(unit->name).s, name_of(owner).s,
-	    worse ? "is worse and would be rolled back alone" : "is worse by less than was agreed");
-	SAY(s->sure, "and chance would do this to %.60s", one_in(unit->log_e_bad).s);
-	SAY(s->open, "that it is this unit's bad luck among many cannot be ruled out");
+	SAY(s->found, "The unit %s (owner: %s) %s, while the release as a whole is not", name_of(unit->name).s,
+	    name_of(owner).s, worse ? "is worse and would be rolled back alone" : "is worse by less than was agreed");
+	SAY(s->sure, "and chance would make %.60s that is as good look like this", one_in(unit->log_e_bad).s);
+	SAY(s->open, "that this is the bad luck of one unit among several cannot be ruled out");
 	SAY(s->change, "its owner's decision or more requests would change this");
 }
 
@@ -204,16 +203,29 @@ static void promoted(const struct judge *j, const struct picture *p, const struc
 	if (only)
 		SAY(s->found, "The new version is as good as %s on %s, the one endpoint that decides", the_old(j),
 		    name_of(only).s);
+	else if (p->deciding == 2)
+		SAY(s->found, "The new version is as good as %s on both endpoints that decide", the_old(j));
 	else
 		SAY(s->found, "The new version is as good as %s on all %zu endpoints that decide", the_old(j),
 		    p->deciding);
 	SAY(s->sure, "and one that is worse than was agreed would get this far at most once in %.0f times",
 	    floor(exp(j->tests.promote_need) + 1e-9));
 	if (p->deciding < j->n)
-		SAY(s->open, "differences smaller than agreed, or on endpoints that do not decide, cannot be ruled out");
+		SAY(s->open,
+		    "differences smaller than agreed, or on endpoints that do not decide, cannot be ruled out");
 	else
 		SAY(s->open, "differences smaller than was agreed cannot be ruled out");
 	SAY(s->change, "failures or delays that begin from now on would change this");
+}
+
+static struct short_text where_not(const struct picture *p)
+{
+	struct short_text w = { "" };
+
+	if (p->deciding > 1 && p->certified)
+		SAY(w.s, " on %u of %u endpoints", (unsigned int)(p->deciding - p->certified),
+		    (unsigned int)p->deciding);
+	return w;
 }
 
 static bool is_too_fine(const struct judge *j)
@@ -232,9 +244,8 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 		SAY(s->found, "Nothing shows that the new version is worse than %s, but %s", the_old(j), g->found);
 	else
 		SAY(s->found,
-		    "Nothing shows that the new version is worse than %s, but on %zu of %zu endpoints that decide it has "
-		    "not been shown to be as good",
-		    the_old(j), p->deciding - p->certified, p->deciding);
+		    "Nothing shows that the new version is worse than %s, but it has not been shown to be as good%s",
+		    the_old(j), where_not(p).s);
 	SAY(s->sure, "and to go ahead now would be a guess");
 	SAY(s->open, "that it is worse than was agreed cannot be ruled out");
 	if (is_too_fine(j))
@@ -245,12 +256,24 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 		SAY(s->change, "%s would change this", g ? g->change : "more requests to both versions");
 }
 
+static void not_comparable(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
+{
+	const struct plain_guard *g = first_failed(v);
+
+	if (!g)
+		g = &plain_guards[UNKNOWN_GUARD];
+	SAY(s->found, "The new version looks worse than %s, but %s", the_old(j), g->found);
+	SAY(s->sure, "and so it is not sure that it is");
+	SAY(s->open, "neither that it is worse nor that it is as good can be ruled out");
+	SAY(s->change, "%s would change this", g->change);
+}
+
 static void invalid(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
 	const struct plain_guard *g = first_failed(v);
 
 	if (!g)
-		g = &unknown_guard;
+		g = &plain_guards[UNKNOWN_GUARD];
 	SAY(s->found, "Nothing can be said about the new version because %s", g->found);
 	SAY(s->sure, "and no figure below can be relied on");
 	SAY(s->open, "neither that it is worse nor that it is as good can be ruled out");
@@ -291,6 +314,7 @@ static const struct cause {
 	{ "worse_within_margin", within_margin, "it is worse by less than was agreed" },
 	{ "unit_worse", unit_objects, "one of its units is worse while the release as a whole is not" },
 	{ "unit_within_margin", unit_objects, "one of its units is worse by less than was agreed" },
+	{ "not_comparable", not_comparable, "what it differs by cannot be relied on" },
 	{ "errors_worse", worse, NULL },
 	{ "latency_worse", worse, NULL },
 	{ "together_worse", worse, NULL },
@@ -317,7 +341,7 @@ static const struct cause *cause_of_verdict(const struct verdict *v)
 
 static void time_is_over(const struct cause *c, const struct verdict *v, struct story *s)
 {
-	SAY(s->found, "The time allowed is over and the new version could not be called, because %s",
+	SAY(s->found, "The time allowed is over and nothing was decided about the new version, because %s",
 	    c && c->not_called ? c->not_called : "it has not been shown to be good enough");
 	if (v->kind == VERDICT_ROLLBACK) {
 		SAY(s->sure, "and it is rolled back as was agreed for this case, not because it is sure to be worse");
