@@ -46,8 +46,14 @@ static struct world *shop(const struct gate_policy *p)
 	return w;
 }
 
-#define GOOD { 950, 2, 50, 0, 10, 0 }
-#define FEW  { 10, 0, 1, 0, 10, 0 }
+#define GOOD                         \
+	{                            \
+		950, 2, 50, 0, 10, 0 \
+	}
+#define FEW                        \
+	{                          \
+		10, 0, 1, 0, 10, 0 \
+	}
 
 static void each_unit_is_called_by_its_own_endpoints_and_the_release_by_all_units(void **state)
 {
@@ -216,7 +222,8 @@ static void units_are_invalid_where_the_run_is(void **state)
 	world_free(w);
 }
 
-/* ---- culprits ----------------------------------------------------------------------------------------------------- */
+/* ---- culprits -----------------------------------------------------------------------------------------------------
+ */
 
 #define ENDPOINTS 6
 

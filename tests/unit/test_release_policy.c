@@ -123,7 +123,8 @@ static void margins_and_policies_without_a_meaning_are_refused(void **state)
 	assert_null(judge__new(&p));
 }
 
-/* ---- the level of certificates ------------------------------------------------------------------------------------ */
+/* ---- the level of certificates ------------------------------------------------------------------------------------
+ */
 
 /* The tick at which it is promoted, and that all was certified by then and not before. */
 static int promoted_at(double promote_alpha)
@@ -161,7 +162,8 @@ static void certificates_have_a_level_of_their_own(void **state)
 		fail_msg("promoted at ticks %d, %d, %d", lax, usual, strict);
 }
 
-/* ---- endpoints that must not wait ---------------------------------------------------------------------------------- */
+/* ---- endpoints that must not wait ----------------------------------------------------------------------------------
+ */
 
 /* Half of 0.98 for the one, and a quarter each, of which errors have three quarters and latency one. */
 static void a_fail_fast_endpoint_holds_half_of_the_stake_and_its_part_of_the_rest(void **state)
@@ -280,7 +282,8 @@ static void an_accusation_that_is_answered_makes_nothing_final(void **state)
 	world_free(w);
 }
 
-/* ---- the deadline -------------------------------------------------------------------------------------------------- */
+/* ---- the deadline --------------------------------------------------------------------------------------------------
+ */
 
 static struct world *until_deadline(enum at_deadline then, double deadline)
 {

@@ -39,7 +39,8 @@ static void call(const struct picture *p, const struct guards_result *guards, bo
 		tell(f, "the counts cannot be trusted");
 	} else if (p->worse && p->answered) {
 		f->kind = VERDICT_HOLD;
-		tell(f, "worse than the baseline (%.60s: %s requests), but shown to be within the margins", where, what);
+		tell(f, "worse than the baseline (%.60s: %s requests), but shown to be within the margins", where,
+		     what);
 	} else if (p->worse) {
 		f->kind = VERDICT_ROLLBACK;
 		tell(f, "worse than the baseline, most of it on %.60s: %s requests; chance would do this to %s", where,
@@ -101,9 +102,10 @@ void tell_cutovers(const struct judge *j, struct verdict *out)
 			continue;
 		if (f->kind == VERDICT_ROLLBACK)
 			reason(out, "unit_worse", NULL,
-			       "unit %.63s (owner: %.40s) would be rolled back by itself: %.150s", f->name, owner, f->text);
+			       "unit %.63s (owner: %.40s) would be rolled back by itself: %.150s", f->name, owner,
+			       f->text);
 		else
-			reason(out, "unit_within_margin", NULL, "unit %.63s (owner: %.40s) is for its owner to decide: %.150s",
-			       f->name, owner, f->text);
+			reason(out, "unit_within_margin", NULL,
+			       "unit %.63s (owner: %.40s) is for its owner to decide: %.150s", f->name, owner, f->text);
 	}
 }
