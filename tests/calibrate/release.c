@@ -56,7 +56,7 @@ static int course_begin(struct course *c, const struct scenario *s, const struct
 	if (!c->names || !c->slow_bucket)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++) {
-		struct judge_endpoint ep = { .critical = i < 2, .unit = UNIT_EXCHANGE };
+		struct judge_endpoint ep = { .critical = i < 2, .fail_fast = i < s->fail_fast, .unit = UNIT_EXCHANGE };
 		int err;
 
 		snprintf(c->names[i], sizeof(c->names[i]), "GET /%zu", i);

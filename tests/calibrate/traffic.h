@@ -28,6 +28,7 @@ struct scenario {
 	double rate;                 /* exchanges a second, of both arms and all endpoints */
 	double share[STAGES_MAX];    /* the canary's part of them, in stages of equal length; 0: no more stages */
 	unsigned int endpoints;      /* their traffic falls as 1/k; the first two are critical; 0: one */
+	unsigned int fail_fast;      /* so many of them, the busiest, must not wait */
 	double errors;               /* share of bad exchanges */
 	double error_ratio;          /* the canary's is that many times as large; 0: 1 */
 	double slower;               /* the canary's latencies are that many times as long; 0: 1 */

@@ -150,7 +150,16 @@ static void with_few_connections_the_lanes_are_merged_until_both_versions_are_in
 /* --- the judge ----------------------------------------------------------------------------------------------------
  */
 
-static const struct gate_policy policy = { 0.05, 1.5, 0.2, 500, 10, 5, 30 };
+static const struct gate_policy policy = {
+	.alpha = 0.05,
+	.promote_alpha = 0.05,
+	.max_error_ratio = 1.5,
+	.max_latency_increase = 0.2,
+	.min_requests = 500,
+	.warmup = 10,
+	.tick = 5,
+	.timeout = 30,
+};
 
 struct run {
 	struct judge *j;

@@ -56,6 +56,8 @@ static const struct scenario clean[] = {
 	  .kept_b = 8,
 	  .ticks = HALF_HOUR },
 	{ CLEAN, .name = "twenty endpoints", .share = { 0.05 }, .burst = 5, .endpoints = 20 },
+	{ CLEAN, .name = "one must not wait", .share = { 0.05 }, .burst = 2, .endpoints = 5, .fail_fast = 1 },
+	{ CLEAN, .name = "all must not wait", .share = { 0.5 }, .burst = 20, .endpoints = 3, .fail_fast = 3 },
 };
 
 static void clean_releases_are_rolled_back_in_at_most_one_of_twenty_whatever_bursts_there_are(void **state)

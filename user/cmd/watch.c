@@ -19,7 +19,7 @@
 struct watch_options {
 	const char *file, *stage;
 	double seconds;
-	bool json;
+	bool json, until_final;
 };
 
 static void screen(struct show_options *o, double remaining)
@@ -133,6 +133,7 @@ static struct session *start(const struct watch_options *w, struct config **conf
 	o.config = *config;
 	o.judge = both_arms(*config);
 	o.losses = true;
+	o.until_final = w->until_final;
 	s = session__new(&o, &e);
 	if (!s) {
 		log_error("%s", e.text);
@@ -171,8 +172,12 @@ static int watch(int argc, char **argv)
 
 static void print_verdict(const struct verdict *v)
 {
-	printf("%s\n", verdict_names[v->kind]);
+	printf("%s: %s\n", verdict_names[v->kind], v->summary);
 	/* Reasons name their endpoint, and a guard that is not ok is among them. */
+	for (size_t i = 0; i < v->n_cutovers; i++)
+		printf("  unit %s (owner: %s): %s: %s\n", v->cutovers[i].name,
+		       v->cutovers[i].owner ? v->cutovers[i].owner : "-", verdict_names[v->cutovers[i].kind],
+		       v->cutovers[i].text);
 	for (size_t i = 0; i < v->n_reasons; i++)
 		printf("  %s\n", v->reasons[i].text);
 	if (v->has_eta)
@@ -181,7 +186,7 @@ static void print_verdict(const struct verdict *v)
 
 static int gate(int argc, char **argv)
 {
-	struct watch_options w = { .seconds = NAN };
+	struct watch_options w = { .seconds = NAN, .until_final = true };
 	const struct option_spec options[] = {
 		{ "--config", 'c', OPTION_TEXT, "FILE", "the configuration", &w.file, true },
 		{ "--for", 0, OPTION_DURATION, "T", "how long to watch before the verdict", &w.seconds, true },
@@ -223,7 +228,11 @@ const struct command cmd_watch = {
 	watch
 };
 
-const struct command cmd_gate = { "gate", "Watches for a while and gives the verdict as the exit code",
-	                          "-c FILE --for T [--stage SHARE] [--json]",
-	                          "Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",
-	                          gate };
+const struct command cmd_gate = {
+	"gate", "Watches for a while and gives the verdict as the exit code",
+	"-c FILE --for T [--stage SHARE] [--json]",
+	"Ends before T when nothing is left to wait for: what a fail_fast endpoint shows is enough for a\n"
+	"rollback, or the config's deadline has passed.\n"
+	"Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",
+	gate
+};

@@ -86,22 +86,9 @@ void config__policy(const struct config *c, const struct route *r, struct endpoi
 
 static const char *undecided_gate(const struct gate_policy *p)
 {
-	if (p->promote_alpha != p->alpha)
-		return "promote_alpha";
-	if (p->deadline > 0 || p->at_deadline != DEADLINE_HOLD)
-		return "deadline";
 	if (p->max_dropped_sessions != NO_DROP_LIMIT)
 		return "max_dropped_sessions";
 	return p->mode != GATE_CANARY ? "mode" : NULL;
-}
-
-static const char *undecided_route(const struct route *r)
-{
-	if (r->fail_fast)
-		return "fail_fast";
-	if (r->margins.max_error_ratio > 0)
-		return "max_error_ratio";
-	return r->margins.max_latency_increase > 0 ? "max_latency_increase" : NULL;
 }
 
 int config__decides(const struct config *c, struct err *e)
@@ -111,14 +98,5 @@ int config__decides(const struct config *c, struct err *e)
 	if (key)
 		return err_set(e, ENOTSUP, "%s: gate: nothing acts upon %s in this version: leave it out", c->file,
 		               key);
-	if (c->n_units)
-		return err_set(e, ENOTSUP, "%s: nothing acts upon units in this version: leave them out", c->file);
-	for (size_t i = 0; i < c->n_routes; i++) {
-		key = undecided_route(&c->routes[i]);
-		if (key)
-			return err_set(e, ENOTSUP,
-			               "%s:%d: endpoint %s: nothing acts upon %s in this version: leave it out",
-			               c->file, c->routes[i].line, c->routes[i].name, key);
-	}
 	return 0;
 }

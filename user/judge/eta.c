@@ -8,17 +8,18 @@
  */
 void plan_rest(const struct judge *j, const struct picture *p, struct verdict *out)
 {
+	const struct accusation *strongest = &p->strongest;
 	double longest = p->deciding ? 0 : -1, seconds;
 
 	for (size_t i = 0; i < j->n && longest >= 0; i++) {
-		if (!judge__decides(j, p->who, j->eps[i]))
+		if (!judge__decides(j, j->eps[i]))
 			continue;
 		seconds = evidence__certify_seconds(&j->eps[i]->ev, &j->tests);
 		longest = seconds < 0 ? -1 : fmax(longest, seconds);
 	}
-	if (longest < 0 && p->strongest && p->strongest->weight > 0)
-		longest = evidence__rollback_seconds(&p->strongest->ev,
-		                                     j->tests.need - stake(p->strongest, p->strongest_slow));
+	if (longest < 0 && strongest->ep && strongest->ep->weight > 0)
+		longest = evidence__rollback_seconds(&strongest->ep->ev,
+		                                     j->tests.need - stake(strongest->ep, strongest->slow));
 	out->has_eta = longest >= 0 && longest < 1e9;
 	out->eta_seconds = out->has_eta ? longest : 0;
 }

@@ -93,19 +93,34 @@ void tests__init(struct tests *t, const struct gate_policy *policy)
 {
 	memset(t, 0, sizeof(*t));
 	t->policy = *policy;
-	t->need = -log(policy->alpha);
-	t->shift = margin_buckets(policy->max_latency_increase);
+	if (!(t->policy.promote_alpha > 0))
+		t->policy.promote_alpha = policy->alpha;
+	t->need = -log(t->policy.alpha);
+	t->promote_need = -log(t->policy.promote_alpha);
 	ratio_grid__init(&t->grid);
+}
+
+/* An endpoint's own margins go before the policy's. */
+static struct margins margins_of(const struct gate_policy *p, const struct margins *own)
+{
+	return (struct margins){
+		.max_error_ratio = own->max_error_ratio > 0 ? own->max_error_ratio : p->max_error_ratio,
+		.max_latency_increase =
+			own->max_latency_increase > 0 ? own->max_latency_increase : p->max_latency_increase,
+	};
 }
 
 void evidence__init(struct evidence *ev, const struct tests *t, const struct judge_endpoint *ep)
 {
-	double d = t->policy.max_error_ratio, floor = FLOOR_ERROR_SHARE;
+	struct margins margins = margins_of(&t->policy, &ep->margins);
+	double d = margins.max_error_ratio, floor = FLOOR_ERROR_SHARE;
 	/* A margin of 1 or less asks for a canary that is better than the baseline. */
 	double within[] = { d > 1 ? 1 : 0.8 * d, d > 1 ? 0.8 : 0.5 * d };
 	struct alternative within_bets[] = { { within[0], 0.5 }, { within[1], 0.5 } };
 
 	memset(ev, 0, sizeof(*ev));
+	ev->margins = margins;
+	ev->shift = margin_buckets(margins.max_latency_increase);
 	if (ep->slo_error_rate > 0 && ep->slo_error_rate < floor)
 		floor = ep->slo_error_rate;
 	floor_test__init(&ev->floor, floor);
@@ -228,11 +243,11 @@ static void judge_latency(struct evidence *ev, const struct tests *t, const stru
 		ratio_test__add(&ev->slow_bad, &p, &habits);
 	}
 	/* Beyond the last bound nothing could be told apart: a tail moved there would look empty. */
-	if (!l->p95.set || l->p95.bucket + t->shift >= TW_BUCKETS - 1)
+	if (!l->p95.set || l->p95.bucket + ev->shift >= TW_BUCKETS - 1)
 		return;
 	p.k_c = c->tail_shifted;
 	p.k_b = b->tail;
-	tails_by_group(&groups, l, t->shift);
+	tails_by_group(&groups, l, ev->shift);
 	ratio_test__certify(&ev->slow_good, &p, &groups, &habits);
 	if (ev->slo.set)
 		ratio_test__add(&ev->beyond_margin, &p, &habits);
@@ -259,8 +274,8 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	struct look l = { .tick = tick, .p95 = slowness__threshold(&ev->slowness) };
 
 	ev->threshold = ev->slo.set ? ev->slo : l.p95;
-	l.c = units_of(&tick->canary, &ev->threshold, &l.p95, t->shift);
-	l.b = units_of(&tick->baseline, &ev->threshold, &l.p95, t->shift);
+	l.c = units_of(&tick->canary, &ev->threshold, &l.p95, ev->shift);
+	l.b = units_of(&tick->baseline, &ev->threshold, &l.p95, ev->shift);
 	count_late(ev, &l.c, &l.b, seconds);
 	if (!tick->canary.n || !tick->baseline.n)
 		return;
@@ -275,9 +290,9 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	judge_latency(ev, t, &l);
 	if (ev->unit == UNIT_EXCHANGE)
 		learn_habits(ev, &l);
-	ratio_test__cap(&ev->errors_good, t->need - log(RATIO_STAKE) + SLACK);
-	floor_test__cap(&ev->floor, t->need - log(FLOOR_STAKE) + SLACK);
-	ratio_test__cap(&ev->slow_good, t->need + SLACK);
+	ratio_test__cap(&ev->errors_good, t->promote_need - log(RATIO_STAKE) + SLACK);
+	floor_test__cap(&ev->floor, t->promote_need - log(FLOOR_STAKE) + SLACK);
+	ratio_test__cap(&ev->slow_good, t->promote_need + SLACK);
 }
 
 void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick)
@@ -321,12 +336,12 @@ bool evidence__enough(const struct evidence *ev, const struct tests *t)
 
 bool evidence__errors_certified(const struct evidence *ev, const struct tests *t)
 {
-	return evidence__errors_good(ev) >= t->need;
+	return evidence__errors_good(ev) >= t->promote_need;
 }
 
 bool evidence__latency_certified(const struct evidence *ev, const struct tests *t)
 {
-	return ratio_test__log_e(&ev->slow_good) >= t->need;
+	return ratio_test__log_e(&ev->slow_good) >= t->promote_need;
 }
 
 /*
@@ -341,8 +356,8 @@ static bool outweighs(double log_e_good, double log_e_bad, double need)
 bool evidence__certified(const struct evidence *ev, const struct tests *t)
 {
 	return evidence__enough(ev, t) &&
-	       outweighs(evidence__errors_good(ev), ratio_test__log_e(&ev->errors_bad), t->need) &&
-	       outweighs(ratio_test__log_e(&ev->slow_good), evidence__slow_bad(ev), t->need);
+	       outweighs(evidence__errors_good(ev), ratio_test__log_e(&ev->errors_bad), t->promote_need) &&
+	       outweighs(ratio_test__log_e(&ev->slow_good), evidence__slow_bad(ev), t->promote_need);
 }
 
 /* The sooner of two times of which either may be unknown (negative). */
@@ -385,9 +400,10 @@ static double errors_seconds(const struct evidence *ev, const struct tests *t, d
 
 	if (evidence__errors_certified(ev, t))
 		return 0;
-	events = ratio_test__events_to(&ev->errors_good, t->need - log(RATIO_STAKE), share, rho, &ev->bad_dispersion);
-	exchanges =
-		floor_test__exchanges_to(&ev->floor, t->need - log(FLOOR_STAKE) + worse, share_bad(ev->bad_c, ev->n_c));
+	events = ratio_test__events_to(&ev->errors_good, t->promote_need - log(RATIO_STAKE), share, rho,
+	                               &ev->bad_dispersion);
+	exchanges = floor_test__exchanges_to(&ev->floor, t->promote_need - log(FLOOR_STAKE) + worse,
+	                                     share_bad(ev->bad_c, ev->n_c));
 	if (!floor_applies(ev))
 		exchanges = -1;
 	return sooner(seconds_for(events, bad_rate), seconds_for(exchanges, rate_c));
@@ -401,11 +417,11 @@ static double latency_seconds(const struct evidence *ev, const struct tests *t, 
 
 	if (evidence__latency_certified(ev, t))
 		return 0;
-	if (!p95.set || p95.bucket + t->shift >= TW_BUCKETS - 1 || rate_c <= 0 || rate_b <= 0)
+	if (!p95.set || p95.bucket + ev->shift >= TW_BUCKETS - 1 || rate_c <= 0 || rate_b <= 0)
 		return -1;
 	share = rate_c / (rate_c + rate_b);
-	ratio = slowness__tail_ratio(&ev->slowness, &p95, t->shift);
-	events = ratio_test__events_to(&ev->slow_good, t->need, share, ratio, &ev->slow_dispersion);
+	ratio = slowness__tail_ratio(&ev->slowness, &p95, ev->shift);
+	events = ratio_test__events_to(&ev->slow_good, t->promote_need, share, ratio, &ev->slow_dispersion);
 	return seconds_for(events, SLOW_SHARE * (rate_b + ratio * rate_c));
 }
 

@@ -16,8 +16,8 @@
 /* What is the same for all endpoints of a run. */
 struct tests {
 	struct gate_policy policy;
-	double need;        /* log(1/alpha) */
-	unsigned int shift; /* the latency margin in buckets */
+	double need;         /* log(1/alpha): for a rollback */
+	double promote_need; /* log(1/promote_alpha): for a certificate */
 	struct ratio_grid grid;
 };
 
@@ -28,6 +28,9 @@ struct evidence {
 	uint64_t timed_c, timed_b, slow_c, slow_b; /* those that could have been slow, and those that were */
 	/* the same of late: fades by a fifth with every tick, for present rates */
 	double late_c, late_b, late_timed_c, late_timed_b, late_seconds;
+
+	struct margins margins; /* what it may be worse by, both given */
+	unsigned int shift;     /* the latency margin in buckets */
 
 	enum unit unit;
 	struct group_shares shares;

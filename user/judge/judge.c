@@ -5,18 +5,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "judge/state.h"
+#include "judge/steps.h"
 
-#define RESERVE        0.02 /* of the stake, for endpoints that appear later */
-#define CRITICAL_PART  0.8  /* of what is dealt, when both kinds exist */
-#define NEWCOMERS_HALF 16   /* newcomers after which half of the reserve is gone */
-#define LOSS_LIMIT     0.001
-#define BUSY_PART      0.01
+#define LOSS_LIMIT 0.001
+#define BUSY_PART  0.01
 
 static bool policy_has_meaning(const struct gate_policy *p)
 {
-	return p && p->alpha > 0 && p->alpha < 1 && p->max_error_ratio > 0 && isfinite(p->max_error_ratio) &&
-	       p->max_latency_increase >= 0 && isfinite(p->max_latency_increase);
+	return p && p->alpha > 0 && p->alpha < 1 && p->promote_alpha >= 0 && p->promote_alpha < 1 &&
+	       p->max_error_ratio > 0 && isfinite(p->max_error_ratio) && p->max_latency_increase >= 0 &&
+	       isfinite(p->max_latency_increase) && p->deadline >= 0 && isfinite(p->deadline);
 }
 
 struct judge *judge__new(const struct gate_policy *policy)
@@ -31,7 +29,8 @@ struct judge *judge__new(const struct gate_policy *policy)
 	if (!j)
 		return NULL;
 	tests__init(&j->tests, policy);
-	j->reserve = 1;
+	j->stake.reserve = 1;
+	j->who = DECIDE_BUSY;
 	return j;
 }
 
@@ -43,8 +42,8 @@ void judge__free(struct judge *j)
 		free(j->eps[i]);
 	free(j->eps);
 	free(j->figures);
-	free(j->terms);
 	free(j->named);
+	accusations__free(&j->accusations);
 	free(j->cutovers);
 	free(j->cutover_figures);
 	free(j);
@@ -55,8 +54,8 @@ static int make_room(struct judge *j)
 	size_t cap = j->cap ? 2 * j->cap : 16;
 	struct verdict_endpoint *figures;
 	struct judged_endpoint **eps;
-	double *terms;
 	bool *named;
+	int err;
 
 	if (j->n < j->cap)
 		return 0;
@@ -68,24 +67,37 @@ static int make_room(struct judge *j)
 	if (!figures)
 		return -ENOMEM;
 	j->figures = figures;
-	terms = reallocarray(j->terms, 2 * cap + 1, sizeof(*terms));
-	if (!terms)
-		return -ENOMEM;
-	j->terms = terms;
 	named = reallocarray(j->named, cap, sizeof(*named));
 	if (!named)
 		return -ENOMEM;
 	j->named = named;
+	err = accusations__reserve(&j->accusations, 2 * cap);
+	if (err)
+		return err;
 	j->cap = cap;
 	return 0;
 }
 
-/* The m-th newcomer gets r (h/(h+m) - h/(h+m+1)): any number of them never overdraws the reserve r. */
-static double newcomer_weight(unsigned int m)
+static bool has_meaning(const struct judge *j, const struct judge_endpoint *ep)
 {
-	double h = NEWCOMERS_HALF;
+	return ep && ep->name && isfinite(ep->weight) && isfinite(ep->slo_p95) && isfinite(ep->slo_error_rate) &&
+	       isfinite(ep->margins.max_error_ratio) && ep->margins.max_error_ratio >= 0 &&
+	       isfinite(ep->margins.max_latency_increase) && ep->margins.max_latency_increase >= 0 &&
+	       ep->cutover <= j->n_cutovers;
+}
 
-	return RESERVE * (h / (h + m) - h / (h + m + 1));
+static enum deciders narrower(enum deciders who, const struct judge_endpoint *ep)
+{
+	if (ep->critical)
+		return DECIDE_CRITICAL;
+	return ep->named && who == DECIDE_BUSY ? DECIDE_NAMED : who;
+}
+
+static void note_who_decides(struct judge *j, const struct judge_endpoint *ep)
+{
+	j->who = narrower(j->who, ep);
+	if (ep->cutover)
+		j->cutovers[ep->cutover - 1].who = narrower(j->cutovers[ep->cutover - 1].who, ep);
 }
 
 int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
@@ -93,9 +105,7 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	struct judged_endpoint *added;
 	int err;
 
-	if (!ep || !ep->name || !isfinite(ep->weight) || !isfinite(ep->slo_p95) || !isfinite(ep->slo_error_rate) ||
-	    !isfinite(ep->margins.max_error_ratio) || !isfinite(ep->margins.max_latency_increase) ||
-	    ep->cutover > j->n_cutovers || j->n >= INT32_MAX)
+	if (!has_meaning(j, ep) || j->n >= INT32_MAX)
 		return -EINVAL;
 	err = make_room(j);
 	if (err)
@@ -107,10 +117,11 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	j->named[j->n] = ep->named;
 	evidence__init(&added->ev, &j->tests, ep);
 	placebo__init(&added->placebo, &added->ev);
-	if (j->dealt) {
-		added->weight = newcomer_weight(j->newcomers++);
-		j->reserve -= added->weight;
-	}
+	note_who_decides(j, ep);
+	if (j->dealt)
+		added->weight = stake__newcomer(&j->stake);
+	if (j->dealt && ep->cutover)
+		added->weight_in_unit = stake__newcomer(&j->cutovers[ep->cutover - 1].stake);
 	j->eps[j->n] = added;
 	return (int)j->n++;
 }
@@ -118,7 +129,7 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 int judge__add_cutover(struct judge *j, const struct judge_cutover *c)
 {
 	struct verdict_cutover *figures;
-	struct judge_cutover *grown;
+	struct judged_cutover *grown;
 
 	if (!c || !c->name || j->n_cutovers >= INT32_MAX)
 		return -EINVAL;
@@ -130,47 +141,16 @@ int judge__add_cutover(struct judge *j, const struct judge_cutover *c)
 	if (!figures)
 		return -ENOMEM;
 	j->cutover_figures = figures;
-	j->cutovers[j->n_cutovers] = *c;
+	j->cutovers[j->n_cutovers] = (struct judged_cutover){ .def = *c, .who = DECIDE_BUSY, .stake.reserve = 1 };
 	return (int)j->n_cutovers++;
 }
 
-/*
- * Deals the stake when the first tick is judged. Weights that were asked for are given (scaled down if they are too
- * many); the rest goes to the others, most of it to critical ones.
- */
+/* When the first tick is judged: the endpoints of the config are known by then. */
 static void deal(struct judge *j)
 {
-	double asked = 0, rest, scale = 1, critical_part = CRITICAL_PART;
-	size_t critical = 0, others = 0;
-
 	if (j->dealt || !j->n)
 		return;
-	for (size_t i = 0; i < j->n; i++) {
-		if (j->eps[i]->def.weight > 0)
-			asked += j->eps[i]->def.weight;
-		else if (j->eps[i]->def.critical)
-			critical++;
-		else
-			others++;
-	}
-	rest = 1 - RESERVE;
-	if (asked > 0 && (asked > rest || !(critical + others)))
-		scale = rest / asked;
-	rest = fmax(0, rest - asked * scale);
-	if (!critical || !others)
-		critical_part = critical ? 1 : 0;
-	j->reserve = 1;
-	for (size_t i = 0; i < j->n; i++) {
-		struct judged_endpoint *ep = j->eps[i];
-
-		if (ep->def.weight > 0)
-			ep->weight = ep->def.weight * scale;
-		else if (ep->def.critical)
-			ep->weight = rest * critical_part / critical;
-		else
-			ep->weight = rest * (1 - critical_part) / others;
-		j->reserve -= ep->weight;
-	}
+	stakes__deal(&j->stake, j->eps, j->n, j->cutovers, j->n_cutovers);
 	j->dealt = true;
 }
 
@@ -260,18 +240,9 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->end = t->end;
 }
 
-int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
+static void take(struct judge *j, const struct tick *t, size_t n_endpoints)
 {
 	bool shared = false;
-	int err;
-
-	err = check(j, t, n_endpoints);
-	if (err)
-		return err;
-	observe(&j->run, t, n_endpoints);
-	observe_clock(&j->run, t, j->tests.policy.tick);
-	if (!is_judged(&j->run))
-		return 0;
 
 	deal(j);
 	split__tick(&j->run.split, t, n_endpoints, j->named);
@@ -286,24 +257,38 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 	}
 	j->run.judged++;
 	j->run.shared += shared;
+}
+
+/* A release is called at its deadline at the latest, so what it was called then is kept. */
+static void note_deadline(struct judge *j)
+{
+	struct verdict v;
+
+	if (j->run.overdue || !(j->tests.policy.deadline > 0) || j->run.end < j->tests.policy.deadline)
+		return;
+	judge__verdict(j, &v);
+	j->run.overdue = true;
+	j->run.uncalled = v.kind == VERDICT_HOLD || v.kind == VERDICT_INVALID;
+}
+
+int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
+{
+	int err;
+
+	err = check(j, t, n_endpoints);
+	if (err)
+		return err;
+	observe(&j->run, t, n_endpoints);
+	observe_clock(&j->run, t, j->tests.policy.tick);
+	if (is_judged(&j->run))
+		take(j, t, n_endpoints);
+	note_deadline(j);
 	return 0;
 }
 
-enum deciders judge__deciders(const struct judge *j)
+bool judge__decides(const struct judge *j, const struct judged_endpoint *ep)
 {
-	enum deciders who = DECIDE_BUSY;
-
-	for (size_t i = 0; i < j->n; i++) {
-		if (j->eps[i]->def.critical)
-			return DECIDE_CRITICAL;
-		if (j->eps[i]->def.named)
-			who = DECIDE_NAMED;
-	}
-	return who;
-}
-
-bool judge__decides(const struct judge *j, enum deciders who, const struct judged_endpoint *ep)
-{
+	enum deciders who = ep->def.cutover ? j->cutovers[ep->def.cutover - 1].who : j->who;
 	double counted = (double)j->run.counted;
 
 	if (who == DECIDE_CRITICAL)

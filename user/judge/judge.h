@@ -169,6 +169,8 @@ struct verdict_endpoint {
 	double slow_threshold; /* seconds, of the latest tick */
 	double log_e_slow_bad, log_e_slow_good;
 	bool certified; /* within the margins on errors and latency */
+	struct margins margins;
+	bool fail_fast;
 	enum unit unit;
 	/* phi, at least 1: of bad and of slow exchanges, how many of them come together (dispersion.h) */
 	bool has_dispersion_bad,
@@ -176,7 +178,7 @@ struct verdict_endpoint {
 	double dispersion_bad, dispersion_slow;
 };
 
-/* What would be said of a cut-over unit if it were the whole release. */
+/* What would be said of a cut-over unit if it were the whole release; the deadline is the release's alone. */
 struct verdict_cutover {
 	const char *name, *owner;
 	enum verdict_kind kind;
@@ -194,7 +196,7 @@ struct verdict {
 	size_t n_guards;
 	bool has_eta;
 	double eta_seconds; /* until it can be called, at the present rates */
-	double alpha;
+	double alpha, promote_alpha;
 	double log_e_bad;                   /* global */
 	struct verdict_endpoint *endpoints; /* owned by the judge, valid until the next tick */
 	size_t n_endpoints;

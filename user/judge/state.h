@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * The judge's state, shared by its own files and nobody else.
- *
- * Invariants: the weights of the endpoints and the reserve sum to 1 once they are dealt; a weight never changes after
- * that. The reserve is the stake not yet bet (an e-value of 1), so an endpoint that appears later is given a part of it
- * and starts at 1 as well: the weighted mean stays an e-process. Which endpoint appears may depend on the traffic,
- * never on how it ended.
- */
+/* The judge's state, shared by its own files and nobody else. */
 #ifndef TW_JUDGE_STATE_H
 #define TW_JUDGE_STATE_H
 
@@ -14,12 +7,16 @@
 #include "judge/guards/placebo.h"
 #include "judge/guards/split.h"
 #include "judge/judge.h"
+#include "judge/stakes.h"
 
 struct judged_endpoint {
 	struct judge_endpoint def;
-	double weight;
+	double weight, weight_in_unit; /* parts of the release's stake, and of its unit's */
 	struct evidence ev;
 	struct placebo placebo;
+	/* for the latest verdict */
+	double log_e_errors, log_e_slow;
+	bool is_certified;
 };
 
 /* One arm as a whole. */
@@ -27,6 +24,44 @@ struct arm_state {
 	uint64_t seen, lost_events, lost_exchanges;
 	unsigned int builds; /* the most that have served it */
 	bool gone;           /* in the latest tick */
+};
+
+/* The endpoints that must be certified for a promotion: who they are depends on what there is. */
+enum deciders { DECIDE_CRITICAL, DECIDE_NAMED, DECIDE_BUSY };
+
+/*
+ * What the evidence of a release, or of one of its units, says before the guards are asked. An accusation is one kind
+ * of evidence against one endpoint.
+ */
+struct accusation {
+	const struct judged_endpoint *ep; /* NULL: there is none */
+	bool slow;                        /* about latency; else about errors */
+};
+
+struct picture {
+	size_t n_endpoints, deciding, certified;
+	double log_e_bad; /* the weighted mean */
+	bool worse;
+	struct accusation strongest; /* the largest part of the evidence */
+	double strongest_share;      /* log of that part, its stake included */
+	bool answered;               /* worse, but each accusation is certified to lie within the margin */
+};
+
+struct judged_cutover {
+	struct judge_cutover def;
+	enum deciders who;
+	struct stake stake;
+	struct picture picture; /* of the latest verdict */
+};
+
+/* The accusations of a release or a unit, and which of them are to be named; scratch. */
+struct accusations {
+	struct accusation *of; /* all arrays: [2 * cap] */
+	double *part;          /* log of the part of the mean */
+	double *log_e;
+	size_t *order;
+	bool *named;
+	size_t n, n_named; /* those named are the first of order, the strongest first */
 };
 
 /* What the guards look at. */
@@ -47,6 +82,8 @@ struct run_state {
 	double long_tick,
 		long_end; /* the last tick that was much longer than planned, and its end; 0: there was none */
 	struct split split;
+	bool overdue;                    /* the deadline has passed */
+	bool uncalled;                   /* and at that time there was neither a promotion nor a rollback */
 };
 
 struct judge {
@@ -54,12 +91,12 @@ struct judge {
 	struct judged_endpoint **eps;
 	size_t n, cap;
 	struct verdict_endpoint *figures; /* [cap] */
-	double *terms;                    /* [2 * cap + 1], scratch for the weighted mean */
 	bool *named;                      /* [cap] by the config */
+	struct accusations accusations;   /* the release's, after look() */
 	bool dealt;
-	unsigned int newcomers;
-	double reserve;
-	struct judge_cutover *cutovers; /* [n_cutovers] */
+	struct stake stake;
+	enum deciders who;               /* among all endpoints: counts for those that are in no unit */
+	struct judged_cutover *cutovers; /* [n_cutovers] */
 	struct verdict_cutover *cutover_figures;
 	size_t n_cutovers;
 	struct run_state run;
@@ -73,10 +110,12 @@ bool clock_has_jumped(double jump);
 /* Much longer than planned; planned 0: never. */
 bool tick_is_long(double seconds, double planned);
 
-/* The endpoints that must be certified for a promotion: who they are depends on what there is. */
-enum deciders { DECIDE_CRITICAL, DECIDE_NAMED, DECIDE_BUSY };
-enum deciders judge__deciders(const struct judge *j);
-bool judge__decides(const struct judge *j, enum deciders who, const struct judged_endpoint *ep);
+/*
+ * Does it have to be certified for a promotion? The critical ones do; if there is none, those the config names; if
+ * there is none either, every one with at least 1 % of the exchanges. "If there is none" is asked of its unit for an
+ * endpoint that is in one, and of all endpoints for the others.
+ */
+bool judge__decides(const struct judge *j, const struct judged_endpoint *ep);
 
 struct guards_result {
 	bool valid;      /* false: the counts cannot be trusted, nothing may be concluded */

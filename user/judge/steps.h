@@ -1,40 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The steps from evidence to a verdict, shared by their own files and nobody else: weigh the evidence (weigh.c), decide
- * (verdict.c), say why (reasons.c), say how long it will take (eta.c).
+ * (verdict.c, cutover.c), say why (reasons.c, summary.c), say how long it will take (eta.c).
  */
 #ifndef TW_JUDGE_STEPS_H
 #define TW_JUDGE_STEPS_H
 
 #include "judge/state.h"
 
-/* What the evidence says, before the guards are asked. */
-struct picture {
-	enum deciders who;
-	size_t deciding, certified;
-	bool worse;
-	const struct judged_endpoint *strongest; /* the largest part of the evidence for a rollback */
-	bool strongest_slow;                     /* it is about latency */
-	bool answered;                           /* worse, but each accusation is certified to lie within the margin */
-};
-
 /* weigh.c */
-void look(const struct judge *j, struct picture *p, struct verdict *out);
+/* Fills p, the units' pictures, and the release's accusations. */
+void look(struct judge *j, struct picture *p);
 /* log of the part of the whole stake that an endpoint's test of errors, or of latency, holds. */
 double stake(const struct judged_endpoint *ep, bool slow);
 double errors_evidence(const struct judged_endpoint *ep);
 double slow_evidence(const struct judge *j, const struct judged_endpoint *ep);
-/* Does one test alone carry the whole verdict? */
-bool errors_conclusive(const struct judge *j, const struct judged_endpoint *ep);
-bool slow_conclusive(const struct judge *j, const struct judged_endpoint *ep);
+bool is_answered(const struct judge *j, const struct accusation *a);
+/* A fail-fast endpoint that shows enough for a rollback without all others, and no certificate answers; or NULL. */
+const struct judged_endpoint *fail_fast_enough(const struct judge *j);
+
+void accusations__free(struct accusations *a);
+int accusations__reserve(struct accusations *a, size_t n);
+void accusations__name(struct accusations *a, double alpha);
+
+/* cutover.c */
+/* The units' verdicts, after look() and the guards. */
+void judge_cutovers(struct judge *j, struct guards_result guards, struct verdict *out);
+/*
+ * A unit whose own verdict forbids to promote the release: it would be rolled back, or is worse within its margins. Of
+ * several one that would be rolled back; NULL: none.
+ */
+const struct verdict_cutover *objecting_cutover(const struct verdict *v, const struct judge *j);
+void tell_cutovers(const struct judge *j, struct verdict *out);
 
 /* reasons.c */
 void reason(struct verdict *out, const char *code, const char *endpoint, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Before all others. */
+void reason_first(struct verdict *out, const char *code, const char *endpoint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 void tell_culprits(const struct judge *j, const struct picture *p, struct verdict *out);
 void tell_certified(const struct judge *j, const struct picture *p, struct verdict *out);
-void tell_missing(const struct judge *j, const struct picture *p, struct verdict *out);
+void tell_missing(const struct judge *j, struct verdict *out);
+void tell_fail_fast(const struct judge *j, struct verdict *out);
 void tell_failed_guards(struct verdict *out);
+struct words {
+	char s[80];
+};
+/* "at most 1 release in 30": how rare such evidence is where nothing is wrong. */
+struct words one_in(double log_e);
+
+/* summary.c */
+/* The one sentence, after everything else was said. */
+void summarise(const struct judge *j, const struct picture *p, struct verdict *out);
 
 /* eta.c */
 void plan_rest(const struct judge *j, const struct picture *p, struct verdict *out);

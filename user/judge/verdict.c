@@ -29,14 +29,15 @@ int verdict_exit_code(enum verdict_kind kind)
 }
 
 /*
- *  counts   | worse | within the margins | deciding endpoints     | verdict
- *  trusted  |       | in what is worse   | certified, guards hold |
- *  no       |       |                    |                        | invalid
- *  yes      | yes, but nothing that differs shows anything        | hold
- *  yes      | yes   | yes                |                        | hold: the owner decides
- *  yes      | yes   | no                 |                        | rollback
- *  yes      | no    |                    | yes                    | promote
- *  yes      | no    |                    | no                     | hold
+ *  counts   | worse | within the margins | a unit is worse | deciding endpoints     | verdict
+ *  trusted  |       | in what is worse   | by itself       | certified, guards hold |
+ *  no       |       |                    |                 |                        | invalid
+ *  yes      | yes, but nothing that differs shows anything                          | hold
+ *  yes      | yes   | yes                |                 |                        | hold: the owner decides
+ *  yes      | yes   | no                 |                 |                        | rollback
+ *  yes      | no    |                    | yes             |                        | hold: the unit's owner decides
+ *  yes      | no    |                    | no              | yes                    | promote
+ *  yes      | no    |                    | no              | no                     | hold
  */
 static void decide(const struct judge *j, const struct picture *p, struct guards_result guards, struct verdict *out)
 {
@@ -58,6 +59,8 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 	} else if (p->worse) {
 		out->kind = VERDICT_ROLLBACK;
 		tell_culprits(j, p, out);
+	} else if (objecting_cutover(out, j)) {
+		tell_cutovers(j, out);
 	} else if (all && guards.sufficient) {
 		out->kind = VERDICT_PROMOTE;
 		tell_certified(j, p, out);
@@ -66,8 +69,24 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 		       "nothing shows that the canary is worse; %zu of %zu endpoints that decide are certified to be as good",
 		       p->certified, p->deciding);
 		tell_failed_guards(out);
-		tell_missing(j, p, out);
+		tell_missing(j, out);
 	}
+}
+
+/* What was not called in time becomes what the policy says, and is not promoted any more. */
+static void apply_deadline(const struct judge *j, struct verdict *out)
+{
+	const struct gate_policy *policy = &j->tests.policy;
+	bool roll_back = policy->at_deadline == DEADLINE_ROLLBACK;
+
+	if (!j->run.overdue)
+		return;
+	out->final = true;
+	if (!j->run.uncalled || out->kind == VERDICT_INVALID || out->kind == VERDICT_ROLLBACK)
+		return;
+	out->kind = roll_back ? VERDICT_ROLLBACK : VERDICT_HOLD;
+	reason_first(out, "deadline", NULL, "the release could not be called within %.6g s: %s", policy->deadline,
+	             roll_back ? "it is rolled back, as at_deadline says" : "the owner decides");
 }
 
 static void fill_figures(const struct judge *j, const struct judged_endpoint *ep, struct verdict_endpoint *f)
@@ -89,7 +108,9 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 		.slow_threshold = ev->threshold.set ? histogram_upper(ev->threshold.bucket) : 0,
 		.log_e_slow_bad = evidence__slow_bad(ev),
 		.log_e_slow_good = ratio_test__log_e(&ev->slow_good),
-		.certified = evidence__certified(ev, &j->tests),
+		.certified = ep->is_certified,
+		.margins = ev->margins,
+		.fail_fast = ep->def.fail_fast,
 		.unit = ev->unit,
 		.has_dispersion_bad = dispersion__is_known(&ev->bad_dispersion),
 		.has_dispersion_slow = dispersion__is_known(&ev->slow_dispersion),
@@ -108,13 +129,22 @@ void judge__verdict(struct judge *j, struct verdict *out)
 
 	memset(out, 0, sizeof(*out));
 	out->alpha = j->tests.policy.alpha;
-	look(j, &p, out);
+	out->promote_alpha = j->tests.policy.promote_alpha;
+	look(j, &p);
+	out->log_e_bad = p.log_e_bad;
 	guards = judge__guards(j, out);
+	judge_cutovers(j, guards, out);
 	decide(j, &p, guards, out);
-	if (out->kind == VERDICT_HOLD && !p.worse && guards.traffic)
+	if (out->kind == VERDICT_ROLLBACK && fail_fast_enough(j)) {
+		out->final = true;
+		tell_fail_fast(j, out);
+	}
+	apply_deadline(j, out);
+	if (out->kind == VERDICT_HOLD && !p.worse && guards.traffic && !out->final)
 		plan_rest(j, &p, out);
 	for (size_t i = 0; i < j->n; i++)
 		fill_figures(j, j->eps[i], &j->figures[i]);
 	out->endpoints = j->figures;
 	out->n_endpoints = j->n;
+	summarise(j, &p, out);
 }

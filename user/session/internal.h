@@ -103,6 +103,7 @@ struct session {
 	char run[40];
 	double stage;
 	int epoll_fd, signal_fd, timer_fd;
+	bool until_final, decided; /* ends with a final verdict; there was one */
 	bool interrupted;
 
 	struct losses *losses; /* NULL: nobody asked */
@@ -190,5 +191,6 @@ double clock_shift(struct clock_watch *c);
 /* What the judge is told of a cell's tick that ends now. */
 void cell_tick(const struct cell *c, struct arm_tick *t);
 int tick_close(struct session *s, double now);
+int judge_units(struct session *s);
 
 #endif

@@ -159,7 +159,7 @@ static int allocate(struct session *s, const struct session_options *o)
 	s->generations = generations__new();
 	if (o->judge)
 		s->judge = judge__new(&o->config->gate);
-	if (make_rules(s))
+	if (make_rules(s) || (s->judge && judge_units(s)))
 		return -ENOMEM;
 	return s->cells && s->live && s->routes && s->generations && (!o->judge || s->judge) ? 0 : -ENOMEM;
 }
@@ -176,6 +176,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	block_signals(&set);
 	s->config = o->config;
 	s->stage = o->stage;
+	s->until_final = o->until_final;
 	s->by_process = by_process(s->config);
 	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
 	s->end = NAN;
@@ -267,6 +268,14 @@ static void take_events(struct session *s, int timeout_ms)
 	drain(s);
 }
 
+static bool is_final(struct session *s)
+{
+	struct verdict v;
+
+	judge__verdict(s->judge, &v);
+	return v.final;
+}
+
 static int keep_in_step(struct session *s, double now)
 {
 	struct err e = { "" };
@@ -288,6 +297,7 @@ static int keep_in_step(struct session *s, double now)
 		err = inflight_keep_in_step(s, now);
 	if (!err && s->judge && now >= s->tick_at) {
 		err = tick_close(s, now);
+		s->decided = !err && s->until_final && is_final(s);
 		s->tick_at += s->config->gate.tick;
 		if (s->tick_at <= now) /* we were stopped for a while */
 			s->tick_at = now + s->config->gate.tick;
@@ -305,7 +315,7 @@ int session__run(struct session *s, double refresh)
 
 		if (err)
 			return err;
-		if (now >= s->end)
+		if (now >= s->end || s->decided)
 			break;
 		if (now >= until)
 			return 1;
@@ -319,8 +329,8 @@ int session__run(struct session *s, double refresh)
 	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
 	loader__stop(s->loader);
 	drain(s);
-	/* The last tick may be short: what was seen in it counts too. */
-	if (s->judge && session_now() - s->tick_start > 0.1)
+	/* The last tick may be short: what was seen in it counts too, unless there is nothing left to decide. */
+	if (s->judge && !s->decided && session_now() - s->tick_start > 0.1)
 		return tick_close(s, session_now());
 	return 0;
 }

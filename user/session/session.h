@@ -20,6 +20,7 @@ struct session;
 struct session_options {
 	const struct config *config; /* its versions may grow while the session runs (top); everything else is fixed */
 	bool judge;                  /* keep a verdict: needs a baseline and a canary */
+	bool until_final;            /* ends as soon as the verdict is final */
 	double stage;                /* the canary's share of the traffic, as planned for now; 0: not told */
 	bool losses;                 /* look at listeners' queues, too: the comparison has losses by version */
 };

@@ -6,6 +6,19 @@
 
 #include "session/internal.h"
 
+/* The config's units, in its order, so that unit i is i + 1 to the judge's endpoints. */
+int judge_units(struct session *s)
+{
+	for (size_t i = 0; i < s->config->n_units; i++) {
+		const struct cutover_unit *u = &s->config->units[i];
+		int err = judge__add_cutover(s->judge, &(struct judge_cutover){ u->name, u->owner });
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
 /* Tells the judge of endpoints that have appeared since. */
 static int judge_endpoints(struct session *s)
 {
@@ -13,8 +26,12 @@ static int judge_endpoints(struct session *s)
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
 		const struct route *r = routes__config(s->routes, ep);
 		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep), .unit = UNIT_EXCHANGE };
+		struct endpoint_policy policy;
 		int err;
 
+		config__policy(s->config, r, &policy);
+		e.margins = policy.margins;
+		e.cutover = policy.unit ? (unsigned int)(policy.unit - s->config->units) + 1 : 0;
 		if (r) {
 			e.named = true;
 			e.critical = r->critical;

@@ -193,9 +193,31 @@ static void put_verdict_endpoint(struct document *d, cJSON *list, const struct v
 	put_number(d, o, "log_e_slow_bad", ep->log_e_slow_bad);
 	put_number(d, o, "log_e_slow_good", ep->log_e_slow_good);
 	put_bool(d, o, "certified", ep->certified);
+	put_bool(d, o, "fail_fast", ep->fail_fast);
+	put_number(d, o, "max_error_ratio", ep->margins.max_error_ratio);
+	put_number(d, o, "max_latency_increase", ep->margins.max_latency_increase);
 	put_string(d, o, "unit", unit_names[ep->unit]);
 	put_number(d, o, "dispersion", ep->has_dispersion_bad ? ep->dispersion_bad : NAN);
 	put_number(d, o, "dispersion_slow", ep->has_dispersion_slow ? ep->dispersion_slow : NAN);
+}
+
+static void put_units(struct document *d, cJSON *root, const struct verdict *v)
+{
+	cJSON *list = put_list(d, root, "units"), *o;
+
+	for (size_t i = 0; i < v->n_cutovers; i++) {
+		const struct verdict_cutover *u = &v->cutovers[i];
+
+		o = put_object(d, list, NULL);
+		put_string(d, o, "unit", u->name);
+		put_string(d, o, "owner", u->owner);
+		put_string(d, o, "verdict", verdict_names[u->kind]);
+		put_count(d, o, "endpoints", u->n_endpoints);
+		put_count(d, o, "deciding", u->deciding);
+		put_count(d, o, "certified", u->certified);
+		put_number(d, o, "log_e_bad", u->log_e_bad);
+		put_string(d, o, "text", u->text);
+	}
 }
 
 static void fill_verdict(struct document *d, cJSON *root, const struct verdict *v)
@@ -204,6 +226,8 @@ static void fill_verdict(struct document *d, cJSON *root, const struct verdict *
 
 	put_string(d, root, "schema", "tillwatch.verdict/1");
 	put_string(d, root, "verdict", verdict_names[v->kind]);
+	put_string(d, root, "summary", v->summary);
+	put_bool(d, root, "final", v->final);
 	list = put_list(d, root, "reasons");
 	for (size_t i = 0; i < v->n_reasons; i++) {
 		o = put_object(d, list, NULL);
@@ -213,6 +237,7 @@ static void fill_verdict(struct document *d, cJSON *root, const struct verdict *
 	}
 	put_number(d, root, "eta_seconds", v->has_eta ? v->eta_seconds : NAN);
 	put_number(d, root, "alpha", v->alpha);
+	put_number(d, root, "promote_alpha", v->promote_alpha);
 	put_number(d, root, "log_e_bad", v->log_e_bad);
 	list = put_list(d, root, "guards");
 	for (size_t i = 0; i < v->n_guards; i++) {
@@ -221,6 +246,7 @@ static void fill_verdict(struct document *d, cJSON *root, const struct verdict *
 		put_bool(d, o, "ok", v->guards[i].ok);
 		put_string(d, o, "text", v->guards[i].text);
 	}
+	put_units(d, root, v);
 	list = put_list(d, root, "endpoints");
 	for (size_t i = 0; i < v->n_endpoints && !d->failed; i++)
 		put_verdict_endpoint(d, list, &v->endpoints[i]);

@@ -81,7 +81,15 @@ static void put_verdict(struct frame *f, const struct comparison *c)
 		frame_prose(f, RANK_STAYS, PLAIN, 0, "verdict none");
 		return;
 	}
-	frame_prose(f, RANK_STAYS, PLAIN, 0, "verdict %s", verdict_names[v->kind]);
+	frame_prose(f, RANK_STAYS, PLAIN, 0, "verdict %s%s", verdict_names[v->kind], v->final ? " final" : "");
+	if (*v->summary)
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "summary %s", v->summary);
+	for (size_t i = 0; i < v->n_cutovers; i++) {
+		const struct verdict_cutover *u = &v->cutovers[i];
+
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "unit %s %s owner=\"%s\" certified=%zu/%zu: %s", u->name,
+		            verdict_names[u->kind], u->owner ? u->owner : "-", u->certified, u->deciding, u->text);
+	}
 	for (size_t i = 0; i < v->n_reasons; i++) {
 		const struct reason *r = &v->reasons[i];
 

@@ -259,14 +259,23 @@ static void put_verdict(struct frame *f, const struct comparison *c)
 		frame_prose(f, RANK_STAYS, PLAIN, 0, "Verdict: none yet");
 		return;
 	}
-	frame_prose(f, RANK_STAYS, paint[v->kind], 0, "Verdict: %s", in_capitals(verdict_names[v->kind]).s);
+	frame_prose(f, RANK_STAYS, paint[v->kind], 0, "Verdict: %s%s", in_capitals(verdict_names[v->kind]).s,
+	            v->final ? " (final)" : "");
+	if (*v->summary)
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "%s", v->summary);
+	for (size_t i = 0; i < v->n_cutovers; i++) {
+		const struct verdict_cutover *u = &v->cutovers[i];
+
+		frame_prose(f, RANK_REASON, paint[u->kind], 2, "%s %s (%s): %s", in_capitals(verdict_names[u->kind]).s,
+		            u->name, u->owner ? u->owner : "no owner named", u->text);
+	}
 	for (size_t i = 0; i < v->n_reasons; i++) {
 		const struct reason *r = &v->reasons[i];
 		/* The text may name its endpoint itself. */
 		bool named = !r->endpoint || strstr(r->text, r->endpoint);
 
-		frame_prose(f, i ? RANK_REASON : RANK_STAYS, PLAIN, 2, "%s%s%s", named ? "" : r->endpoint,
-		            named ? "" : ": ", r->text);
+		frame_prose(f, i || *v->summary ? RANK_REASON : RANK_STAYS, PLAIN, 2, "%s%s%s",
+		            named ? "" : r->endpoint, named ? "" : ": ", r->text);
 	}
 	for (size_t i = 0; i < v->n_guards; i++)
 		if (!v->guards[i].ok)

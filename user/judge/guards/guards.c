@@ -32,7 +32,6 @@ bool guard(struct verdict *out, const char *name, bool ok, const char *fmt, ...)
 
 static bool minimum_data(const struct judge *j, struct verdict *out)
 {
-	enum deciders who = judge__deciders(j);
 	uint64_t want = j->tests.policy.min_requests;
 	const struct judged_endpoint *least = NULL;
 	size_t deciding = 0, short_of = 0;
@@ -40,7 +39,7 @@ static bool minimum_data(const struct judge *j, struct verdict *out)
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
 
-		if (!judge__decides(j, who, ep))
+		if (!judge__decides(j, ep))
 			continue;
 		deciding++;
 		if (evidence__enough(&ep->ev, &j->tests))

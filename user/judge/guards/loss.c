@@ -50,13 +50,12 @@ static uint64_t lost_of(const struct arm_state *a)
 /* Bad exchanges of both arms on the endpoints that decide. */
 static struct pair bad_counts(const struct judge *j)
 {
-	enum deciders who = judge__deciders(j);
 	struct pair p = { 0, 0, 0, 0 };
 
 	for (size_t i = 0; i < j->n; i++) {
 		const struct evidence *ev = &j->eps[i]->ev;
 
-		if (!judge__decides(j, who, j->eps[i]))
+		if (!judge__decides(j, j->eps[i]))
 			continue;
 		p.n_c += (double)ev->n_c;
 		p.n_b += (double)ev->n_b;

@@ -72,21 +72,27 @@ void placebo__tick(struct placebo *p, const struct evidence *ev, const struct en
 	ratio_test__add(&p->slow, &pair, &slow);
 }
 
+static void add(double *log_sum, double term)
+{
+	const double both[] = { *log_sum, term };
+
+	*log_sum = log_sum_exp(both, 2);
+}
+
 /* Weighed as the evidence against the canary is. */
 static double weigh(const struct judge *j)
 {
-	unsigned int n = 0;
+	double sum = log(j->stake.reserve);
 
 	if (!j->dealt)
 		return 0;
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
 
-		j->terms[n++] = stake(ep, false) + ratio_test__log_e(&ep->placebo.errors);
-		j->terms[n++] = stake(ep, true) + ratio_test__log_e(&ep->placebo.slow);
+		add(&sum, stake(ep, false) + ratio_test__log_e(&ep->placebo.errors));
+		add(&sum, stake(ep, true) + ratio_test__log_e(&ep->placebo.slow));
 	}
-	j->terms[n++] = log(j->reserve);
-	return log_sum_exp(j->terms, n);
+	return sum;
 }
 
 bool guard_placebo(const struct judge *j, struct verdict *out)
