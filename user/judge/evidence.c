@@ -331,6 +331,8 @@ double evidence__slow_bad(const struct evidence *ev)
 
 bool evidence__enough(const struct evidence *ev, const struct tests *t)
 {
+	if (t->policy.mode == GATE_ABSOLUTE)
+		return ev->n_c >= t->policy.min_requests && ev->n_c;
 	return ev->n_c >= t->policy.min_requests && ev->n_b >= t->policy.min_requests && ev->n_c && ev->n_b;
 }
 

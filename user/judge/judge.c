@@ -38,8 +38,10 @@ void judge__free(struct judge *j)
 {
 	if (!j)
 		return;
-	for (size_t i = 0; i < j->n; i++)
+	for (size_t i = 0; i < j->n; i++) {
+		alone__free(j->eps[i]->alone);
 		free(j->eps[i]);
+	}
 	free(j->eps);
 	free(j->figures);
 	free(j->named);
@@ -81,6 +83,7 @@ static int make_room(struct judge *j)
 static bool has_meaning(const struct judge *j, const struct judge_endpoint *ep)
 {
 	return ep && ep->name && isfinite(ep->weight) && isfinite(ep->slo_p95) && isfinite(ep->slo_error_rate) &&
+	       isfinite(ep->slo_p50) && isfinite(ep->slo_p90) && isfinite(ep->slo_p99) &&
 	       isfinite(ep->margins.max_error_ratio) && ep->margins.max_error_ratio >= 0 &&
 	       isfinite(ep->margins.max_latency_increase) && ep->margins.max_latency_increase >= 0 &&
 	       ep->cutover <= j->n_cutovers;
@@ -113,6 +116,11 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	added = calloc(1, sizeof(*added));
 	if (!added)
 		return -ENOMEM;
+	err = alone__new(&added->alone, &j->tests.policy, ep);
+	if (err) {
+		free(added);
+		return err;
+	}
 	added->def = *ep;
 	j->named[j->n] = ep->named;
 	evidence__init(&added->ev, &j->tests, ep);
@@ -145,11 +153,31 @@ int judge__add_cutover(struct judge *j, const struct judge_cutover *c)
 	return (int)j->n_cutovers++;
 }
 
+/*
+ * Part of the stake that hard stops hold. Where the canary stands alone against what was announced there is no other
+ * evidence, and bursts over all of its connections that last longer than a tick have nothing to cancel out in: half of
+ * the stake is kept back.
+ */
+#define HARD_PART          0.1
+#define HARD_PART_ABSOLUTE 0.5
+
+static double deal_hard(struct judge *j)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		j->eps[i]->hard = j->eps[i]->alone && j->eps[i]->alone->n_limits;
+		j->n_hard += j->eps[i]->hard;
+	}
+	if (!j->n_hard)
+		return 0;
+	return j->tests.policy.mode == GATE_ABSOLUTE ? HARD_PART_ABSOLUTE : HARD_PART;
+}
+
 /* When the first tick is judged: the endpoints of the config are known by then. */
 static void deal(struct judge *j)
 {
 	if (j->dealt || !j->n)
 		return;
+	j->stake.hard = deal_hard(j);
 	stakes__deal(&j->stake, j->eps, j->n, j->cutovers, j->n_cutovers);
 	j->dealt = true;
 }
@@ -214,6 +242,11 @@ static void observe_clock(struct run_state *run, const struct tick *t, double pl
 	}
 }
 
+static uint64_t add_up(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static void observe(struct run_state *run, const struct tick *t, size_t n)
 {
 	uint64_t n_c = 0, n_b = 0;
@@ -222,6 +255,9 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 		n_c += t->endpoints[i].canary.n;
 		n_b += t->endpoints[i].baseline.n;
 	}
+	run->dropped_c = add_up(run->dropped_c, t->canary.dropped);
+	run->dropped_b = add_up(run->dropped_b, t->baseline.dropped);
+	run->after |= n_c > 0;
 	run->ticks++;
 	run->served_c += n_c;
 	run->served_b += n_b;
@@ -240,6 +276,33 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->end = t->end;
 }
 
+/* The canary against the baseline in the same seconds; true if both were served. */
+static bool take_both(struct judge *j, struct judged_endpoint *ep, const struct endpoint_tick *tick, double seconds)
+{
+	placebo__tick(&ep->placebo, &ep->ev, tick);
+	evidence__tick(&ep->ev, &j->tests, tick, seconds);
+	evidence__learn(&ep->ev, tick);
+	if (!serves_both(tick))
+		return false;
+	j->run.counted += tick->canary.n + tick->baseline.n;
+	return true;
+}
+
+/* One of them: the canary, or, in mode before_after and before it came, the baseline. */
+static void take_one(struct judge *j, struct judged_endpoint *ep, const struct endpoint_tick *tick)
+{
+	bool before = j->tests.policy.mode == GATE_BEFORE_AFTER && !j->run.after;
+	const struct arm_tick *arm = before ? &tick->baseline : &tick->canary;
+
+	if (!arm->n)
+		return;
+	if (before)
+		alone__before(ep->alone, &ep->ev, arm);
+	else
+		alone__after(ep->alone, &ep->ev, &j->tests, arm);
+	j->run.counted += arm->n;
+}
+
 static void take(struct judge *j, const struct tick *t, size_t n_endpoints)
 {
 	bool shared = false;
@@ -247,13 +310,15 @@ static void take(struct judge *j, const struct tick *t, size_t n_endpoints)
 	deal(j);
 	split__tick(&j->run.split, t, n_endpoints, j->named);
 	for (size_t i = 0; i < n_endpoints; i++) {
-		placebo__tick(&j->eps[i]->placebo, &j->eps[i]->ev, &t->endpoints[i]);
-		evidence__tick(&j->eps[i]->ev, &j->tests, &t->endpoints[i], t->end - t->start);
-		evidence__learn(&j->eps[i]->ev, &t->endpoints[i]);
-		if (!serves_both(&t->endpoints[i]))
-			continue;
-		shared = true;
-		j->run.counted += t->endpoints[i].canary.n + t->endpoints[i].baseline.n;
+		struct judged_endpoint *ep = j->eps[i];
+		const struct endpoint_tick *tick = &t->endpoints[i];
+
+		if (ep->alone && tick->canary.n)
+			alone__limits(ep->alone, &j->tests, &tick->canary);
+		if (j->tests.policy.mode == GATE_CANARY)
+			shared |= take_both(j, ep, tick, t->end - t->start);
+		else
+			take_one(j, ep, tick);
 	}
 	j->run.judged++;
 	j->run.shared += shared;
@@ -271,11 +336,26 @@ static void note_deadline(struct judge *j)
 	j->run.uncalled = v.kind == VERDICT_HOLD || v.kind == VERDICT_INVALID;
 }
 
+/* All that a tick may need and that may fail, before it counts for anything. */
+static int make_ready(struct judge *j, const struct tick *t, size_t n)
+{
+	int err = 0;
+
+	if (j->tests.policy.mode != GATE_BEFORE_AFTER || j->run.after)
+		return 0;
+	for (size_t i = 0; i < n && !err; i++)
+		if (t->endpoints[i].baseline.n)
+			err = alone__begin(j->eps[i]->alone, &j->eps[i]->ev);
+	return err;
+}
+
 int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 {
 	int err;
 
 	err = check(j, t, n_endpoints);
+	if (!err)
+		err = make_ready(j, t, n_endpoints);
 	if (err)
 		return err;
 	observe(&j->run, t, n_endpoints);
@@ -304,6 +384,8 @@ int judge__slow_bucket(const struct judge *j, size_t endpoint)
 
 	if (endpoint >= j->n)
 		return -1;
+	if (j->tests.policy.mode != GATE_CANARY)
+		return alone__slow_bucket(j->eps[endpoint]->alone);
 	p95 = slowness__threshold(&j->eps[endpoint]->ev.slowness);
 	return p95.set ? (int)p95.bucket : -1;
 }

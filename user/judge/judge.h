@@ -114,6 +114,7 @@ struct judge_endpoint {
 	double weight;         /* share of alpha; 0: derived (critical endpoints carry most) */
 	double slo_p95;        /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
 	double slo_error_rate; /* fraction; 0 or negative: none was announced */
+	double slo_p50, slo_p90, slo_p99; /* seconds; 0: not announced */
 	enum unit unit;
 	struct margins margins; /* 0 in either: the policy's */
 	bool fail_fast;         /* one that must not wait for the others */
@@ -157,6 +158,21 @@ struct guard {
 #define VERDICT_MAX_REASONS 16
 #define VERDICT_MAX_GUARDS  20
 
+/*
+ * Something that was announced, or, before against after, what was found before: the canary's share that lies beyond,
+ * with bounds that hold at all times at once with probability 1 - alpha each (0 and 1: none yet).
+ */
+struct verdict_limit {
+	const char *name;   /* "error_rate", "p95", ...; "errors_before", "slow_before" */
+	double limit;       /* the share that is allowed beyond; of what was before its upper bound */
+	double seconds;     /* of a latency: beyond what; 0: it is about errors */
+	uint64_t n, k;      /* exchanges of the canary, and those beyond */
+	double lower, upper;
+	double log_e_above, log_e_below; /* evidence that the share is above the limit, below it */
+};
+
+#define VERDICT_MAX_LIMITS 7
+
 struct verdict_endpoint {
 	const char *endpoint;
 	bool critical;
@@ -176,6 +192,8 @@ struct verdict_endpoint {
 	bool has_dispersion_bad,
 		has_dispersion_slow; /* the unit asks for it, and there was something to tell it from */
 	double dispersion_bad, dispersion_slow;
+	struct verdict_limit limits[VERDICT_MAX_LIMITS];
+	size_t n_limits;
 };
 
 /* What would be said of a cut-over unit if it were the whole release; the deadline is the release's alone. */

@@ -144,7 +144,8 @@ static void tell_slow(const struct judged_endpoint *ep, struct verdict *out)
 	reason(out, "latency_worse", ep->def.name,
 	       "%.50s: %.2g %% of canary requests were slow%s, %.2g %% on the baseline; chance would do this to %s%s",
 	       ep->def.name, percent(ev->slow_c, ev->timed_c), limit, percent(ev->slow_b, ev->timed_b),
-	       one_in(ratio_test__log_e(&ev->slow_bad)).s, bursts_of(ev, &ev->slow_dispersion).s);
+	       one_in(ratio_test__log_e(&ev->slow_bad) + (ep->alone ? alone__log_e_slow(ep->alone) : 0)).s,
+	       bursts_of(ev, &ev->slow_dispersion).s);
 }
 
 static void tell(const struct judge *j, const struct accusation *a, struct verdict *out)
@@ -224,6 +225,10 @@ void tell_certified(const struct judge *j, const struct picture *p, struct verdi
 	const struct tests *t = &j->tests;
 	struct limits l = limits_of(j);
 
+	if (t->policy.mode != GATE_CANARY) {
+		tell_certified_alone(j, p, out);
+		return;
+	}
 	reason(out, "certified", NULL,
 	       "the canary is as good as the baseline on all %zu endpoints that decide: latency less than %s %% slower, "
 	       "errors within %s times the baseline's or under the floor (a release beyond these limits gets here "
@@ -261,6 +266,10 @@ static void tell_missing_latency(const struct judged_endpoint *ep, struct verdic
 
 void tell_missing(const struct judge *j, struct verdict *out)
 {
+	if (j->tests.policy.mode != GATE_CANARY) {
+		tell_missing_alone(j, out);
+		return;
+	}
 	for (size_t i = 0; i < j->n; i++) {
 		const struct judged_endpoint *ep = j->eps[i];
 		const struct evidence *ev = &ep->ev;

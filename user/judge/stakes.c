@@ -39,7 +39,7 @@ static struct claims claims_of(struct judged_endpoint *const *eps, size_t n)
 static void deal_release(struct stake *s, struct judged_endpoint *const *eps, size_t n)
 {
 	struct claims c = claims_of(eps, n);
-	double rest = 1 - RESERVE, scale = 1, fast, critical;
+	double rest = 1 - RESERVE - s->hard, scale = 1, fast, critical;
 
 	if (c.asked > 0 && (c.asked > rest || !(c.critical + c.others)))
 		scale = rest / c.asked;
@@ -47,7 +47,7 @@ static void deal_release(struct stake *s, struct judged_endpoint *const *eps, si
 	fast = c.fail_fast ? rest * FAIL_FAST_PART : 0;
 	rest -= fast;
 	critical = !c.critical ? 0 : !c.others ? rest : rest * CRITICAL_PART;
-	s->reserve = 1;
+	s->reserve = 1 - s->hard;
 	for (size_t i = 0; i < n; i++) {
 		struct judged_endpoint *ep = eps[i];
 

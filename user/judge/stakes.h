@@ -9,7 +9,8 @@
  *
  * How it is dealt: weights that were asked for are given (scaled down if they are too many). Half of the rest goes to
  * fail-fast endpoints in equal parts, if there are any; of the other half most goes to critical endpoints. A unit's
- * stake is dealt among its endpoints in the proportions that they have in the release.
+ * stake is dealt among its endpoints in the proportions that they have in the release. Hard stops hold their part of
+ * the release's stake together and take it from all others.
  */
 #ifndef TW_STAKES_H
 #define TW_STAKES_H
@@ -22,6 +23,7 @@ struct judged_cutover;
 
 struct stake {
 	double reserve; /* 1 until it is dealt */
+	double hard;    /* that hard stops hold together; set before it is dealt */
 	unsigned int newcomers;
 };
 

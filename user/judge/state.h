@@ -3,6 +3,7 @@
 #ifndef TW_JUDGE_STATE_H
 #define TW_JUDGE_STATE_H
 
+#include "judge/alone.h"
 #include "judge/evidence.h"
 #include "judge/guards/placebo.h"
 #include "judge/guards/split.h"
@@ -14,6 +15,8 @@ struct judged_endpoint {
 	double weight, weight_in_unit; /* parts of the release's stake, and of its unit's */
 	struct evidence ev;
 	struct placebo placebo;
+	struct alone *alone; /* NULL: nothing was announced, and it is not asked for */
+	bool hard;           /* holds a part of the stake on hard stops */
 	/* for the latest verdict */
 	double log_e_errors, log_e_slow;
 	bool is_certified;
@@ -82,6 +85,8 @@ struct run_state {
 	double long_tick,
 		long_end; /* the last tick that was much longer than planned, and its end; 0: there was none */
 	struct split split;
+	uint64_t dropped_c, dropped_b;   /* sessions, in judged ticks and others */
+	bool after;                      /* the canary has been served something */
 	bool overdue;                    /* the deadline has passed */
 	bool uncalled;                   /* and at that time there was neither a promotion nor a rollback */
 };
@@ -99,6 +104,7 @@ struct judge {
 	struct judged_cutover *cutovers; /* [n_cutovers] */
 	struct verdict_cutover *cutover_figures;
 	size_t n_cutovers;
+	size_t n_hard; /* endpoints that hold a part of the stake on hard stops */
 	struct run_state run;
 };
 

@@ -23,6 +23,21 @@ void accusations__free(struct accusations *a);
 int accusations__reserve(struct accusations *a, size_t n);
 void accusations__name(struct accusations *a, double alpha);
 
+/* stops.c */
+/* log of the part of the weighted mean that what was announced holds. */
+double hard_evidence(const struct judge *j);
+/* A hard stop, whatever else: says so. */
+bool stopped_hard(const struct judge *j, const struct picture *p, struct verdict *out);
+
+/* modes.c: where the versions do not serve at the same time. */
+bool certified_alone(const struct judge *j, const struct judged_endpoint *ep);
+bool within_before(const struct judge *j, const struct judged_endpoint *ep, bool slow);
+void tell_certified_alone(const struct judge *j, const struct picture *p, struct verdict *out);
+void tell_missing_alone(const struct judge *j, struct verdict *out);
+/* What the mode takes away from the verdict. */
+void tell_mode(const struct judge *j, struct verdict *out);
+void alone_figures(const struct judge *j, const struct judged_endpoint *ep, struct verdict_endpoint *f);
+
 /* cutover.c */
 /* The units' verdicts, after look() and the guards. */
 void judge_cutovers(struct judge *j, struct guards_result guards, struct verdict *out);

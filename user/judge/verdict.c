@@ -31,6 +31,7 @@ int verdict_exit_code(enum verdict_kind kind)
 /*
  *  counts   | worse | within the margins | a unit is worse | deciding endpoints     | verdict
  *  trusted  |       | in what is worse   | by itself       | certified, guards hold |
+ *  whatever, and a hard stop has come                                                | rollback
  *  no       |       |                    |                 |                        | invalid
  *  yes      | yes, but nothing that differs shows anything                          | hold
  *  yes      | yes   | yes                |                 |                        | hold: the owner decides
@@ -44,7 +45,9 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 	bool all = p->deciding && p->certified == p->deciding;
 
 	out->kind = VERDICT_HOLD;
-	if (!guards.valid) {
+	if (stopped_hard(j, p, out)) {
+		out->kind = VERDICT_ROLLBACK;
+	} else if (!guards.valid) {
 		out->kind = VERDICT_INVALID;
 		tell_failed_guards(out);
 	} else if (p->worse && !guards.comparable) {
@@ -100,7 +103,7 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 		.n_b = ev->n_b,
 		.bad_c = ev->bad_c,
 		.bad_b = ev->bad_b,
-		.log_e_bad = ratio_test__log_e(&ev->errors_bad),
+		.log_e_bad = ep->log_e_errors,
 		.log_e_good = evidence__errors_good(ev),
 		.slow_c = ev->slow_c,
 		.slow_b = ev->slow_b,
@@ -117,6 +120,7 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 		.dispersion_bad = dispersion__phi(&ev->bad_dispersion),
 		.dispersion_slow = dispersion__phi(&ev->slow_dispersion),
 	};
+	alone_figures(j, ep, f);
 	f->has_ratio = ratio__estimate(&ev->ratio, &f->ratio);
 	if (f->has_ratio)
 		ratio__interval(&ev->ratio, &j->tests.grid, j->tests.policy.alpha, &f->ratio_low, &f->ratio_high);
@@ -135,6 +139,7 @@ void judge__verdict(struct judge *j, struct verdict *out)
 	guards = judge__guards(j, out);
 	judge_cutovers(j, guards, out);
 	decide(j, &p, guards, out);
+	tell_mode(j, out);
 	if (out->kind == VERDICT_ROLLBACK && fail_fast_enough(j)) {
 		out->final = true;
 		tell_fail_fast(j, out);

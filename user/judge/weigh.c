@@ -24,9 +24,10 @@ double stake(const struct judged_endpoint *ep, bool slow)
 	return part_of(ep->weight, slow);
 }
 
+/* In mode before_after the ratio tests stay at 1, and in the others those of before and after. */
 double errors_evidence(const struct judged_endpoint *ep)
 {
-	return ratio_test__log_e(&ep->ev.errors_bad);
+	return ratio_test__log_e(&ep->ev.errors_bad) + (ep->alone ? alone__log_e_errors(ep->alone) : 0);
 }
 
 /*
@@ -35,7 +36,7 @@ double errors_evidence(const struct judged_endpoint *ep)
  */
 double slow_evidence(const struct judge *j, const struct judged_endpoint *ep)
 {
-	double log_e = evidence__slow_bad(&ep->ev);
+	double log_e = evidence__slow_bad(&ep->ev) + (ep->alone ? alone__log_e_slow(ep->alone) : 0);
 
 	return ep->def.fail_fast || evidence__enough(&ep->ev, &j->tests) ? log_e : fmin(log_e, 0);
 }
@@ -43,6 +44,8 @@ double slow_evidence(const struct judge *j, const struct judged_endpoint *ep)
 /* An accusation of one kind is answered by a certificate of that kind on that endpoint. */
 bool is_answered(const struct judge *j, const struct accusation *a)
 {
+	if (j->tests.policy.mode == GATE_BEFORE_AFTER)
+		return within_before(j, a->ep, a->slow);
 	return a->slow ? evidence__latency_certified(&a->ep->ev, &j->tests)
 	               : evidence__errors_certified(&a->ep->ev, &j->tests);
 }
@@ -110,6 +113,8 @@ static void weigh(struct judge *j, struct picture *p, const struct stake *s, uns
 		p->deciding += decides;
 		p->certified += decides && ep->is_certified;
 	}
+	if (!unit)
+		p->log_e_bad = log_add(p->log_e_bad, hard_evidence(j));
 	if (!j->dealt)
 		p->log_e_bad = 0;
 	picture_end(j, p, all);
@@ -120,7 +125,10 @@ static void look_at_endpoint(const struct judge *j, struct judged_endpoint *ep)
 {
 	ep->log_e_errors = errors_evidence(ep);
 	ep->log_e_slow = slow_evidence(j, ep);
-	ep->is_certified = evidence__certified(&ep->ev, &j->tests);
+	if (j->tests.policy.mode == GATE_CANARY)
+		ep->is_certified = evidence__certified(&ep->ev, &j->tests);
+	else
+		ep->is_certified = certified_alone(j, ep);
 }
 
 void look(struct judge *j, struct picture *p)
