@@ -277,11 +277,14 @@ static void an_endpoints_own_value_goes_before_its_units_and_that_before_the_gat
 
 static void what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_on(void **state)
 {
+#define ABSOLUTE CANARY "gate: { mode: absolute }\nendpoints:\n- { route: \"GET /a\", slo: { p95: 1s }, "
 	static const struct {
 		const char *text, *key;
 	} idle[] = {
-		{ HEAD "gate: { max_dropped_sessions: 25 }\n", "max_dropped_sessions" },
-		{ CANARY "gate: { mode: before_after }\n", "mode" },
+		{ ABSOLUTE "weight: 30% }\n", "weight" },
+		{ ABSOLUTE "max_error_ratio: 1.2 }\n", "max_error_ratio" },
+		{ ABSOLUTE "max_latency_increase: 5% }\n", "max_latency_increase" },
+		{ ABSOLUTE "unit: a }\nunits: { a: { max_error_ratio: 1.2 } }\n", "max_error_ratio" },
 	};
 	struct config *c;
 
@@ -295,7 +298,7 @@ static void what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_
 	}
 	c = parse_ok(
 		HEAD
-		"gate: { alpha: 1%, promote_alpha: 10%, tick: 2s, deadline: 45m, at_deadline: rollback }\n"
+		"gate: { alpha: 1%, promote_alpha: 10%, tick: 2s, deadline: 45m, at_deadline: rollback, max_dropped_sessions: 25 }\n"
 		"units: { a: { max_error_ratio: 1.2 } }\n"
 		"endpoints:\n- { route: \"GET /a\", weight: 30%, fail_fast: true, unit: a, max_error_ratio: 1.3 }\n");
 	assert_int_equal(config__decides(c, NULL), 0);

@@ -45,6 +45,9 @@ static void announce(const struct config *c, double seconds)
 	if (names[ARM_BASELINE] && names[ARM_CANARY])
 		log_info("watching %s: %s (baseline) and %s (canary)%s", c->service, names[ARM_BASELINE],
 		         names[ARM_CANARY], isnan(seconds) ? ", until interrupted" : "");
+	else if (names[ARM_CANARY])
+		log_info("watching %s: %s (canary)%s", c->service, names[ARM_CANARY],
+		         isnan(seconds) ? ", until interrupted" : "");
 	else
 		log_info("watching %s%s", c->service, isnan(seconds) ? ", until interrupted" : "");
 }
@@ -76,9 +79,11 @@ static int print_document(char *text)
 	return TW_EXIT_OK;
 }
 
-static int both_arms(const struct config *c)
+/* Without a baseline a canary can be held against what was announced. */
+static bool is_judged(const struct config *c)
 {
-	return config__version_of_arm(c, ARM_BASELINE) >= 0 && config__version_of_arm(c, ARM_CANARY) >= 0;
+	return config__version_of_arm(c, ARM_CANARY) >= 0 &&
+	       (c->gate.mode == GATE_ABSOLUTE || config__version_of_arm(c, ARM_BASELINE) >= 0);
 }
 
 /* Runs to the end. quiet: no table on stdout. Returns the final comparison, or NULL with the reason said. */
@@ -131,7 +136,7 @@ static struct session *start(const struct watch_options *w, struct config **conf
 	}
 	*code = TW_EXIT_FAILURE;
 	o.config = *config;
-	o.judge = both_arms(*config);
+	o.judge = is_judged(*config);
 	o.losses = true;
 	o.until_final = w->until_final;
 	s = session__new(&o, &e);
@@ -201,8 +206,10 @@ static int gate(int argc, char **argv)
 	if (options_parse(&cmd_gate, options, 4, argc, argv, &code))
 		return code;
 	s = start(&w, &config, &code);
-	if (s && !both_arms(config)) {
-		log_error("%s: a verdict needs one version with arm: baseline and one with arm: canary", w.file);
+	if (s && !is_judged(config)) {
+		log_error("%s: a verdict needs one version with arm: baseline and one with arm: canary, or, without a baseline, "
+		          "gate: { mode: absolute }",
+		          w.file);
 		session__free(s);
 		config__free(config);
 		return TW_EXIT_USAGE;

@@ -84,19 +84,26 @@ void config__policy(const struct config *c, const struct route *r, struct endpoi
 	}
 }
 
-static const char *undecided_gate(const struct gate_policy *p)
+static const char *unused_margin(const struct margins *m)
 {
-	if (p->max_dropped_sessions != NO_DROP_LIMIT)
-		return "max_dropped_sessions";
-	return p->mode != GATE_CANARY ? "mode" : NULL;
+	if (m->max_error_ratio > 0)
+		return "max_error_ratio";
+	return m->max_latency_increase > 0 ? "max_latency_increase" : NULL;
 }
 
+/* Without a baseline there is nothing to be worse than, and what was announced is weighed evenly. */
 int config__decides(const struct config *c, struct err *e)
 {
-	const char *key = undecided_gate(&c->gate);
+	for (size_t i = 0; i < c->n_routes && c->gate.mode == GATE_ABSOLUTE; i++) {
+		const struct route *r = &c->routes[i];
+		const char *key = r->weight > 0 ? "weight" : unused_margin(&r->margins);
 
-	if (key)
-		return err_set(e, ENOTSUP, "%s: gate: nothing acts upon %s in this version: leave it out", c->file,
-		               key);
+		if (!key && r->in_unit)
+			key = unused_margin(&r->in_unit->margins);
+		if (key)
+			return err_set(e, ENOTSUP,
+			               "%s:%d: endpoint %s: nothing acts upon %s in mode: absolute: leave it out",
+			               c->file, r->line, r->name, key);
+	}
 	return 0;
 }

@@ -53,6 +53,7 @@ static void bet_above(struct against *g, double x, double discount)
 {
 	for (int i = 0; i < ABOVE_BETS; i++)
 		g->above[i] += log1p(above_bets[i] * (x - g->p) / g->p) / discount;
+	g->log_e_above = log_sum_exp(g->above, ABOVE_BETS + 1);
 }
 
 static void close_block(struct absolute *a, double discount)
@@ -83,6 +84,7 @@ static void bet_below(struct against *g, const struct closed *c, double discount
 			product *= fmax(LEFT, 1 + lambda * (g->q * c->n[k] - c->k[k]));
 		g->below[i] += log(product) / discount;
 	}
+	g->log_e_below = log_sum_exp(g->below, BELOW_BETS);
 }
 
 static void close_lanes(struct absolute *a, const struct lanes *l, double discount)
@@ -137,50 +139,43 @@ void absolute__add(struct absolute *a, const struct lanes *l, const struct disco
 	close_lanes(a, l, d->below);
 }
 
-static double above(const struct against *g)
-{
-	return log_sum_exp(g->above, ABOVE_BETS + 1);
-}
-
-static double below(const struct against *g)
-{
-	return log_sum_exp(g->below, BELOW_BETS);
-}
-
 double absolute__log_e_above(const struct absolute *a)
 {
-	return above(&a->limit);
+	return a->limit.log_e_above;
 }
 
 double absolute__log_e_below(const struct absolute *a)
 {
-	return below(&a->limit);
+	return a->limit.log_e_below;
 }
 
 void absolute__cap_below(struct absolute *a, double most)
 {
-	double excess = below(&a->limit) - most;
+	double excess = a->limit.log_e_below - most;
 
-	for (int i = 0; i < BELOW_BETS && excess > 0; i++)
+	if (!(excess > 0))
+		return;
+	for (int i = 0; i < BELOW_BETS; i++)
 		a->limit.below[i] -= excess;
+	a->limit.log_e_below = most;
 }
 
 double absolute__lower(const struct absolute *a, double alpha)
 {
 	double need = -log(alpha), lower = 0;
 
-	for (int i = 1; i < ABSOLUTE_GRID && above(&a->grid[i]) >= need; i++)
+	for (int i = 1; i < ABSOLUTE_GRID && a->grid[i].log_e_above >= need; i++)
 		lower = a->grid[i].p;
-	return above(&a->limit) >= need ? fmax(lower, a->limit.p) : lower;
+	return a->limit.log_e_above >= need ? fmax(lower, a->limit.p) : lower;
 }
 
 double absolute__upper(const struct absolute *a, double alpha)
 {
 	double need = -log(alpha), upper = 1;
 
-	for (int i = ABSOLUTE_GRID - 1; i > 0 && below(&a->grid[i]) >= need; i--)
+	for (int i = ABSOLUTE_GRID - 1; i > 0 && a->grid[i].log_e_below >= need; i--)
 		upper = a->grid[i].q;
-	return below(&a->limit) >= need ? fmin(upper, a->limit.q) : upper;
+	return a->limit.log_e_below >= need ? fmin(upper, a->limit.q) : upper;
 }
 
 double absolute__log_e_more(const struct absolute *before, const struct absolute *after)
@@ -188,7 +183,7 @@ double absolute__log_e_more(const struct absolute *before, const struct absolute
 	double least = INFINITY;
 
 	for (int i = 0; i + 1 < ABSOLUTE_GRID; i++)
-		least = fmin(least, below(&before->grid[i]) + above(&after->grid[i + 1]));
+		least = fmin(least, before->grid[i].log_e_below + after->grid[i + 1].log_e_above);
 	return least;
 }
 
@@ -197,6 +192,6 @@ double absolute__log_e_within(const struct absolute *before, const struct absolu
 	double least = INFINITY;
 
 	for (int i = 0; i + 1 < ABSOLUTE_GRID; i++)
-		least = fmin(least, above(&before->grid[i + 1]) + below(&after->grid[i]));
+		least = fmin(least, before->grid[i + 1].log_e_above + after->grid[i].log_e_below);
 	return least;
 }

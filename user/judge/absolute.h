@@ -56,6 +56,7 @@ struct lanes {
 struct against {
 	double p, q; /* for "above"; for "below": p times the scale */
 	double above[ABOVE_BETS + 1], below[BELOW_BETS];
+	double log_e_above, log_e_below; /* their sums, as of the latest block */
 };
 
 struct absolute {

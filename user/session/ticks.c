@@ -37,6 +37,9 @@ static int judge_endpoints(struct session *s)
 			e.critical = r->critical;
 			e.weight = r->weight;
 			e.slo_p95 = r->slo.p95;
+			e.slo_p50 = r->slo.p50;
+			e.slo_p90 = r->slo.p90;
+			e.slo_p99 = r->slo.p99;
 			e.slo_error_rate = r->slo.error_rate;
 			e.fail_fast = r->fail_fast;
 		}

@@ -89,7 +89,9 @@ int versions_resolve(struct session *s, struct err *e)
 bool versions_warming(const struct session *s, double now)
 {
 	for (size_t v = 1; v <= s->config->n_versions; v++) {
-		if (s->config->versions[v - 1].arm == ARM_OTHER)
+		enum arm arm = s->config->versions[v - 1].arm;
+
+		if (arm == ARM_OTHER || (arm == ARM_BASELINE && s->config->gate.mode == GATE_ABSOLUTE))
 			continue;
 		if (now - s->process_start[v] < s->config->gate.warmup)
 			return true;

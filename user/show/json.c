@@ -167,6 +167,28 @@ static void put_cuts(struct document *d, cJSON *root, const struct comparison *c
 	put_count(d, root, "cuts_lost", c->cuts_lost);
 }
 
+static void put_limits(struct document *d, cJSON *o, const struct verdict_endpoint *ep)
+{
+	cJSON *list = put_list(d, o, "limits"), *interval;
+
+	for (size_t i = 0; i < ep->n_limits; i++) {
+		const struct verdict_limit *l = &ep->limits[i];
+
+		o = put_object(d, list, NULL);
+		put_string(d, o, "name", l->name);
+		put_number(d, o, "limit", l->limit);
+		put_number(d, o, "seconds", l->seconds > 0 ? l->seconds : NAN);
+		put_count(d, o, "n", l->n);
+		put_count(d, o, "beyond", l->k);
+		put_number(d, o, "share", l->n ? (double)l->k / (double)l->n : NAN);
+		interval = put_list(d, o, "share_bounds");
+		put_number(d, interval, NULL, l->lower);
+		put_number(d, interval, NULL, l->upper);
+		put_number(d, o, "log_e_above", l->log_e_above);
+		put_number(d, o, "log_e_below", l->log_e_below);
+	}
+}
+
 static void put_verdict_endpoint(struct document *d, cJSON *list, const struct verdict_endpoint *ep)
 {
 	cJSON *o = put_object(d, list, NULL), *interval;
@@ -199,6 +221,7 @@ static void put_verdict_endpoint(struct document *d, cJSON *list, const struct v
 	put_string(d, o, "unit", unit_names[ep->unit]);
 	put_number(d, o, "dispersion", ep->has_dispersion_bad ? ep->dispersion_bad : NAN);
 	put_number(d, o, "dispersion_slow", ep->has_dispersion_slow ? ep->dispersion_slow : NAN);
+	put_limits(d, o, ep);
 }
 
 static void put_units(struct document *d, cJSON *root, const struct verdict *v)

@@ -49,10 +49,15 @@ static bool minimum_data(const struct judge *j, struct verdict *out)
 			least = ep;
 	}
 	if (!deciding)
-		return guard(out, "minimum_data", false, "no endpoint has been served by both versions yet");
+		return guard(out, "minimum_data", false, "no endpoint has been served by %s yet",
+		             is_side_by_side(j) ? "both versions" : "any version");
 	if (!short_of)
 		return guard(out, "minimum_data", true,
 		             "at least %" PRIu64 " requests per version on each of %zu endpoints", want, deciding);
+	if (j->tests.policy.mode == GATE_ABSOLUTE)
+		return guard(out, "minimum_data", false,
+		             "%zu of %zu endpoints have too few requests; %.60s: canary %" PRIu64 ", it needs %" PRIu64,
+		             short_of, deciding, least->def.name, least->ev.n_c, want);
 	return guard(out, "minimum_data", false,
 	             "%zu of %zu endpoints have too few requests; %.60s: canary %" PRIu64 ", baseline %" PRIu64
 	             ", each needs %" PRIu64,
@@ -66,6 +71,20 @@ static bool warm_up(const struct judge *j, struct verdict *out)
 	return guard(out, "warm_up", true, "no process is warming up");
 }
 
+/* Only the version counts that is to be served now. */
+static bool no_traffic_alone(const struct judge *j, struct verdict *out)
+{
+	const struct run_state *r = &j->run;
+	bool before = j->tests.policy.mode == GATE_BEFORE_AFTER && !r->after;
+
+	if (before && r->served_b && r->idle_b < IDLE_TICKS)
+		return guard(out, "no_traffic", false, "the canary has not been served yet: so far this is before it");
+	if (r->served_c && r->idle_c < IDLE_TICKS)
+		return guard(out, "no_traffic", true, "the canary is being served requests");
+	return guard(out, "no_traffic", false, "no requests reach the %s%s", before ? "baseline" : "canary",
+	             (before ? r->served_b : r->served_c) ? " any more" : "");
+}
+
 static bool no_traffic(const struct judge *j, struct verdict *out)
 {
 	const struct run_state *r = &j->run;
@@ -73,6 +92,8 @@ static bool no_traffic(const struct judge *j, struct verdict *out)
 	const char *who = !c && !b ? "canary and baseline" : !c ? "canary" : "baseline";
 	bool ever = (c || r->served_c) && (b || r->served_b);
 
+	if (!is_side_by_side(j))
+		return no_traffic_alone(j, out);
 	if (c && b)
 		return guard(out, "no_traffic", true, "both versions are being served requests");
 	return guard(out, "no_traffic", false, "no requests reach the %s%s", who, ever ? " any more" : "");
@@ -82,6 +103,12 @@ static bool simultaneity(const struct judge *j, struct verdict *out)
 {
 	const struct run_state *r = &j->run;
 
+	if (j->tests.policy.mode == GATE_ABSOLUTE)
+		return guard(out, "simultaneity", true,
+		             "not applicable: one version is held against what was announced");
+	if (!is_side_by_side(j))
+		return guard(out, "simultaneity", true,
+		             "not applicable: before against after, so whatever else changed in between counts as well");
 	return guard(out, "simultaneity", r->shared > 0,
 	             "both versions served requests in %" PRIu64 " of %" PRIu64 " judged ticks; only those count",
 	             r->shared, r->judged);
