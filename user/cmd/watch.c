@@ -207,9 +207,10 @@ static int gate(int argc, char **argv)
 		return code;
 	s = start(&w, &config, &code);
 	if (s && !is_judged(config)) {
-		log_error("%s: a verdict needs one version with arm: baseline and one with arm: canary, or, without a baseline, "
-		          "gate: { mode: absolute }",
-		          w.file);
+		log_error(
+			"%s: a verdict needs one version with arm: baseline and one with arm: canary, or, without a baseline, "
+			"gate: { mode: absolute }",
+			w.file);
 		session__free(s);
 		config__free(config);
 		return TW_EXIT_USAGE;

@@ -37,8 +37,8 @@
 #include "judge/judge.h"
 
 #define ABSOLUTE_LEAST 100 /* exchanges in a block of the whole version */
-#define ABSOLUTE_LANE  40 /* exchanges in a block of one lane */
-#define ABSOLUTE_GRID  58 /* 0, quarter octaves from 2^-14 to 1 */
+#define ABSOLUTE_LANE  40  /* exchanges in a block of one lane */
+#define ABSOLUTE_GRID  58  /* 0, quarter octaves from 2^-14 to 1 */
 #define ABSOLUTE_STEPS 4
 #define ABOVE_BETS     6 /* and the part that is not bet */
 #define BELOW_BETS     3

@@ -7,9 +7,9 @@
 
 #include "judge/stats/logspace.h"
 
-#define FLOOR_FEW 0.1          /* of the floor: with more errors than that before there is enough for a ratio */
-#define SLACK     4.605170186  /* a certificate keeps up to a hundred times the evidence it needs */
-#define UNUSED    0.5          /* the limit of a test that is only asked by its grid */
+#define FLOOR_FEW 0.1         /* of the floor: with more errors than that before there is enough for a ratio */
+#define SLACK     4.605170186 /* a certificate keeps up to a hundred times the evidence it needs */
+#define UNUSED    0.5         /* the limit of a test that is only asked by its grid */
 
 static const struct {
 	const char *name;
@@ -85,7 +85,8 @@ int alone__slow_bucket(const struct alone *a)
 
 /* ---- counting ---------------------------------------------------------------------------------------------------- */
 
-/* Cuts n exchanges, k of them to count, into lanes as the groups are; the first lane takes all where they are not known. */
+/* Cuts n exchanges, k of them to count, into lanes as the groups are; the first lane takes all where they are not
+ * known. */
 static void cut(struct lanes *l, const struct connection_groups *g, const uint64_t *of, double n, double k)
 {
 	double all_n = 0, all_k = 0;

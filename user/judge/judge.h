@@ -110,10 +110,10 @@ struct tick {
 struct judge_endpoint {
 	const char *name; /* owned by the caller, must outlive the judge */
 	bool critical;
-	bool named;            /* by the config, as opposed to found by watching */
-	double weight;         /* share of alpha; 0: derived (critical endpoints carry most) */
-	double slo_p95;        /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
-	double slo_error_rate; /* fraction; 0 or negative: none was announced */
+	bool named;                       /* by the config, as opposed to found by watching */
+	double weight;                    /* share of alpha; 0: derived (critical endpoints carry most) */
+	double slo_p95;                   /* seconds; 0: the baseline's own p95 of the ticks before is the threshold */
+	double slo_error_rate;            /* fraction; 0 or negative: none was announced */
 	double slo_p50, slo_p90, slo_p99; /* seconds; 0: not announced */
 	enum unit unit;
 	struct margins margins; /* 0 in either: the policy's */
@@ -163,10 +163,10 @@ struct guard {
  * with bounds that hold at all times at once with probability 1 - alpha each (0 and 1: none yet).
  */
 struct verdict_limit {
-	const char *name;   /* "error_rate", "p95", ...; "errors_before", "slow_before" */
-	double limit;       /* the share that is allowed beyond; of what was before its upper bound */
-	double seconds;     /* of a latency: beyond what; 0: it is about errors */
-	uint64_t n, k;      /* exchanges of the canary, and those beyond */
+	const char *name; /* "error_rate", "p95", ...; "errors_before", "slow_before" */
+	double limit;     /* the share that is allowed beyond; of what was before its upper bound */
+	double seconds;   /* of a latency: beyond what; 0: it is about errors */
+	uint64_t n, k;    /* exchanges of the canary, and those beyond */
 	double lower, upper;
 	double log_e_above, log_e_below; /* evidence that the share is above the limit, below it */
 };

@@ -133,9 +133,10 @@ static void tell_dropped(const struct judge *j, struct verdict *out)
 		snprintf(baseline, sizeof(baseline), "; the baseline %" PRIu64 " (%.2g %%)", r->dropped_b,
 		         percent((double)r->dropped_b, (double)r->served_b));
 	reason(out, "sessions_dropped", NULL,
-	       "the canary has dropped %" PRIu64 " sessions (%.2g %% of its requests), of which %" PRIu64 " are allowed%s",
-	       r->dropped_c, percent((double)r->dropped_c, (double)r->served_c),
-	       j->tests.policy.max_dropped_sessions, baseline);
+	       "the canary has dropped %" PRIu64 " sessions (%.2g %% of its requests), of which %" PRIu64
+	       " are allowed%s",
+	       r->dropped_c, percent((double)r->dropped_c, (double)r->served_c), j->tests.policy.max_dropped_sessions,
+	       baseline);
 }
 
 bool stopped_hard(const struct judge *j, const struct picture *p, struct verdict *out)

@@ -68,7 +68,7 @@ static void put_endpoint(struct frame *f, const struct comparison *c, const stru
 static void put_waiting(struct frame *f, const struct comparison *c)
 {
 	for (int arm = ARM_BASELINE; arm <= ARM_CANARY; arm++)
-		if (!arm_requests(c, arm))
+		if (c->version_name[arm] && !arm_requests(c, arm))
 			frame_prose(f, RANK_STAYS, PLAIN, 0, "waiting for the first request on %s (%s)",
 			            arm_label(c, arm), arm_names[arm]);
 }
@@ -101,6 +101,7 @@ static void put_verdict(struct frame *f, const struct comparison *c)
 	for (size_t i = 0; i < v->n_guards; i++)
 		if (!v->guards[i].ok)
 			frame_prose(f, RANK_STAYS, PLAIN, 0, "guard %s: %s", v->guards[i].name, v->guards[i].text);
+	part_limits(f, v);
 	if (v->has_eta && isfinite(v->eta_seconds))
 		frame_prose(f, RANK_STAYS, PLAIN, 0, "eta %s", format_joined(format_span(v->eta_seconds)).s);
 }

@@ -25,6 +25,8 @@ void part_cuts(struct frame *f, const struct comparison *c);
 void part_folded(struct frame *f, const struct endpoint_figures *const *list, size_t first, size_t n);
 /* One line a version of what it lost without any endpoint knowing of it (losses.c); nothing where nothing was lost. */
 void part_losses(struct frame *f, const struct comparison *c);
+/* What the canary does beside what was announced for it, or found before it. */
+void part_limits(struct frame *f, const struct verdict *v);
 void part_blank(struct frame *f);
 
 /* Adds one endpoint's lines to a frame. */

@@ -204,8 +204,11 @@ static void put_title(struct frame *f, const struct comparison *c, const struct 
 	struct line l;
 
 	line_init_long(&l);
-	line_put(&l, "%s: %s (baseline) against %s (canary)", c->service ? c->service : "-", arm_label(c, ARM_BASELINE),
-	         arm_label(c, ARM_CANARY));
+	line_put(&l, "%s: ", c->service ? c->service : "-");
+	if (c->version_name[ARM_CANARY] && !c->version_name[ARM_BASELINE])
+		line_put(&l, "%s (canary)", arm_label(c, ARM_CANARY));
+	else
+		line_put(&l, "%s (baseline) against %s (canary)", arm_label(c, ARM_BASELINE), arm_label(c, ARM_CANARY));
 	if (c->version_name[ARM_OTHER])
 		line_put(&l, ", also %s (other)", c->version_name[ARM_OTHER]);
 	line_put(&l, ", run %s", format_span(c->seconds).s);
@@ -220,17 +223,18 @@ static void put_title(struct frame *f, const struct comparison *c, const struct 
 static bool put_waiting(struct frame *f, const struct comparison *c)
 {
 	bool baseline = arm_requests(c, ARM_BASELINE), canary = arm_requests(c, ARM_CANARY);
+	bool lone = c->version_name[ARM_CANARY] && !c->version_name[ARM_BASELINE];
 
-	if (baseline && canary)
+	if ((baseline || lone) && canary)
 		return false;
-	if (!baseline && !canary)
+	if (!baseline && !canary && !lone)
 		frame_prose(f, RANK_STAYS, YELLOW, 0,
 		            "No requests yet: waiting for traffic on %s (baseline) and %s (canary)",
 		            arm_label(c, ARM_BASELINE), arm_label(c, ARM_CANARY));
 	else
 		frame_prose(f, RANK_STAYS, YELLOW, 0, "Waiting for the first request on %s (%s)",
-		            arm_label(c, baseline ? ARM_CANARY : ARM_BASELINE),
-		            arm_names[baseline ? ARM_CANARY : ARM_BASELINE]);
+		            arm_label(c, baseline || lone ? ARM_CANARY : ARM_BASELINE),
+		            arm_names[baseline || lone ? ARM_CANARY : ARM_BASELINE]);
 	return !comparison_requests(c);
 }
 
@@ -280,6 +284,7 @@ static void put_verdict(struct frame *f, const struct comparison *c)
 	for (size_t i = 0; i < v->n_guards; i++)
 		if (!v->guards[i].ok)
 			frame_prose(f, RANK_GUARD, YELLOW, 2, "guard %s: %s", v->guards[i].name, v->guards[i].text);
+	part_limits(f, v);
 	if (v->has_eta && isfinite(v->eta_seconds))
 		frame_prose(f, RANK_REASON, PLAIN, 2, "can be called in about %s", format_span(v->eta_seconds).s);
 }

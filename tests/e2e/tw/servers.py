@@ -82,7 +82,8 @@ http {{
 
 
 class Nginx(Server):
-    def __init__(self, tmp, name="nginx", host="127.0.0.1", options="", server="", http="", workers=1, port=None, **child):
+    def __init__(self, tmp, name="nginx", host="127.0.0.1", options="", server="", http="", workers=1, port=None,
+                 program="nginx", **child):
         self.dir = tmp / name
         (self.dir / "files").mkdir(parents=True)
         port = port or net.free_port(host)
@@ -91,7 +92,7 @@ class Nginx(Server):
         conf.write_text(NGINX_CONF.format(dir=self.dir, listen=f"{address} {options}", http=http, server=server,
                                           workers=workers))
         self.access_log = self.dir / "access.log"
-        super().__init__(["nginx", "-p", self.dir, "-e", self.dir / "error.log", "-c", conf], self.dir / "out.log",
+        super().__init__([program, "-p", self.dir, "-e", self.dir / "error.log", "-c", conf], self.dir / "out.log",
                          port, host, **child)
 
     def stop(self, number=signal.SIGTERM):

@@ -107,8 +107,9 @@ static bool simultaneity(const struct judge *j, struct verdict *out)
 		return guard(out, "simultaneity", true,
 		             "not applicable: one version is held against what was announced");
 	if (!is_side_by_side(j))
-		return guard(out, "simultaneity", true,
-		             "not applicable: before against after, so whatever else changed in between counts as well");
+		return guard(
+			out, "simultaneity", true,
+			"not applicable: before against after, so whatever else changed in between counts as well");
 	return guard(out, "simultaneity", r->shared > 0,
 	             "both versions served requests in %" PRIu64 " of %" PRIu64 " judged ticks; only those count",
 	             r->shared, r->judged);
