@@ -199,7 +199,7 @@ static void the_floor_is_for_few_errors_only_and_follows_the_announced_rate(void
 	struct plan_endpoint ep = endpoint("POST /pay", 20, 0.0005);
 	struct plan_certificate c = times_of(&policy, &ep, 0.5).certify;
 
-	assert_true(c.by_floor);
+	assert_true(c.by_floor && c.floor == 0.01);
 	ep.errors = 0.002; /* more than a tenth of 1 % */
 	assert_false(times_of(&policy, &ep, 0.5).certify.by_floor);
 	ep.errors = 0.0002;
@@ -207,6 +207,7 @@ static void the_floor_is_for_few_errors_only_and_follows_the_announced_rate(void
 	assert_false(times_of(&policy, &ep, 0.5).certify.by_floor);
 	ep.def.slo_error_rate = 0.005;
 	assert_true(times_of(&policy, &ep, 0.5).certify.by_floor);
+	assert_true(times_of(&policy, &ep, 0.5).certify.floor == 0.005);
 	assert_true(times_of(&policy, &ep, 0.5).certify.errors.seconds > c.errors.seconds);
 }
 
@@ -280,6 +281,11 @@ static void what_will_never_be_says_why(void **state)
 
 	assert_true(t.worse[0].never == PLAN_NO_TRAFFIC && t.slower.never == PLAN_NO_TRAFFIC);
 	assert_true(t.certify.call.never == PLAN_NO_TRAFFIC && t.certify.data.never == PLAN_NO_TRAFFIC);
+
+	ep.rate = NAN;
+	t = times_of(&p, &ep, 0.05);
+	assert_true(t.worse[0].never == PLAN_NOT_KNOWN && t.slower.never == PLAN_NOT_KNOWN);
+	assert_true(t.certify.call.never == PLAN_NOT_KNOWN && t.certify.errors.never == PLAN_NOT_KNOWN);
 
 	ep = endpoint("GET /", 100, 0);
 	t = times_of(&p, &ep, 0.05);
@@ -363,10 +369,12 @@ static void those_that_are_critical_decide_else_the_named_else_the_busy(void **s
 	struct plan *p;
 
 	ep[0].def.critical = ep[2].def.critical = false;
+	ep[2].rate = NAN;
 	p = plan__new(&policy, ep, 3);
 	assert_true(!plan__decides(p, 0) && plan__decides(p, 1) && !plan__decides(p, 2));
 	plan__free(p);
 	ep[1].def.critical = ep[0].def.named = false;
+	ep[2].rate = 1;
 	p = plan__new(&policy, ep, 3);
 	assert_true(!plan__decides(p, 0) && plan__decides(p, 1) && plan__decides(p, 2));
 	plan__free(p);

@@ -31,6 +31,7 @@ struct setting {
 	double rate, share, errors, error_ratio, slower;
 	int runs;
 	double planned;
+	double slo_p95; /* 0: none is announced */
 	bool promotion; /* awaited; else a rollback, or enough evidence for one */
 };
 
@@ -57,7 +58,8 @@ static double release(const struct setting *s)
 	struct judge *j = judge__new(&policy);
 	double end = 0;
 
-	judge__add_endpoint(j, &(struct judge_endpoint){ .name = "POST /checkout", .critical = true });
+	judge__add_endpoint(
+		j, &(struct judge_endpoint){ .name = "POST /checkout", .critical = true, .slo_p95 = s->slo_p95 });
 	while (end < 4 * s->planned + TICK) {
 		/* A rate that wavers by a tenth. */
 		unsigned int n = (unsigned int)(TICK * s->rate * (0.9 + 0.2 * dice_uniform(&dice)) + 0.5);
@@ -113,6 +115,7 @@ static struct plan_times plan_of(const struct setting *s)
 	struct plan *p;
 
 	plan_shape__lognormal(&latency, 0.05, 0.05 * SPREAD);
+	ep.def.slo_p95 = s->slo_p95;
 	ep.rate = s->rate;
 	ep.errors = s->errors;
 	ep.latency = &latency;
@@ -125,7 +128,7 @@ static struct plan_times plan_of(const struct setting *s)
 
 static void x2_errors_at_200_a_second_are_found_as_planned(void **state)
 {
-	struct setting s = { 200, 0.05, 0.01, 2, 1, 200, 0, false };
+	struct setting s = { 200, 0.05, 0.01, 2, 1, 200, 0, 0, false };
 
 	s.planned = plan_of(&s).worse[1].seconds;
 	expect_as_planned("errors x2, 5 %", &s);
@@ -133,7 +136,7 @@ static void x2_errors_at_200_a_second_are_found_as_planned(void **state)
 
 static void half_as_many_errors_more_at_a_quarter_of_the_traffic_are_found_as_planned(void **state)
 {
-	struct setting s = { 200, 0.25, 0.01, 1.5, 1, 200, 0, false };
+	struct setting s = { 200, 0.25, 0.01, 1.5, 1, 200, 0, 0, false };
 
 	s.planned = plan_of(&s).worse[0].seconds;
 	expect_as_planned("errors x1.5, 25 %", &s);
@@ -142,16 +145,25 @@ static void half_as_many_errors_more_at_a_quarter_of_the_traffic_are_found_as_pl
 /* By the judge's margin of four buckets. */
 static void a_fifth_slower_is_found_as_planned(void **state)
 {
-	struct setting s = { 200, 0.05, 0, 1, 1, 200, 0, false };
+	struct setting s = { 200, 0.05, 0, 1, 1, 200, 0, 0, false };
 
 	s.slower = 1 + plan__latency_margin(&policy);
 	s.planned = plan_of(&s).slower.seconds;
 	expect_as_planned("latency +19 %", &s);
 }
 
+static void a_fifth_slower_is_found_as_planned_where_a_p95_is_announced(void **state)
+{
+	struct setting s = { 200, 0.05, 0, 1, 1, 200, 0, 0.25, false };
+
+	s.slower = 1 + plan__latency_margin(&policy);
+	s.planned = plan_of(&s).slower.seconds;
+	expect_as_planned("latency +19 %, p95 of 250 ms announced", &s);
+}
+
 static void a_clean_release_with_errors_is_promoted_as_planned(void **state)
 {
-	struct setting s = { 200, 0.05, 0.01, 1, 1, 100, 0, true };
+	struct setting s = { 200, 0.05, 0.01, 1, 1, 100, 0, 0, true };
 
 	s.planned = plan_of(&s).certify.call.seconds;
 	expect_as_planned("certify errors of 1 %", &s);
@@ -159,7 +171,7 @@ static void a_clean_release_with_errors_is_promoted_as_planned(void **state)
 
 static void a_clean_release_without_errors_is_promoted_as_planned(void **state)
 {
-	struct setting s = { 200, 0.05, 0, 1, 1, 200, 0, true };
+	struct setting s = { 200, 0.05, 0, 1, 1, 200, 0, 0, true };
 
 	s.planned = plan_of(&s).certify.call.seconds;
 	expect_as_planned("certify without errors", &s);
@@ -167,7 +179,7 @@ static void a_clean_release_without_errors_is_promoted_as_planned(void **state)
 
 static void a_quiet_service_with_half_on_the_canary_is_promoted_as_planned(void **state)
 {
-	struct setting s = { 20, 0.5, 0.0002, 1, 1, 200, 0, true };
+	struct setting s = { 20, 0.5, 0.0002, 1, 1, 200, 0, 0, true };
 
 	s.planned = plan_of(&s).certify.call.seconds;
 	expect_as_planned("certify at 20 a second, 50 %", &s);
@@ -179,6 +191,7 @@ int main(void)
 		cmocka_unit_test(x2_errors_at_200_a_second_are_found_as_planned),
 		cmocka_unit_test(half_as_many_errors_more_at_a_quarter_of_the_traffic_are_found_as_planned),
 		cmocka_unit_test(a_fifth_slower_is_found_as_planned),
+		cmocka_unit_test(a_fifth_slower_is_found_as_planned_where_a_p95_is_announced),
 		cmocka_unit_test(a_clean_release_with_errors_is_promoted_as_planned),
 		cmocka_unit_test(a_clean_release_without_errors_is_promoted_as_planned),
 		cmocka_unit_test(a_quiet_service_with_half_on_the_canary_is_promoted_as_planned),

@@ -35,9 +35,10 @@ bool plan__until(const struct eprocess *test, const struct plan_traffic *traffic
 const double plan_ratios[PLAN_RATIOS] = { 1.5, 2, 5 };
 
 const char *const plan_never_names[PLAN_NEVER_NR] = {
-	[PLAN_NO_TRAFFIC] = "no_traffic",     [PLAN_NO_ERRORS] = "no_errors", [PLAN_MORE_THAN_ALL] = "more_than_all",
-	[PLAN_NO_LATENCY] = "no_latency",     [PLAN_NONE_SLOW] = "none_slow", [PLAN_FINE_MARGIN] = "fine_margin",
-	[PLAN_BEYOND_RANGE] = "beyond_range", [PLAN_WIDE_TAIL] = "wide_tail", [PLAN_NO_GROWTH] = "no_growth",
+	[PLAN_NOT_KNOWN] = "not_known",         [PLAN_NO_TRAFFIC] = "no_traffic",     [PLAN_NO_ERRORS] = "no_errors",
+	[PLAN_MORE_THAN_ALL] = "more_than_all", [PLAN_NO_LATENCY] = "no_latency",     [PLAN_NONE_SLOW] = "none_slow",
+	[PLAN_FINE_MARGIN] = "fine_margin",     [PLAN_BEYOND_RANGE] = "beyond_range", [PLAN_WIDE_TAIL] = "wide_tail",
+	[PLAN_NO_GROWTH] = "no_growth",
 };
 
 struct plan {
@@ -78,6 +79,13 @@ static void suppose(struct evidence *ev, const struct tests *t, const struct pla
 	ev->late_b = ev->late_timed_b = ep->rate * (1 - share);
 	ev->n_c = ev->n_b = (uint64_t)MANY;
 	ev->bad_c = ev->bad_b = (uint64_t)(errors * MANY);
+}
+
+/* Is there no traffic to plan with? */
+static bool is_idle(const struct plan_endpoint *ep, struct plan_time *never)
+{
+	*never = (struct plan_time){ .never = isnan(ep->rate) ? PLAN_NOT_KNOWN : PLAN_NO_TRAFFIC };
+	return !(ep->rate > 0);
 }
 
 /* A verdict comes at the end of a tick. */
@@ -165,11 +173,14 @@ static struct plan_time minimum_data(const struct tests *t, const struct plan_en
 
 static void certify(const struct tests *t, const struct plan_endpoint *ep, double share, struct plan_certificate *out)
 {
-	const struct plan_time no_traffic = { .never = PLAN_NO_TRAFFIC };
 	double seconds, by_ratio;
+	struct plan_time never;
+	bool idle = is_idle(ep, &never);
+	struct evidence ev;
 
-	*out = (struct plan_certificate){ no_traffic, no_traffic, no_traffic, no_traffic, false };
-	if (!(ep->rate > 0))
+	evidence__init(&ev, t, &ep->def);
+	*out = (struct plan_certificate){ never, never, never, never, .floor = ev.floor.p0 };
+	if (idle)
 		return;
 	seconds = errors_seconds(&t->policy, ep, share, true);
 	by_ratio = errors_seconds(&t->policy, ep, share, false);
@@ -194,10 +205,11 @@ void plan__certificate(const struct gate_policy *policy, const struct plan_endpo
 static struct plan_time detect_errors(const struct tests *t, const struct plan_endpoint *ep, double need, double share,
                                       double ratio)
 {
+	struct plan_time never;
 	struct evidence ev;
 
-	if (!(ep->rate > 0))
-		return (struct plan_time){ .never = PLAN_NO_TRAFFIC };
+	if (is_idle(ep, &never))
+		return never;
 	if (!(ep->errors > 0))
 		return (struct plan_time){ .never = PLAN_NO_ERRORS };
 	if (ep->errors * ratio > 1)
@@ -226,8 +238,8 @@ static struct plan_time detect_slower(const struct tests *t, const struct plan_e
 	struct threshold x;
 	struct evidence ev;
 
-	if (!(ep->rate > 0))
-		return (struct plan_time){ .never = PLAN_NO_TRAFFIC };
+	if (is_idle(ep, &time))
+		return time;
 	if (!t->shift)
 		return (struct plan_time){ .never = PLAN_FINE_MARGIN };
 	suppose(&ev, t, ep, share, 0);
@@ -360,9 +372,9 @@ static int ask_deciders(struct plan *p, struct endpoint_tick *ticks)
 	if (!j)
 		return -errno;
 	for (size_t i = 0; i < p->n; i++)
-		total += p->endpoints[i].rate;
+		total += fmax(0, p->endpoints[i].rate);
 	for (size_t i = 0; i < p->n && total > 0; i++)
-		ticks[i].baseline.n = ticks[i].canary.n = (uint64_t)(1e9 * p->endpoints[i].rate / total);
+		ticks[i].baseline.n = ticks[i].canary.n = (uint64_t)(1e9 * fmax(0, p->endpoints[i].rate) / total);
 	err = take_tick(j, 0, ticks, p->n);
 	who = judge__deciders(j);
 	for (size_t i = 0; i < p->n && !err; i++)

@@ -57,6 +57,7 @@ struct plan_endpoint {
 /* Why it will never be. Names are stable: they are part of the JSON. */
 enum plan_never {
 	PLAN_WILL,
+	PLAN_NOT_KNOWN,     /* nobody said how often it is asked */
 	PLAN_NO_TRAFFIC,    /* nobody asks */
 	PLAN_NO_ERRORS,     /* nothing to multiply */
 	PLAN_MORE_THAN_ALL, /* that many times the errors are more than all exchanges */
@@ -83,6 +84,7 @@ struct plan_certificate {
 	struct plan_time latency; /* less than max_latency_increase slower */
 	struct plan_time call;    /* all three */
 	bool by_floor;            /* errors: the floor is the sooner of the two ways */
+	double floor;             /* the share that errors are shown to be below then */
 };
 
 #define PLAN_RATIOS 3

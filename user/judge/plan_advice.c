@@ -73,7 +73,7 @@ void plan__advise(const struct gate_policy *policy, const struct plan_endpoint *
 
 	memset(out, 0, sizeof(*out));
 	plan__certificate(policy, ep, share, &now);
-	if (now.call.never == PLAN_NO_TRAFFIC || plan__is_within(&now.call, within))
+	if (!(ep->rate > 0) || plan__is_within(&now.call, within))
 		return;
 	out->share = enough_share(policy, ep, share, within);
 	errors = !plan__is_within(&now.errors, within);
