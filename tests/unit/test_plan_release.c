@@ -345,6 +345,43 @@ static void an_announced_p95_counts_where_the_baseline_is_known_to_exceed_it(voi
 	assert_true(times_of(&policy, &ep, 0.05).certify.latency.never == PLAN_WILL);
 }
 
+/*
+ * Where exactly a twentieth is beyond the announced p95, all that differs is that it has half of the stake: log 2 more
+ * on top of log(1/alpha) + log(1/w) + log(1/stake), with the stake of latency between a quarter and all.
+ */
+static void an_announced_p95_has_half_of_the_stake(void **state)
+{
+	struct plan_endpoint ep = endpoint("GET /", 100, 0.01);
+	struct gate_policy p = policy;
+	struct histogram h = { 0 };
+	double own, slo;
+
+	for (unsigned int i = 0; i < 1000;
+	     i++) /* in half octaves from 1 ms, but for the last twentieth: 64 ms and more */
+		histogram_add(&h, i < 950 ? 1000000ull << (i % 7) : 64000000ull << (1 + i % 3));
+	ep.latency = &h;
+	p.tick = 1e-6;
+	p.min_requests = 1;
+	p.max_latency_increase = 1;
+	own = times_of(&p, &ep, 0.05).slower.seconds;
+	ep.def.slo_p95 = histogram_upper(histogram_bucket(128000000) - 1);
+	slo = times_of(&p, &ep, 0.05).slower.seconds;
+	assert_true(slo > own * (1 + log(2) / (log(100) + log(4))));
+	assert_true(slo < own * (1 + log(2) / log(100)));
+}
+
+/* The tests of errors and of latency are asked one by one. */
+static void what_is_asked_of_errors_changes_nothing_for_latency(void **state)
+{
+	struct plan_endpoint ep = endpoint("GET /", 100, 0);
+	struct plan_certificate usually = times_of(&policy, &ep, 0.05).certify, strict;
+
+	ep.def.slo_error_rate = 0.0001;
+	strict = times_of(&policy, &ep, 0.05).certify;
+	assert_true(strict.errors.seconds > 10 * usually.latency.seconds);
+	assert_true(strict.latency.seconds == usually.latency.seconds);
+}
+
 static void odd_figures_give_finite_times_or_none(void **state)
 {
 	static const double rates[] = { 1e-9, 1e-3, 1, 1e6, 1e15 }, errors[] = { 0, 1e-14, 1e-4, 0.5, 0.999999 };
@@ -442,6 +479,7 @@ static void advice_names_the_latency_margin_where_that_is_what_takes_long(void *
 static void where_nothing_helps_nothing_is_advised(void **state)
 {
 	struct plan_endpoint ep = endpoint("GET /", 0, 0);
+	struct gate_policy p = policy;
 	struct plan_advice a;
 
 	plan__advise(&policy, &ep, 0.05, 1800, &a);
@@ -449,6 +487,18 @@ static void where_nothing_helps_nothing_is_advised(void **state)
 	ep.rate = 0.1; /* 500 requests on both arms: nearly three hours at half each */
 	plan__advise(&policy, &ep, 0.05, 1800, &a);
 	assert_true(a.share == 0 && a.max_error_ratio == 0 && a.max_latency_increase == 0);
+	/* No margin makes up for a million requests that are wanted on each arm. */
+	ep = endpoint("GET /", 50, 0.004);
+	p.min_requests = 1000000;
+	plan__advise(&p, &ep, 0.05, 1800, &a);
+	assert_true(a.share == 0 && a.max_error_ratio == 0 && a.max_latency_increase == 0);
+	/* A margin for latency alone is of no use where errors take days. */
+	ep = endpoint("GET /", 2, 0.0011);
+	p = policy;
+	p.min_requests = 1;
+	p.max_latency_increase = 0.04;
+	plan__advise(&p, &ep, 0.05, 5000, &a);
+	assert_true(a.max_error_ratio == 0 && a.max_latency_increase == 0);
 	ep.rate = 10000; /* callable as it is */
 	plan__advise(&policy, &ep, 0.05, 1800, &a);
 	assert_true(a.share == 0 && a.max_error_ratio == 0 && a.max_latency_increase == 0);
@@ -483,6 +533,8 @@ int main(void)
 		cmocka_unit_test(what_will_never_be_says_why),
 		cmocka_unit_test(a_tail_far_beyond_the_margin_is_never_certified),
 		cmocka_unit_test(an_announced_p95_counts_where_the_baseline_is_known_to_exceed_it),
+		cmocka_unit_test(an_announced_p95_has_half_of_the_stake),
+		cmocka_unit_test(what_is_asked_of_errors_changes_nothing_for_latency),
 		cmocka_unit_test(odd_figures_give_finite_times_or_none),
 		cmocka_unit_test(those_that_are_critical_decide_else_the_named_else_the_busy),
 		cmocka_unit_test(a_policy_without_a_meaning_is_refused),

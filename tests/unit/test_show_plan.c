@@ -199,6 +199,25 @@ static void what_never_can_be_called_says_why_and_what_helps(void **state)
 	}
 }
 
+static void the_last_endpoint_is_the_one_that_never_can_be_certified(void **state)
+{
+	struct fixture *x = shop();
+	size_t last;
+
+	assert_true(plan_call(&x->r, 0, &last).seconds == 4260 && last == 0);
+	x->rows[1].times.certify.call = after(4265);
+	assert_true(plan_call(&x->r, 0, &last).seconds == 4265 && last == 1);
+	x->rows[0].times.certify.call = never(PLAN_NOT_KNOWN);
+	assert_true(plan_call(&x->r, 0, &last).never == PLAN_NOT_KNOWN && last == 0);
+	x->rows[1].times.certify.call = never(PLAN_NO_TRAFFIC);
+	assert_true(plan_call(&x->r, 0, &last).never == PLAN_NO_TRAFFIC && last == 1);
+	x->subjects[1].decides = false;
+	assert_true(plan_call(&x->r, 0, &last).never == PLAN_NOT_KNOWN && last == 0);
+	x->subjects[0].decides = false;
+	assert_true(plan_call(&x->r, 0, &last).never == PLAN_NOT_KNOWN && last == N);
+	test_free(x);
+}
+
 static void where_nothing_helps_that_is_said(void **state)
 {
 	struct fixture *x = shop();
@@ -321,6 +340,7 @@ int main(void)
 		cmocka_unit_test(no_line_is_wider_than_the_screen_and_the_certificate_stays),
 		cmocka_unit_test(a_release_that_can_be_called_is_said_to_be),
 		cmocka_unit_test(what_never_can_be_called_says_why_and_what_helps),
+		cmocka_unit_test(the_last_endpoint_is_the_one_that_never_can_be_certified),
 		cmocka_unit_test(where_nothing_helps_that_is_said),
 		cmocka_unit_test(a_share_that_rests_on_few_errors_is_said_to_be_rough),
 		cmocka_unit_test(foreign_names_cannot_steer_the_terminal),
