@@ -33,9 +33,9 @@ def not_in_a_dry_run():
 def shop(tmp_path):
     """shop(...) writes a configuration and returns its path."""
 
-    def write(port=8081, endpoints=({"route": CHECKOUT, "critical": True}, CART), extra="", **more):
+    def write(port=8081, canary=9, endpoints=({"route": CHECKOUT, "critical": True}, CART), extra="", **more):
         path = tmp_path / "shop.yaml"
-        path.write_text(config_text({"v1": ("baseline", {"listen": str(port)}), "v2": ("canary", {"listen": "9"})},
+        path.write_text(config_text({"v1": ("baseline", {"listen": str(port)}), "v2": ("canary", {"listen": str(canary)})},
                                     endpoints, extra=extra, **more))
         return path
 
@@ -176,29 +176,45 @@ def test_output_that_cannot_be_written_is_a_failure(shop):
 # --- observed --------------------------------------------------------------------------------------------------------
 
 
-def test_what_nginx_served_is_what_is_planned_with(nginx, shop, tmp_path, started):
+@pytest.fixture
+def observed(tmp_path, started):
+    """observed(config, work): the document of a plan that observes while work() makes its traffic, and no longer."""
+
+    def observe(path, work, *ports):
+        with open(tmp_path / "plan.out", "wb") as out:
+            child = started(Child([watch.TILLWATCH, "plan", "-c", path, "--observe", "1h", "--share", "5%", "--json"],
+                                  tmp_path / "plan.err", stdout=out))
+            until(lambda: "tillwatch: observing " in child.log_text(), child.log_text, 30)
+            start = time.monotonic()
+            work()
+            for port in ports:
+                await_closed(port)
+            code = child.stop(signal.SIGINT)
+            seconds = time.monotonic() - start
+        doc = document(watch.Result(code, (tmp_path / "plan.out").read_text(), child.log_path, seconds))
+        # The observation began before the clock was started, and ended before it was stopped.
+        assert doc["source"] == "observed" and 0 < doc["observed_seconds"] < seconds + 1
+        return doc
+
+    return observe
+
+
+def ask_for(port, targets):
+    with Client(port) as c:
+        for target in targets:
+            c.ask("GET", target)
+
+
+def test_what_nginx_served_is_what_is_planned_with(nginx, shop, observed):
     """To the last request: all of them are made while the tool is attached, 1 in 20 fails."""
     server = nginx()
     path = shop(server.port, endpoints=[{"route": "GET /{page}", "critical": True}, CART])
-    with open(tmp_path / "plan.out", "wb") as out:
-        child = started(Child([watch.TILLWATCH, "plan", "-c", path, "--observe", "1h", "--share", "5%", "--json"],
-                              tmp_path / "plan.err", stdout=out))
-        until(lambda: "tillwatch: observing " in child.log_text(), child.log_text, 30)
-        start = time.monotonic()
-        with Client(server.port) as c:
-            for k in range(400):
-                c.ask("GET", "/boom" if k % 20 == 7 else "/ok")
-        await_closed(server.port)
-        code = child.stop(signal.SIGINT)
-        seconds = time.monotonic() - start
+    doc = observed(path, lambda: ask_for(server.port, ["/boom" if k % 20 == 7 else "/ok" for k in range(400)]), server.port)
     served = [status for _, _, status in server.exchanges(400)]
-    doc = document(watch.Result(code, (tmp_path / "plan.out").read_text(), child.log_path, seconds))
     seen = traffic(doc, "GET /{page}")
     assert seen["baseline_requests"] == len(served) == 400
     assert seen["baseline_errors"] == served.count(503) == 20
     assert seen["error_share"] == 0.05 and seen["latency"] == "observed" and seen["decides"]
-    # The observation began before the clock was started, and ended before it was stopped.
-    assert doc["source"] == "observed" and 0 < doc["observed_seconds"] < seconds + 1
     assert math.isclose(seen["requests_per_second"], 400 / doc["observed_seconds"], rel_tol=1e-9)
     assert row(doc, "GET /{page}")["certify"]["all"]["seconds"] > 0
     assert row(doc, CART)["certify"]["all"]["never"] == "no_traffic"
@@ -208,6 +224,21 @@ def test_what_nginx_served_is_what_is_planned_with(nginx, shop, tmp_path, starte
     again = document(run("plan", "-c", path, "--rate", given, "--share", "5%", "--json", seconds=10))
     assert row(again, "GET /{page}")["detect"]["errors"] == row(doc, "GET /{page}")["detect"]["errors"]
     assert row(again, "GET /{page}")["certify"]["errors"] == row(doc, "GET /{page}")["certify"]["errors"]
+
+
+def test_a_canary_adds_to_the_traffic_but_its_errors_are_not_the_baselines(nginx, shop, observed):
+    old, new = nginx(name="old"), nginx(name="new")
+    path = shop(old.port, new.port, endpoints=[{"route": "GET /{page}", "critical": True}])
+
+    def work():
+        ask_for(old.port, ["/ok"] * 99 + ["/boom"])
+        ask_for(new.port, ["/boom"] * 60)
+
+    doc = observed(path, work, old.port, new.port)
+    seen = traffic(doc, "GET /{page}")
+    assert (seen["baseline_requests"], seen["baseline_errors"]) == (100, 1)
+    assert seen["error_share"] == 0.01
+    assert math.isclose(seen["requests_per_second"], 160 / doc["observed_seconds"], rel_tol=1e-9)
 
 
 def test_under_load_the_rate_is_that_of_the_access_log(nginx, shop, tmp_path, started):
