@@ -54,7 +54,7 @@ static void traffic_free(struct traffic *t)
 /* The judge is told of an endpoint what the session would tell it. */
 static struct judge_endpoint definition(const char *name, const struct route *r)
 {
-	struct judge_endpoint def = { .name = name };
+	struct judge_endpoint def = { .name = name, .unit = UNIT_EXCHANGE };
 
 	if (r) {
 		def.named = true;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "judge/evidence.h"
+#include "judge/plan_suppose.h"
 #include "judge/state.h"
 
 static bool possible(const struct plan_traffic *t, double ratio, double alpha)
@@ -51,13 +51,10 @@ struct plan {
 	bool *decides;
 };
 
-/*
- * Shares are exact to 15 digits with that many exchanges; they only say what the shares are, the tests have not seen
- * them.
- */
-#define MANY 1e15
 /* Of two tests that are asked together, the one that is not meant gets so much traffic that it takes no time. */
 #define NO_TIME 1e12
+/* A certificate that a quarter more errors would rule out is not planned with. */
+#define NEARLY 1.25
 
 static double margin_of(unsigned int buckets)
 {
@@ -67,18 +64,6 @@ static double margin_of(unsigned int buckets)
 double plan__latency_margin(const struct gate_policy *policy)
 {
 	return margin_of(margin_buckets(policy->max_latency_increase));
-}
-
-/* Evidence that has seen nothing yet of an endpoint that is served as supposed, by a canary that is no worse. */
-static void suppose(struct evidence *ev, const struct tests *t, const struct plan_endpoint *ep, double share,
-                    double errors)
-{
-	evidence__init(ev, t, &ep->def);
-	ev->late_seconds = 1;
-	ev->late_c = ev->late_timed_c = ep->rate * share;
-	ev->late_b = ev->late_timed_b = ep->rate * (1 - share);
-	ev->n_c = ev->n_b = (uint64_t)MANY;
-	ev->bad_c = ev->bad_b = (uint64_t)(errors * MANY);
 }
 
 /* Is there no traffic to plan with? */
@@ -121,21 +106,23 @@ static void learn_steady(struct slowness *s)
 	struct histogram h = { 0 };
 
 	histogram_add(&h, 1000000);
-	h.b[histogram_bucket(1000000)] = (uint64_t)MANY;
-	h.count = (uint64_t)MANY;
+	h.b[histogram_bucket(1000000)] = PLAN_MANY;
+	h.count = PLAN_MANY;
 	slowness__learn(s, &h);
 }
 
-/* Seconds; floor false: as if it did not exist, as it never holds for a canary that only fails. */
-static double errors_seconds(const struct gate_policy *policy, const struct plan_endpoint *ep, double share, bool floor)
+/* floor false: as if it did not exist, as it never holds for a canary that only fails. */
+static double errors_seconds(const struct supposition *s, bool floor)
 {
-	struct gate_policy wide = *policy;
+	struct gate_policy wide = s->t->policy;
+	struct supposition easy = *s;
 	struct evidence ev;
 	struct tests t;
 
 	wide.max_latency_increase = 1;
 	tests__init(&t, &wide);
-	suppose(&ev, &t, ep, share, ep->errors);
+	easy.t = &t;
+	plan_suppose__evidence(&ev, &easy);
 	if (!floor)
 		ev.bad_c = ev.n_c;
 	learn_steady(&ev.slowness);
@@ -144,24 +131,60 @@ static double errors_seconds(const struct gate_policy *policy, const struct plan
 	return evidence__certify_seconds(&ev, &t);
 }
 
-static struct plan_time certify_latency(const struct tests *t, const struct plan_endpoint *ep, double share)
+static double latency_seconds(const struct supposition *s)
 {
-	enum plan_never otherwise = PLAN_WIDE_TAIL;
-	struct threshold p95;
+	struct supposition faultless = *s;
 	struct evidence ev;
 
-	suppose(&ev, t, ep, share, 0);
-	slowness__learn(&ev.slowness, ep->latency);
-	p95 = slowness__threshold(&ev.slowness);
+	faultless.errors = 0;
+	plan_suppose__evidence(&ev, &faultless);
+	slowness__learn(&ev.slowness, s->ep->latency);
 	ev.late_c *= NO_TIME;
 	ev.late_b *= NO_TIME;
+	return evidence__certify_seconds(&ev, s->t);
+}
+
+/* What is known on the way is what is known halfway. */
+static double halfway(struct supposition *s, double seconds)
+{
+	s->seconds = seconds < 0 ? INFINITY : seconds / 2;
+	return seconds;
+}
+
+static double ratio_seconds(struct supposition s)
+{
+	halfway(&s, errors_seconds(&s, false));
+	return errors_seconds(&s, false);
+}
+
+/* The floor is for a baseline with few errors. Negative: it is not for this one, or so nearly not that chance decides.
+ */
+static double floor_seconds(struct supposition s)
+{
+	double seconds = errors_seconds(&s, true);
+
+	s.errors *= NEARLY;
+	return s.errors > 0 && !(errors_seconds(&s, true) < errors_seconds(&s, false)) ? -1 : seconds;
+}
+
+static enum plan_never no_latency(const struct tests *t, const struct plan_endpoint *ep)
+{
+	struct slowness s = { .total = 0 };
+	struct threshold p95;
+
+	slowness__learn(&s, ep->latency);
+	p95 = slowness__threshold(&s);
 	if (!t->shift)
-		otherwise = PLAN_FINE_MARGIN;
-	else if (!p95.set)
-		otherwise = PLAN_NO_LATENCY;
-	else if (p95.bucket + t->shift >= TW_BUCKETS - 1)
-		otherwise = PLAN_BEYOND_RANGE;
-	return a_tick_late(in_ticks(evidence__certify_seconds(&ev, t), t, otherwise), t);
+		return PLAN_FINE_MARGIN;
+	if (!p95.set)
+		return PLAN_NO_LATENCY;
+	return p95.bucket + t->shift >= TW_BUCKETS - 1 ? PLAN_BEYOND_RANGE : PLAN_WIDE_TAIL;
+}
+
+static struct plan_time certify_latency(struct supposition s)
+{
+	halfway(&s, latency_seconds(&s));
+	return a_tick_late(in_ticks(latency_seconds(&s), s.t, no_latency(s.t, s.ep)), s.t);
 }
 
 static struct plan_time minimum_data(const struct tests *t, const struct plan_endpoint *ep, double share)
@@ -173,7 +196,8 @@ static struct plan_time minimum_data(const struct tests *t, const struct plan_en
 
 static void certify(const struct tests *t, const struct plan_endpoint *ep, double share, struct plan_certificate *out)
 {
-	double seconds, by_ratio;
+	const struct supposition s = { t, ep, share, ep->errors, 1, INFINITY };
+	double by_ratio, by_floor;
 	struct plan_time never;
 	bool idle = is_idle(ep, &never);
 	struct evidence ev;
@@ -182,11 +206,11 @@ static void certify(const struct tests *t, const struct plan_endpoint *ep, doubl
 	*out = (struct plan_certificate){ never, never, never, never, .floor = ev.floor.p0 };
 	if (idle)
 		return;
-	seconds = errors_seconds(&t->policy, ep, share, true);
-	by_ratio = errors_seconds(&t->policy, ep, share, false);
-	out->by_floor = seconds >= 0 && (by_ratio < 0 || seconds < by_ratio);
-	out->errors = in_ticks(seconds, t, PLAN_NO_GROWTH);
-	out->latency = certify_latency(t, ep, share);
+	by_ratio = ratio_seconds(s);
+	by_floor = floor_seconds(s);
+	out->by_floor = by_floor >= 0 && (by_ratio < 0 || by_floor < by_ratio);
+	out->errors = in_ticks(out->by_floor ? by_floor : by_ratio, t, PLAN_NO_GROWTH);
+	out->latency = certify_latency(s);
 	out->data = minimum_data(t, ep, share);
 	out->call = later(out->data, later(out->errors, out->latency));
 }
@@ -214,7 +238,7 @@ static struct plan_time detect_errors(const struct tests *t, const struct plan_e
 		return (struct plan_time){ .never = PLAN_NO_ERRORS };
 	if (ep->errors * ratio > 1)
 		return (struct plan_time){ .never = PLAN_MORE_THAN_ALL };
-	suppose(&ev, t, ep, share, ep->errors);
+	plan_suppose__evidence(&ev, &(struct supposition){ t, ep, share, ep->errors, ratio, INFINITY });
 	ev.ratio.above = ratio;
 	ev.ratio.below = 1;
 	return in_ticks(evidence__rollback_seconds(&ev, need), t, PLAN_NO_GROWTH);
@@ -235,6 +259,7 @@ static double tail_of(const struct evidence *ev, const struct threshold *x, unsi
 static struct plan_time detect_slower(const struct tests *t, const struct plan_endpoint *ep, double need, double share)
 {
 	struct plan_time time;
+	double slow_b, slow_c;
 	struct threshold x;
 	struct evidence ev;
 
@@ -242,16 +267,19 @@ static struct plan_time detect_slower(const struct tests *t, const struct plan_e
 		return time;
 	if (!t->shift)
 		return (struct plan_time){ .never = PLAN_FINE_MARGIN };
-	suppose(&ev, t, ep, share, 0);
+	evidence__init(&ev, t, &ep->def);
 	slowness__learn(&ev.slowness, ep->latency);
 	x = ev.slo.set ? ev.slo : slowness__threshold(&ev.slowness);
 	if (!x.set || !ep->latency || (ev.slo.set && ep->shape_only))
 		return (struct plan_time){ .never = PLAN_NO_LATENCY };
-	ev.timed_c = ev.timed_b = (uint64_t)MANY;
-	ev.slow_b = (uint64_t)(MANY * tail_of(&ev, &x, 0));
-	ev.slow_c = (uint64_t)(MANY * tail_of(&ev, &x, t->shift));
-	if (!ev.slow_b)
+	slow_b = tail_of(&ev, &x, 0);
+	slow_c = tail_of(&ev, &x, t->shift);
+	if (!(slow_b > 0))
 		return (struct plan_time){ .never = PLAN_NONE_SLOW };
+	plan_suppose__evidence(&ev, &(struct supposition){ t, ep, share, 0, slow_c / slow_b, INFINITY });
+	ev.timed_c = ev.timed_b = PLAN_MANY;
+	ev.slow_b = (uint64_t)(PLAN_MANY * slow_b);
+	ev.slow_c = (uint64_t)(PLAN_MANY * slow_c);
 	/* Beside an announced p95 there is a second test, and each of them has half the stake. */
 	time = in_ticks(evidence__rollback_seconds(&ev, ev.slo.set ? need + M_LN2 : need), t, PLAN_WIDE_TAIL);
 	if (!ev.slo.set)
