@@ -72,7 +72,7 @@ static struct plan_times plan_of(const struct scenario *s)
 	ep.rate = s->rate;
 	ep.errors = s->errors;
 	ep.latency = &latency;
-	p = plan__new(&release_policy, &ep, 1);
+	p = plan__new(&release_policy, &ep, 1, NULL, 0);
 	assert_non_null(p);
 	plan__times(p, 0, s->share[0], &times);
 	plan__free(p);
@@ -111,7 +111,7 @@ static void a_fifth_slower_is_found_as_planned(void **state)
 {
 	struct scenario s = { .name = "latency +19 % at 5 %", .rate = 200, .share = { 0.05 }, .errors = 0 };
 
-	s.slower = 1 + plan__latency_margin(&release_policy);
+	s.slower = 1 + plan__latency_margin(release_policy.max_latency_increase);
 	expect_as_planned(&s, ROLLBACK, plan_of(&s).slower, 100);
 }
 

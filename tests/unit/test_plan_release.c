@@ -18,7 +18,16 @@
 #include "judge/plan_advice.h"
 #include "judge/plan_shape.h"
 
-static const struct gate_policy policy = { 0.05, 1.5, 0.2, 500, 10, 5, 30 };
+static const struct gate_policy policy = {
+	.alpha = 0.05,
+	.promote_alpha = 0.05,
+	.max_error_ratio = 1.5,
+	.max_latency_increase = 0.2,
+	.min_requests = 500,
+	.warmup = 10,
+	.tick = 5,
+	.timeout = 30,
+};
 static struct histogram usual; /* log-normal */
 
 static int fill_usual(void **state)
@@ -46,7 +55,7 @@ static struct plan_endpoint independent(const char *name, double rate, double er
 
 static struct plan_times times_of(const struct gate_policy *p, const struct plan_endpoint *ep, double share)
 {
-	struct plan *plan = plan__new(p, ep, 1);
+	struct plan *plan = plan__new(p, ep, 1, NULL, 0);
 	struct plan_times t;
 
 	assert_non_null(plan);
@@ -206,8 +215,8 @@ static void a_rollback_takes_longer_the_more_endpoints_share_the_stake(void **st
 		ep[i] = independent("GET /", 4000, 0.002);
 		ep[i].def.critical = i >= 20;
 	}
-	alone = plan__new(&policy, ep, 1);
-	among = plan__new(&policy, ep, 40);
+	alone = plan__new(&policy, ep, 1, NULL, 0);
+	among = plan__new(&policy, ep, 40, NULL, 0);
 	plan__times(alone, 0, 0.25, &one);
 	plan__times(among, 0, 0.25, &many);
 	assert_true(many.worse[0].seconds > 1.4 * one.worse[0].seconds);
@@ -445,16 +454,16 @@ static void those_that_are_critical_decide_else_the_named_else_the_busy(void **s
 
 	ep[0].def.critical = ep[2].def.critical = false;
 	ep[2].rate = NAN;
-	p = plan__new(&policy, ep, 3);
+	p = plan__new(&policy, ep, 3, NULL, 0);
 	assert_true(!plan__decides(p, 0) && plan__decides(p, 1) && !plan__decides(p, 2));
 	plan__free(p);
 	ep[1].def.critical = ep[0].def.named = false;
 	ep[2].rate = 1;
-	p = plan__new(&policy, ep, 3);
+	p = plan__new(&policy, ep, 3, NULL, 0);
 	assert_true(!plan__decides(p, 0) && plan__decides(p, 1) && plan__decides(p, 2));
 	plan__free(p);
 	ep[1].def.named = ep[2].def.named = false; /* C has less than one in a hundred */
-	p = plan__new(&policy, ep, 3);
+	p = plan__new(&policy, ep, 3, NULL, 0);
 	assert_true(plan__decides(p, 0) && plan__decides(p, 1) && !plan__decides(p, 2));
 	plan__free(p);
 }
@@ -466,10 +475,10 @@ static void a_policy_without_a_meaning_is_refused(void **state)
 
 	p.alpha = 0;
 	errno = 0;
-	assert_null(plan__new(&p, &ep, 1));
+	assert_null(plan__new(&p, &ep, 1, NULL, 0));
 	assert_int_equal(errno, EINVAL);
 	plan__free(NULL);
-	plan__free(plan__new(&policy, NULL, 0));
+	plan__free(plan__new(&policy, NULL, 0, NULL, 0));
 }
 
 /* --- advice */

@@ -245,7 +245,7 @@ static int plan_and_print(const struct config *c, struct traffic *t, const struc
 		                 .shares = shares->share,
 		                 .n_shares = shares->n };
 	struct plan_row *rows = calloc(t->n * shares->n + 1, sizeof(*rows));
-	struct plan *p = plan__new(&c->gate, t->endpoints, t->n);
+	struct plan *p = plan__new(&c->gate, t->endpoints, t->n, NULL, 0);
 	int code = TW_EXIT_FAILURE;
 
 	if (rows && p) {

@@ -110,9 +110,9 @@ void bet__give(struct bet *b, double excess)
 }
 
 /* To second order in the scatter of z. */
-double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace)
+double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace, double size)
 {
-	double size = b->blocks > 0 ? b->size / b->blocks : pace->least * pace->phi, causes = fmax(1, size / pace->phi);
+	double causes = fmax(1, size / pace->phi);
 	double theta0 = canary_part(b->rho0, share), theta = canary_part(rho, share), best = -1;
 
 	if (theta0 <= 0 || theta0 >= 1)

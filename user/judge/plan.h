@@ -8,9 +8,10 @@
  * the median was half to three quarters of it.
  *
  * plan__until is that formula for one test. A release as a whole (struct plan) is planned with what the running verdict
- * takes its ETA from, evidence__certify_seconds and evidence__rollback_seconds: they are asked about evidence that has
- * seen nothing, at the rates that are supposed. Nothing else of how the judge decides is repeated here; what each test
- * has to win with is asked from a judge.
+ * takes its ETA from (outlook.h): it is asked about evidence that has seen nothing, with the traffic that is supposed.
+ * Nothing else of how the judge decides is repeated here; what each test has to win with is taken from a judge.
+ *
+ * Supposed is a service whose bad events come one by one, over many connections.
  */
 #ifndef TW_PLAN_H
 #define TW_PLAN_H
@@ -99,10 +100,12 @@ struct plan_times {
 struct plan;
 
 /*
- * The endpoints of a release together: what one of them has to win with depends on all of them. They are owned by the
- * caller and must outlive the plan. NULL with errno set: ENOMEM, or EINVAL for a policy that has no meaning.
+ * The endpoints of a release together, and the cut-over units that they are in: what one of them has to win with
+ * depends on all of them. They are owned by the caller and must outlive the plan. NULL with errno set: ENOMEM, or
+ * EINVAL for a policy that has no meaning.
  */
-struct plan *plan__new(const struct gate_policy *policy, const struct plan_endpoint *endpoints, size_t n);
+struct plan *plan__new(const struct gate_policy *policy, const struct plan_endpoint *endpoints, size_t n,
+                       const struct judge_cutover *units, size_t n_units);
 void plan__free(struct plan *p);
 /* Must this endpoint be certified for a promotion? */
 bool plan__decides(const struct plan *p, size_t endpoint);
@@ -111,7 +114,9 @@ void plan__times(const struct plan *p, size_t endpoint, double share, struct pla
 /* The certificate alone: of one endpoint, whatever the others are. */
 void plan__certificate(const struct gate_policy *policy, const struct plan_endpoint *ep, double share,
                        struct plan_certificate *out);
-/* The latency margin that is tested: the policy's in whole buckets, rounded down. */
-double plan__latency_margin(const struct gate_policy *policy);
+/* An endpoint's own margins, or else the policy's. */
+struct margins plan__margins(const struct gate_policy *policy, const struct plan_endpoint *ep);
+/* The latency margin that is tested: max_latency_increase in whole buckets, rounded down. */
+double plan__latency_margin(double increase);
 
 #endif

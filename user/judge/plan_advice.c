@@ -31,12 +31,13 @@ static double enough_share(const struct gate_policy *policy, const struct plan_e
 static double enough_ratio(const struct gate_policy *policy, const struct plan_endpoint *ep, double share,
                            double within)
 {
-	struct gate_policy wider = *policy;
+	double now = plan__margins(policy, ep).max_error_ratio;
+	struct plan_endpoint wider = *ep;
 	struct plan_certificate c;
 
-	for (int tenths = (int)floor(10 * policy->max_error_ratio + 1e-9) + 1; tenths <= LARGEST_RATIO; tenths++) {
-		wider.max_error_ratio = tenths / 10.0;
-		plan__certificate(&wider, ep, share, &c);
+	for (int tenths = (int)floor(10 * now + 1e-9) + 1; tenths <= LARGEST_RATIO; tenths++) {
+		wider.def.margins.max_error_ratio = tenths / 10.0;
+		plan__certificate(policy, &wider, share, &c);
 		if (plan__is_within(&c.errors, within))
 			return tenths / 10.0;
 	}
@@ -47,8 +48,8 @@ static double enough_ratio(const struct gate_policy *policy, const struct plan_e
 static double enough_increase(const struct gate_policy *policy, const struct plan_endpoint *ep, double share,
                               double within)
 {
-	unsigned int tried = margin_buckets(policy->max_latency_increase);
-	struct gate_policy wider = *policy;
+	unsigned int tried = margin_buckets(plan__margins(policy, ep).max_latency_increase);
+	struct plan_endpoint wider = *ep;
 	struct plan_certificate c;
 
 	for (int percent = 1; percent <= LARGEST_INCREASE; percent++) {
@@ -57,8 +58,8 @@ static double enough_increase(const struct gate_policy *policy, const struct pla
 		if (buckets <= tried)
 			continue;
 		tried = buckets;
-		wider.max_latency_increase = percent / 100.0;
-		plan__certificate(&wider, ep, share, &c);
+		wider.def.margins.max_latency_increase = percent / 100.0;
+		plan__certificate(policy, &wider, share, &c);
 		if (plan__is_within(&c.latency, within))
 			return percent / 100.0;
 	}

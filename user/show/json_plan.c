@@ -28,7 +28,7 @@ static void put_policy(struct document *d, cJSON *root, const struct gate_policy
 	put_number(d, o, "alpha", p->alpha);
 	put_number(d, o, "max_error_ratio", p->max_error_ratio);
 	put_number(d, o, "max_latency_increase", p->max_latency_increase);
-	put_number(d, o, "latency_margin", plan__latency_margin(p));
+	put_number(d, o, "latency_margin", plan__latency_margin(p->max_latency_increase));
 	put_count(d, o, "min_requests", p->min_requests);
 	put_number(d, o, "warmup", p->warmup);
 	put_number(d, o, "tick", p->tick);

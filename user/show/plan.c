@@ -103,7 +103,7 @@ static struct text head_text(const struct table *t, enum column c)
 	if (c >= WORSE_1 && c <= WORSE_3)
 		snprintf(text.s, sizeof(text.s), "x%.3g", plan_ratios[c - WORSE_1]);
 	else if (c == SLOWER)
-		snprintf(text.s, sizeof(text.s), "+%.3g%%", round(100 * plan__latency_margin(&t->r->policy)));
+		snprintf(text.s, sizeof(text.s), "+%.3g%%", round(100 * plan__latency_margin(t->r->policy.max_latency_increase)));
 	else
 		snprintf(text.s, sizeof(text.s), "%s", heads[c]);
 	return text;
@@ -206,7 +206,7 @@ static void put_title(struct frame *f, const struct plan_report *r)
 		"%s: when a release can be called at alpha %.3g%%, with errors below x%.3g and latency less than %.3g%% "
 		"above the baseline's; traffic as ",
 		r->service, 100 * r->policy.alpha, r->policy.max_error_ratio,
-		round(100 * plan__latency_margin(&r->policy)));
+		round(100 * plan__latency_margin(r->policy.max_latency_increase)));
 	if (r->observed)
 		line_put(&l, "observed for %s", format_span(r->seconds).s);
 	else
