@@ -202,9 +202,12 @@ void dispersion__ahead(struct dispersion *d, double ticks, double a_tick)
 {
 	double keeps = pow(KEEPS, ticks), more = (1 - keeps) / (1 - KEEPS);
 	double usual = (d->change + PRIOR_EVENTS) / (d->change_weight + PRIOR_EVENTS);
+	/* A change takes two ticks. */
+	double changes = floor(d->last_n > 0 ? ticks : fmax(0, ticks - 1));
+	double events = a_tick * (1 - pow(KEEPS, changes)) / (1 - KEEPS);
 
 	correlations_ahead(d, keeps, more);
-	d->change = d->change * keeps + more * a_tick * usual;
-	d->change_weight = d->change_weight * keeps + more * a_tick;
+	d->change = d->change * keeps + events * usual;
+	d->change_weight = d->change_weight * keeps + events;
 	d->seen += (unsigned int)fmin(ticks, 1e6);
 }

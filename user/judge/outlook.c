@@ -74,7 +74,7 @@ struct way {
 	double bad_c, bad_b;   /* their shares of bad events */
 };
 
-#define ROUNDS 6
+#define ROUNDS 4
 
 /*
  * The longer it takes, the better is known how bad events come, and the sooner it is over: by what is known halfway,

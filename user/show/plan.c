@@ -103,7 +103,8 @@ static struct text head_text(const struct table *t, enum column c)
 	if (c >= WORSE_1 && c <= WORSE_3)
 		snprintf(text.s, sizeof(text.s), "x%.3g", plan_ratios[c - WORSE_1]);
 	else if (c == SLOWER)
-		snprintf(text.s, sizeof(text.s), "+%.3g%%", round(100 * plan__latency_margin(t->r->policy.max_latency_increase)));
+		snprintf(text.s, sizeof(text.s), "+%.3g%%",
+		         round(100 * plan__latency_margin(t->r->policy.max_latency_increase)));
 	else
 		snprintf(text.s, sizeof(text.s), "%s", heads[c]);
 	return text;
