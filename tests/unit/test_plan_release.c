@@ -317,6 +317,29 @@ static void more_traffic_and_wider_margins_never_take_longer(void **state)
 	}
 }
 
+static void an_endpoint_is_planned_with_its_own_margins(void **state)
+{
+	struct plan_endpoint ep = endpoint("GET /", 100, 0.01), own = ep;
+	struct gate_policy p = policy;
+	struct plan_times same = times_of(&policy, &ep, 0.05), t;
+
+	own.def.margins = (struct margins){ 3, 0.5 };
+	t = times_of(&policy, &own, 0.05);
+	assert_true(t.certify.errors.seconds < same.certify.errors.seconds);
+	assert_true(t.certify.latency.seconds < same.certify.latency.seconds);
+	p.max_error_ratio = 3;
+	p.max_latency_increase = 0.5;
+	same = times_of(&p, &ep, 0.05);
+	assert_true(t.certify.errors.seconds == same.certify.errors.seconds);
+	assert_true(t.certify.latency.seconds == same.certify.latency.seconds);
+	assert_true(t.slower.seconds == same.slower.seconds);
+	/* One of them alone leaves the other to the policy. */
+	own.def.margins = (struct margins){ .max_error_ratio = 3 };
+	t = times_of(&policy, &own, 0.05);
+	assert_true(t.certify.errors.seconds == same.certify.errors.seconds);
+	assert_true(t.certify.latency.seconds > same.certify.latency.seconds);
+}
+
 /* --- never */
 
 static void what_will_never_be_says_why(void **state)
@@ -578,6 +601,7 @@ int main(void)
 		cmocka_unit_test(a_call_takes_as_long_as_the_last_of_its_three_parts),
 		cmocka_unit_test(times_are_whole_ticks_and_never_less_than_one),
 		cmocka_unit_test(more_traffic_and_wider_margins_never_take_longer),
+		cmocka_unit_test(an_endpoint_is_planned_with_its_own_margins),
 		cmocka_unit_test(what_will_never_be_says_why),
 		cmocka_unit_test(a_tail_far_beyond_the_margin_is_never_certified),
 		cmocka_unit_test(an_announced_p95_counts_where_the_baseline_is_known_to_exceed_it),

@@ -78,7 +78,14 @@ static struct fixture *shop(void)
 
 	x->share = 0.05;
 	x->r = (struct plan_report){ .service = "shop",
-		                     .policy = { 0.05, 1.5, 0.2, 500, 10, 5, 30 },
+		                     .policy = { .alpha = 0.05,
+		                                 .promote_alpha = 0.05,
+		                                 .max_error_ratio = 1.5,
+		                                 .max_latency_increase = 0.2,
+		                                 .min_requests = 500,
+		                                 .warmup = 10,
+		                                 .tick = 5,
+		                                 .timeout = 30 },
 		                     .within = 1800,
 		                     .subjects = x->subjects,
 		                     .n = N,
@@ -118,7 +125,7 @@ static const char golden[] =
 	"\n"
 	"No rate was given for: GET /product/{id}.\n"
 	"No errors to multiply on: GET /cart/{id}. There a canary's failures count by themselves.\n"
-	"By the floor, errors are shown to be below a share, not below x1.5: POST /pay (1%), GET /cart/{id} (1%).\n"
+	"By the floor, errors are shown to be below a share, not below the margin: POST /pay (1%), GET /cart/{id} (1%).\n"
 	"Latencies were not given for POST /pay, GET /cart/{id}: a log-normal spread is assumed, p95 = 3.73 x p50. The less they\n"
 	"  spread, the sooner a difference shows; RATE,ERRORS,P50/P95 says it.\n"
 	"An announced p95 is what counts as slow on POST /pay: how often it is exceeded is not known.\n";
@@ -323,6 +330,31 @@ static void the_document_has_seconds_or_the_reason_why_never(void **state)
 	test_free(x);
 }
 
+static void margins_of_their_own_are_told_and_head_no_column(void **state)
+{
+	struct fixture *x = shop();
+	cJSON *doc;
+	char *text;
+
+	x->ep[1].def.margins = (struct margins){ 1.2, 0.1 };
+	x->r.own_margins = true;
+	text = shown(&x->r, 0);
+	assert_non_null(strstr(text, "  slower"));
+	assert_null(strstr(text, "+19%"));
+	assert_non_null(strstr(text, "where nothing else"));
+	/* floor(16 log2 1.1) = 2 buckets, 2^(2/16) = 1.09 */
+	assert_non_null(strstr(text, "Margins of their own (errors, latency): POST /pay (x1.2, 9%).\n"));
+	free(text);
+	text = json_plan(&x->r);
+	doc = cJSON_Parse(text);
+	assert_true(at(cJSON_GetArrayItem(at(doc, "traffic"), 1), "max_error_ratio")->valuedouble == 1.2);
+	assert_true(at(cJSON_GetArrayItem(at(doc, "traffic"), 0), "max_error_ratio")->valuedouble == 1.5);
+	assert_true(fabs(at(cJSON_GetArrayItem(at(doc, "traffic"), 1), "latency_margin")->valuedouble - 0.0905) < 1e-4);
+	cJSON_Delete(doc);
+	free(text);
+	test_free(x);
+}
+
 static void every_reason_has_a_name_of_its_own(void **state)
 {
 	for (int i = 1; i < PLAN_NEVER_NR; i++) {
@@ -346,6 +378,7 @@ int main(void)
 		cmocka_unit_test(foreign_names_cannot_steer_the_terminal),
 		cmocka_unit_test(a_plan_without_endpoints_says_that_nothing_can_be_called),
 		cmocka_unit_test(the_document_has_seconds_or_the_reason_why_never),
+		cmocka_unit_test(margins_of_their_own_are_told_and_head_no_column),
 		cmocka_unit_test(every_reason_has_a_name_of_its_own),
 	};
 

@@ -52,15 +52,20 @@ static void traffic_free(struct traffic *t)
 }
 
 /* The judge is told of an endpoint what the session would tell it. */
-static struct judge_endpoint definition(const char *name, const struct route *r)
+static struct judge_endpoint definition(const struct config *c, const char *name, const struct route *r)
 {
 	struct judge_endpoint def = { .name = name, .unit = UNIT_EXCHANGE };
+	struct endpoint_policy policy;
 
+	config__policy(c, r, &policy);
+	def.margins = policy.margins;
 	if (r) {
 		def.named = true;
 		def.critical = r->critical;
+		def.weight = r->weight;
 		def.slo_p95 = r->slo.p95;
 		def.slo_error_rate = r->slo.error_rate;
+		def.fail_fast = r->fail_fast;
 	}
 	return def;
 }
@@ -99,7 +104,7 @@ static int traffic_given(struct traffic *t, const struct config *c, const struct
 	}
 	for (size_t i = 0; i < c->n_routes; i++) {
 		t->endpoints[i] =
-			(struct plan_endpoint){ .def = definition(c->routes[i].name, &c->routes[i]), .rate = NAN };
+			(struct plan_endpoint){ .def = definition(c, c->routes[i].name, &c->routes[i]), .rate = NAN };
 		for (size_t k = 0; k < texts->n; k++)
 			if (rates[k].route == &c->routes[i])
 				take_rate(t, i, &rates[k]);
@@ -161,7 +166,7 @@ static int traffic_of(struct traffic *t, const struct config *config, const stru
 	for (size_t i = 0; i < c->n_endpoints; i++) {
 		const char *name = c->endpoints[i].name;
 
-		t->endpoints[i].def = definition(name, route_of(config, name));
+		t->endpoints[i].def = definition(config, name, route_of(config, name));
 		take_observed(t, i, &c->endpoints[i], c->seconds);
 		seen += t->subjects[i].requests;
 	}
@@ -232,6 +237,12 @@ static void fill_rows(const struct plan_report *r, const struct plan *p, struct 
 	}
 }
 
+static bool has_own_margins(const struct gate_policy *gate, const struct plan_endpoint *ep)
+{
+	return ep->def.margins.max_error_ratio != gate->max_error_ratio ||
+	       ep->def.margins.max_latency_increase != gate->max_latency_increase;
+}
+
 static int plan_and_print(const struct config *c, struct traffic *t, const struct plan_shares *shares,
                           const struct plan_options *o)
 {
@@ -252,6 +263,7 @@ static int plan_and_print(const struct config *c, struct traffic *t, const struc
 		for (size_t i = 0; i < t->n; i++) {
 			t->subjects[i].ep = &t->endpoints[i];
 			t->subjects[i].decides = plan__decides(p, i);
+			r.own_margins |= has_own_margins(&c->gate, &t->endpoints[i]);
 		}
 		fill_rows(&r, p, rows);
 		r.rows = rows;
@@ -313,12 +325,22 @@ static int check_options(const struct plan_options *o)
 		                   "what is the traffic? --rate \"POST /checkout=40/s,0.5%%\", or --observe 60s");
 	if (!isnan(o->observe) && !(o->observe > 0))
 		return usage_error(&cmd_plan, "--observe: in no time nothing can be observed; write 60s");
-	if (!(o->within > 0))
+	if (o->within <= 0)
 		return usage_error(&cmd_plan, "--within: nothing can be called in no time; write 30m");
 	return TW_EXIT_OK;
 }
 
-static int run_plan(const struct plan_options *o)
+/* What a plan supposes is a canary beside its baseline. */
+static int can_be_planned(const struct config *c, struct err *e)
+{
+	if (c->gate.mode != GATE_CANARY)
+		return err_set(e, ENOTSUP,
+		               "%s: gate: a plan is made for mode: canary, where both versions serve side by side",
+		               c->file);
+	return config__decides(c, e);
+}
+
+static int run_plan(struct plan_options *o)
 {
 	struct config *c = NULL;
 	struct plan_shares shares;
@@ -327,20 +349,23 @@ static int run_plan(const struct plan_options *o)
 
 	if (o->share && plan_input__shares(o->share, &shares, &e))
 		return usage_error(&cmd_plan, "%s", e.text);
-	if (config__load(&c, o->file, &e)) {
+	code = TW_EXIT_USAGE;
+	if (config__load(&c, o->file, &e) || can_be_planned(c, &e)) {
 		log_error("%s", e.text);
-		return TW_EXIT_USAGE;
+	} else {
+		if (!o->share)
+			plan_input__stages(c, &shares);
+		if (isnan(o->within))
+			o->within = c->gate.deadline > 0 ? c->gate.deadline : DEFAULT_WITHIN;
+		code = isnan(o->observe) ? plan_given(c, &shares, o) : plan_observed(c, &shares, o);
 	}
-	if (!o->share)
-		plan_input__stages(c, &shares);
-	code = isnan(o->observe) ? plan_given(c, &shares, o) : plan_observed(c, &shares, o);
 	config__free(c);
 	return code;
 }
 
 static int plan(int argc, char **argv)
 {
-	struct plan_options p = { .observe = NAN, .within = DEFAULT_WITHIN };
+	struct plan_options p = { .observe = NAN, .within = NAN };
 	const struct option_spec options[] = {
 		{ "--config", 'c', OPTION_TEXT, "FILE", "the configuration", &p.file, true },
 		{ "--rate", 0, OPTION_LIST, "SPEC", "ENDPOINT=RATE,ERRORS[,P50/P95], for each endpoint", &p.rates,
@@ -349,7 +374,8 @@ static int plan(int argc, char **argv)
 		  &p.observe, false },
 		{ "--share", 0, OPTION_TEXT, "LIST",
 		  "the canary's part: 5%, or 5%,25%,50% (the config's stages, else 5%)", &p.share, false },
-		{ "--within", 0, OPTION_DURATION, "T", "the time given for each share (30m)", &p.within, false },
+		{ "--within", 0, OPTION_DURATION, "T", "the time given for each share (the gate's deadline, else 30m)",
+		  &p.within, false },
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document", &p.json, false },
 	};
 	int code;

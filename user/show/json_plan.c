@@ -40,11 +40,15 @@ static void put_subjects(struct document *d, cJSON *root, const struct plan_repo
 
 	for (size_t i = 0; i < r->n && !d->failed; i++) {
 		const struct plan_subject *s = &r->subjects[i];
+		struct margins m = plan__margins(&r->policy, s->ep);
 
 		o = put_object(d, list, NULL);
 		put_string(d, o, "endpoint", s->ep->def.name);
 		put_bool(d, o, "critical", s->ep->def.critical);
 		put_bool(d, o, "decides", s->decides);
+		put_number(d, o, "max_error_ratio", m.max_error_ratio);
+		put_number(d, o, "max_latency_increase", m.max_latency_increase);
+		put_number(d, o, "latency_margin", plan__latency_margin(m.max_latency_increase));
 		put_number(d, o, "requests_per_second", s->ep->rate);
 		put_number(d, o, "error_share", s->ep->rate > 0 ? s->ep->errors : NAN);
 		put_string(d, o, "latency", s->ep->rate > 0 ? latency_sources[s->latency] : NULL);

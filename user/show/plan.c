@@ -102,6 +102,8 @@ static struct text head_text(const struct table *t, enum column c)
 
 	if (c >= WORSE_1 && c <= WORSE_3)
 		snprintf(text.s, sizeof(text.s), "x%.3g", plan_ratios[c - WORSE_1]);
+	else if (c == SLOWER && t->r->own_margins)
+		snprintf(text.s, sizeof(text.s), "slower");
 	else if (c == SLOWER)
 		snprintf(text.s, sizeof(text.s), "+%.3g%%",
 		         round(100 * plan__latency_margin(t->r->policy.max_latency_increase)));
@@ -205,9 +207,10 @@ static void put_title(struct frame *f, const struct plan_report *r)
 	line_put(
 		&l,
 		"%s: when a release can be called at alpha %.3g%%, with errors below x%.3g and latency less than %.3g%% "
-		"above the baseline's; traffic as ",
+		"above the baseline's%s; traffic as ",
 		r->service, 100 * r->policy.alpha, r->policy.max_error_ratio,
-		round(100 * plan__latency_margin(r->policy.max_latency_increase)));
+		round(100 * plan__latency_margin(r->policy.max_latency_increase)),
+		r->own_margins ? " where nothing else is said" : "");
 	if (r->observed)
 		line_put(&l, "observed for %s", format_span(r->seconds).s);
 	else

@@ -35,6 +35,7 @@ struct plan_report {
 	double seconds;                      /* of the observation */
 	const struct plan_subject *subjects; /* [n] */
 	size_t n;
+	bool own_margins;     /* of some endpoints, other than the policy's */
 	const double *shares; /* [n_shares] */
 	size_t n_shares;
 	const struct plan_row *rows; /* [n_shares * n], share by share */

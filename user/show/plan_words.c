@@ -183,6 +183,25 @@ void plan_words_share(struct frame *f, const struct plan_report *r, size_t share
 	put_unseen(f, r, share);
 }
 
+static void put_margins(struct frame *f, const struct plan_report *r)
+{
+	struct names own = { .n = 0 };
+
+	for (size_t i = 0; i < r->n && r->own_margins; i++) {
+		struct margins m = plan__margins(&r->policy, r->subjects[i].ep);
+		char name[160];
+
+		if (m.max_error_ratio == r->policy.max_error_ratio &&
+		    m.max_latency_increase == r->policy.max_latency_increase)
+			continue;
+		snprintf(name, sizeof(name), "%.120s (x%.3g, %.3g%%)", r->subjects[i].ep->def.name, m.max_error_ratio,
+		         round(100 * plan__latency_margin(m.max_latency_increase)));
+		name_add(&own, name);
+	}
+	if (own.n)
+		frame_prose(f, RANK_STAYS, PLAIN, 0, "Margins of their own (errors, latency): %s.", names_text(&own));
+}
+
 /* Below a floor is another promise than within a margin. */
 static void put_floor(struct frame *f, const struct plan_report *r)
 {
@@ -199,8 +218,8 @@ static void put_floor(struct frame *f, const struct plan_report *r)
 	}
 	if (floor.n)
 		frame_prose(f, RANK_STAYS, PLAIN, 0,
-		            "By the floor, errors are shown to be below a share, not below x%.3g: %s.",
-		            r->policy.max_error_ratio, names_text(&floor));
+		            "By the floor, errors are shown to be below a share, not below the margin: %s.",
+		            names_text(&floor));
 }
 
 static void put_basis(struct frame *f, const struct plan_report *r)
@@ -231,6 +250,7 @@ static void put_basis(struct frame *f, const struct plan_report *r)
 		frame_prose(f, RANK_STAYS, PLAIN, 0,
 		            "No errors to multiply on: %s. There a canary's failures count by themselves.",
 		            names_text(&none));
+	put_margins(f, r);
 	put_floor(f, r);
 	if (assumed.n)
 		frame_prose(
@@ -254,8 +274,9 @@ void plan_words_end(struct frame *f, const struct plan_report *r)
 	put_basis(f, r);
 	frame_prose(
 		f, RANK_STAYS, PLAIN, 0,
-		"These are expected times, on the long side: in simulations the median release took half to all of "
-		"them, nine in ten less than twice as long. They count from the end of the warm-up (%g s), in ticks of "
-		"%g s, each share by itself, and rest on traffic that stays as it is and errors that come one by one.",
+		"These are expected times: in simulations the median release took between half and 1.3 times as long, "
+		"nine in ten less than 3 times. They count from the end of the warm-up (%g s), in ticks of %g s, each "
+		"share by itself, and rest on traffic that stays as it is, over many connections, and errors that come "
+		"one by one: bursts make them longer.",
 		r->policy.warmup, r->policy.tick);
 }
