@@ -11,6 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/plan_input.h"
 #include "judge/plan_shape.h"
+#include "session/judged.h"
 #include "session/session.h"
 #include "show/figures.h"
 #include "show/plan.h"
@@ -51,25 +52,6 @@ static void traffic_free(struct traffic *t)
 	free(t->latencies);
 }
 
-/* The judge is told of an endpoint what the session would tell it. */
-static struct judge_endpoint definition(const struct config *c, const char *name, const struct route *r)
-{
-	struct judge_endpoint def = { .name = name, .unit = UNIT_EXCHANGE };
-	struct endpoint_policy policy;
-
-	config__policy(c, r, &policy);
-	def.margins = policy.margins;
-	if (r) {
-		def.named = true;
-		def.critical = r->critical;
-		def.weight = r->weight;
-		def.slo_p95 = r->slo.p95;
-		def.slo_error_rate = r->slo.error_rate;
-		def.fail_fast = r->fail_fast;
-	}
-	return def;
-}
-
 /* ---- given ------------------------------------------------------------------------------------------------------- */
 
 static void take_rate(struct traffic *t, size_t at, const struct plan_rate *r)
@@ -103,8 +85,8 @@ static int traffic_given(struct traffic *t, const struct config *c, const struct
 		goto cleanup;
 	}
 	for (size_t i = 0; i < c->n_routes; i++) {
-		t->endpoints[i] =
-			(struct plan_endpoint){ .def = definition(c, c->routes[i].name, &c->routes[i]), .rate = NAN };
+		t->endpoints[i] = (struct plan_endpoint){ .def = judged__endpoint(c, &c->routes[i], c->routes[i].name),
+			                                  .rate = NAN };
 		for (size_t k = 0; k < texts->n; k++)
 			if (rates[k].route == &c->routes[i])
 				take_rate(t, i, &rates[k]);
@@ -166,7 +148,7 @@ static int traffic_of(struct traffic *t, const struct config *config, const stru
 	for (size_t i = 0; i < c->n_endpoints; i++) {
 		const char *name = c->endpoints[i].name;
 
-		t->endpoints[i].def = definition(config, name, route_of(config, name));
+		t->endpoints[i].def = judged__endpoint(config, route_of(config, name), name);
 		take_observed(t, i, &c->endpoints[i], c->seconds);
 		seen += t->subjects[i].requests;
 	}
@@ -256,9 +238,14 @@ static int plan_and_print(const struct config *c, struct traffic *t, const struc
 		                 .shares = shares->share,
 		                 .n_shares = shares->n };
 	struct plan_row *rows = calloc(t->n * shares->n + 1, sizeof(*rows));
-	struct plan *p = plan__new(&c->gate, t->endpoints, t->n, NULL, 0);
+	struct judge_cutover *units = calloc(c->n_units + 1, sizeof(*units));
+	struct plan *p = NULL;
 	int code = TW_EXIT_FAILURE;
 
+	for (size_t i = 0; units && i < c->n_units; i++)
+		units[i] = judged__unit(c, i);
+	if (units)
+		p = plan__new(&c->gate, t->endpoints, t->n, units, c->n_units);
 	if (rows && p) {
 		for (size_t i = 0; i < t->n; i++) {
 			t->subjects[i].ep = &t->endpoints[i];
@@ -272,6 +259,7 @@ static int plan_and_print(const struct config *c, struct traffic *t, const struc
 		log_error("cannot plan: %s", strerror(errno));
 	}
 	plan__free(p);
+	free(units);
 	free(rows);
 	return code;
 }
