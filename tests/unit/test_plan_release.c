@@ -340,6 +340,61 @@ static void an_endpoint_is_planned_with_its_own_margins(void **state)
 	assert_true(t.certify.latency.seconds > same.certify.latency.seconds);
 }
 
+static void a_surer_promotion_takes_longer_and_a_rollback_does_not(void **state)
+{
+	const struct plan_endpoint ep = endpoint("GET /", 100, 0.01);
+	struct plan_times before = times_of(&policy, &ep, 0.05), surer;
+	struct gate_policy p = policy;
+
+	p.promote_alpha = 0.001;
+	surer = times_of(&p, &ep, 0.05);
+	assert_true(surer.certify.errors.seconds > 1.5 * before.certify.errors.seconds);
+	assert_true(surer.certify.latency.seconds > 1.5 * before.certify.latency.seconds);
+	assert_true(surer.worse[1].seconds == before.worse[1].seconds && surer.slower.seconds == before.slower.seconds);
+}
+
+/* A fail-fast endpoint has a larger part of the stake, and does not wait for the minimum of data. */
+static void what_must_not_wait_is_found_sooner(void **state)
+{
+	struct plan_endpoint ep[2] = { endpoint("POST /pay", 2, 0.01), endpoint("GET /", 2, 0.01) };
+	struct gate_policy p = policy;
+	struct plan_times before, fast;
+	struct plan *plan;
+
+	p.min_requests = 100000;
+	plan = plan__new(&p, ep, 2, NULL, 0);
+	plan__times(plan, 0, 0.25, &before);
+	plan__free(plan);
+	assert_close(before.slower.seconds, 200000, 1e-12);
+	ep[0].def.fail_fast = true;
+	plan = plan__new(&p, ep, 2, NULL, 0);
+	plan__times(plan, 0, 0.25, &fast);
+	plan__free(plan);
+	assert_true(fast.slower.seconds < 20000);
+	assert_true(fast.worse[1].seconds <= before.worse[1].seconds);
+	assert_close(fast.certify.data.seconds, 200000, 1e-12);
+}
+
+/* In a unit of its own an endpoint that is not critical has to be certified, for nobody else there is. */
+static void each_unit_has_its_own_that_decide(void **state)
+{
+	static const struct judge_cutover units[] = { { "checkout", "team-pay" }, { "search", NULL } };
+	struct plan_endpoint ep[3] = { endpoint("A", 10, 0), endpoint("B", 10, 0), endpoint("C", 10, 0) };
+	struct plan *p;
+
+	ep[1].def.critical = ep[2].def.critical = false;
+	ep[0].def.cutover = ep[1].def.cutover = 1;
+	ep[2].def.cutover = 2;
+	p = plan__new(&policy, ep, 3, units, 2);
+	assert_true(plan__decides(p, 0) && !plan__decides(p, 1) && plan__decides(p, 2));
+	plan__free(p);
+	/* There is no third. */
+	ep[2].def.cutover = 3;
+	errno = 0;
+	assert_null(plan__new(&policy, ep, 3, units, 2));
+	assert_int_equal(errno, EINVAL);
+}
+
 /* --- never */
 
 static void what_will_never_be_says_why(void **state)
@@ -602,6 +657,9 @@ int main(void)
 		cmocka_unit_test(times_are_whole_ticks_and_never_less_than_one),
 		cmocka_unit_test(more_traffic_and_wider_margins_never_take_longer),
 		cmocka_unit_test(an_endpoint_is_planned_with_its_own_margins),
+		cmocka_unit_test(a_surer_promotion_takes_longer_and_a_rollback_does_not),
+		cmocka_unit_test(what_must_not_wait_is_found_sooner),
+		cmocka_unit_test(each_unit_has_its_own_that_decide),
 		cmocka_unit_test(what_will_never_be_says_why),
 		cmocka_unit_test(a_tail_far_beyond_the_margin_is_never_certified),
 		cmocka_unit_test(an_announced_p95_counts_where_the_baseline_is_known_to_exceed_it),

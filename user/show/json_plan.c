@@ -26,6 +26,7 @@ static void put_policy(struct document *d, cJSON *root, const struct gate_policy
 	cJSON *o = put_object(d, root, "policy");
 
 	put_number(d, o, "alpha", p->alpha);
+	put_number(d, o, "promote_alpha", p->promote_alpha);
 	put_number(d, o, "max_error_ratio", p->max_error_ratio);
 	put_number(d, o, "max_latency_increase", p->max_latency_increase);
 	put_number(d, o, "latency_margin", plan__latency_margin(p->max_latency_increase));

@@ -201,14 +201,17 @@ static void put_table(struct frame *f, const struct table *t, size_t share)
 
 static void put_title(struct frame *f, const struct plan_report *r)
 {
+	struct text promote = { "" };
 	struct line l;
 
+	if (r->policy.promote_alpha != r->policy.alpha)
+		snprintf(promote.s, sizeof(promote.s), " (promotion: %.3g%%)", 100 * r->policy.promote_alpha);
 	line_init_long(&l);
 	line_put(
 		&l,
-		"%s: when a release can be called at alpha %.3g%%, with errors below x%.3g and latency less than %.3g%% "
+		"%s: when a release can be called at alpha %.3g%%%s, with errors below x%.3g and latency less than %.3g%% "
 		"above the baseline's%s; traffic as ",
-		r->service, 100 * r->policy.alpha, r->policy.max_error_ratio,
+		r->service, 100 * r->policy.alpha, promote.s, r->policy.max_error_ratio,
 		round(100 * plan__latency_margin(r->policy.max_latency_increase)),
 		r->own_margins ? " where nothing else is said" : "");
 	if (r->observed)
