@@ -82,8 +82,8 @@ struct run_state {
 	double long_tick,
 		long_end; /* the last tick that was much longer than planned, and its end; 0: there was none */
 	struct split split;
-	bool overdue;                    /* the deadline has passed */
-	bool uncalled;                   /* and at that time there was neither a promotion nor a rollback */
+	bool overdue;  /* the deadline has passed */
+	bool uncalled; /* and at that time there was neither a promotion nor a rollback */
 };
 
 struct judge {
