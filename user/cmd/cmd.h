@@ -13,7 +13,13 @@
 
 #include "base/err.h"
 
-enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_DURATION };
+enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_DURATION, OPTION_LIST };
+
+/* What an option that may be given more than once has collected. */
+struct text_list {
+	const char **text; /* with room for as many as argv has */
+	size_t n;
+};
 
 struct option_spec {
 	const char *name; /* "--for" */
@@ -21,7 +27,7 @@ struct option_spec {
 	enum option_type type;
 	const char *arg; /* "T" */
 	const char *help;
-	void *value; /* bool, const char * or double */
+	void *value; /* bool, const char *, double or struct text_list */
 	bool required;
 };
 
@@ -37,6 +43,6 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 /* "tillwatch NAME: text; see `tillwatch NAME --help`" to stderr; returns TW_EXIT_USAGE. */
 int usage_error(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-extern const struct command cmd_doctor, cmd_top, cmd_init, cmd_watch, cmd_gate;
+extern const struct command cmd_doctor, cmd_top, cmd_init, cmd_watch, cmd_gate, cmd_plan;
 
 #endif

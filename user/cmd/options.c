@@ -8,7 +8,7 @@
 
 int usage_error(const struct command *c, const char *fmt, ...)
 {
-	char text[256];
+	char text[sizeof(((struct err *)0)->text)];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -55,6 +55,12 @@ static int take_value(const struct command *c, const struct option_spec *o, cons
 {
 	if (o->type == OPTION_TEXT) {
 		*(const char **)o->value = value;
+		return 0;
+	}
+	if (o->type == OPTION_LIST) {
+		struct text_list *list = o->value;
+
+		list->text[list->n++] = value;
 		return 0;
 	}
 	if (parse_duration(value, o->value))

@@ -109,22 +109,74 @@ void bet__give(struct bet *b, double excess)
 		b->l[j] -= excess;
 }
 
-/* To second order in the scatter of z. */
-double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace)
-{
-	double size = b->blocks > 0 ? b->size / b->blocks : pace->least * pace->phi, causes = fmax(1, size / pace->phi);
-	double theta0 = canary_part(b->rho0, share), theta = canary_part(rho, share), best = -1;
+#define FEW_CAUSES 12
 
-	if (theta0 <= 0 || theta0 >= 1)
+/*
+ * What a block of m causes adds to log E on average if each is the canary's with probability theta, for alternative j:
+ * exactly where they are few and E moves in leaps, else to second order in the scatter of z.
+ */
+static double growth_of(double mu, double theta0, double theta, double m)
+{
+	double lambda = stake(mu, theta0, m), gain = 1 + lambda * (theta - theta0), scatter = lambda / gain;
+	double sum = 0, p = pow(1 - theta, m);
+
+	if (m > FEW_CAUSES)
+		return log(gain) - scatter * scatter * theta * (1 - theta) / m / 2;
+	for (double k = 0; k <= m; k++) {
+		sum += p * log1p(lambda * (k / m - theta0));
+		p *= (m - k) / (k + 1) * theta / (1 - theta);
+	}
+	return sum;
+}
+
+/* The same of blocks of that size on average. */
+static double growth(double mu, double theta0, double theta, double causes)
+{
+	double m = floor(causes), part = causes - m, more;
+
+	if (causes > FEW_CAUSES)
+		return growth_of(mu, theta0, theta, causes);
+	more = part > 0 ? part * growth_of(mu, theta0, theta, m + 1) : 0;
+	return (1 - part) * growth_of(mu, theta0, theta, m) + more;
+}
+
+#define STEPS 3
+
+/*
+ * Where the sum of what all alternatives will have reaches need, rather than the best of them alone: Newton's steps
+ * from there, which for a sum of exponentials never go too far.
+ */
+static double together(const struct bet *b, const double *a_block, double need, double blocks)
+{
+	for (int i = 0; i < STEPS; i++) {
+		double l[BET_MAX], all, slope = 0;
+
+		for (unsigned int j = 0; j < b->n; j++)
+			l[j] = b->l[j] + a_block[j] * blocks;
+		all = log_sum_exp(l, b->n);
+		for (unsigned int j = 0; j < b->n; j++)
+			slope += a_block[j] * exp(l[j] - all);
+		if (!(slope > 0))
+			break;
+		blocks = fmax(0, blocks - (all - need) / slope);
+	}
+	return blocks;
+}
+
+double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace, double size)
+{
+	double theta0 = canary_part(b->rho0, share), theta = canary_part(rho, share), best = -1;
+	double causes = fmax(1, size / pace->phi), a_block[BET_MAX];
+
+	if (theta0 <= 0 || theta0 >= 1 || theta >= 1)
 		return -1;
 	for (unsigned int j = 0; j < b->n; j++) {
-		double lambda = stake(canary_part(b->rho[j], share) - theta0, theta0, causes);
-		double gain = 1 + lambda * (theta - theta0), scatter = lambda / gain;
-		double growth = log(gain) - scatter * scatter * theta * (1 - theta) / causes / 2;
-		double blocks = fmax(0, need - b->l[j]) * pace->discount / growth;
+		double blocks, mu = canary_part(b->rho[j], share) - theta0;
 
-		if (growth > 1e-12 && (best < 0 || blocks * size < best))
-			best = blocks * size;
+		a_block[j] = growth(mu, theta0, theta, causes) / pace->discount;
+		blocks = fmax(0, need - b->l[j]) / a_block[j];
+		if (a_block[j] > 1e-12 && (best < 0 || blocks < best))
+			best = blocks;
 	}
-	return best;
+	return best < 0 ? -1 : together(b, a_block, need, best) * size;
 }

@@ -81,7 +81,10 @@ void bet__settle(struct bet *b, const struct pace *pace);
 double bet__log_e(const struct bet *b);
 /* Divides the wealth by exp(excess): throws it away. */
 void bet__give(struct bet *b, double excess);
-/* Bad events still needed until log E reaches need if the true ratio is rho; negative: it never will. */
-double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace);
+/*
+ * Bad events still needed until log E reaches need if the true ratio is rho and a block holds size of them on average;
+ * negative: it never will.
+ */
+double bet__events_to(const struct bet *b, double need, double share, double rho, const struct pace *pace, double size);
 
 #endif

@@ -10,6 +10,7 @@
 #define PAST_KEEPS   0.8 /* how far back the groups' correlations are summed */
 #define PRIOR_EVENTS 10
 #define PRIOR_ACROSS 3
+#define PRIOR_TICKS  12  /* a correlation that fewer show is more likely chance than not */
 #define ACROSS_NOISE 1.2 /* below that it is taken for 1 */
 #define FEW          5   /* bad events in a tick: below that its residuals tell less of the next tick's */
 #define MOST_SERIAL  0.9
@@ -172,4 +173,41 @@ double dispersion__across(const struct dispersion *d)
 	double across = mean(d->change, d->change_weight, PRIOR_ACROSS) / dispersion__phi(d);
 
 	return across < ACROSS_NOISE ? 1 : across;
+}
+
+/* Goes on for so many more ticks of what came in `sofar` of them, both counted as faded. */
+static void go_on(double *sum, double sofar, double more, double keeps)
+{
+	*sum = *sum * keeps + *sum / sofar * more;
+}
+
+static void correlations_ahead(struct dispersion *d, double keeps, double more)
+{
+	double sofar = (1 - pow(KEEPS, d->seen)) / (1 - KEEPS), chance = sofar / (sofar + PRIOR_TICKS);
+
+	if (!d->seen)
+		return;
+	for (int arm = 0; arm < ARMS; arm++) {
+		go_on(&d->squares[arm], sofar, more, keeps);
+		go_on(&d->cells[arm], sofar, more, keeps);
+		go_on(&d->lagged[arm], sofar, more * chance, keeps);
+	}
+	go_on(&d->tick_squares, sofar, more, keeps);
+	go_on(&d->tick_far, sofar, more * chance, keeps);
+	go_on(&d->tick_lagged, sofar, more * chance, keeps);
+	go_on(&d->ticks, sofar, more, keeps);
+}
+
+void dispersion__ahead(struct dispersion *d, double ticks, double a_tick)
+{
+	double keeps = pow(KEEPS, ticks), more = (1 - keeps) / (1 - KEEPS);
+	double usual = (d->change + PRIOR_EVENTS) / (d->change_weight + PRIOR_EVENTS);
+	/* A change takes two ticks. */
+	double changes = floor(d->last_n > 0 ? ticks : fmax(0, ticks - 1));
+	double events = a_tick * (1 - pow(KEEPS, changes)) / (1 - KEEPS);
+
+	correlations_ahead(d, keeps, more);
+	d->change = d->change * keeps + events * usual;
+	d->change_weight = d->change_weight * keeps + events;
+	d->seen += (unsigned int)fmin(ticks, 1e6);
 }

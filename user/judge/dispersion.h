@@ -76,5 +76,10 @@ unsigned int dispersion__ticks(const struct dispersion *d);
  * 3 and has to be unlearned, ten bad events being worth as much as that start.
  */
 double dispersion__across(const struct dispersion *d);
+/*
+ * What will be known of it after so many more ticks of which each brings the baseline a_tick bad events, if they come
+ * the way they have come so far; of too few to tell, one by one.
+ */
+void dispersion__ahead(struct dispersion *d, double ticks, double a_tick);
 
 #endif

@@ -5,16 +5,6 @@
 #include <string.h>
 
 #define FLOOR_ERROR_SHARE 0.01
-#define FLOOR_FEW         0.1 /* of the floor: a baseline with more errors has enough for a ratio */
-/*
- * Stakes of the two ways to certify errors. The floor looks at the canary alone, so nothing that happens to both arms
- * at once cancels out in it: it gets the smaller one and has to be the surer.
- */
-#define RATIO_STAKE 0.9
-#define FLOOR_STAKE (1 - RATIO_STAKE)
-/* Certificates keep up to a hundred times the evidence they need. */
-#define SLACK      4.605170186
-#define LATE_KEEPS 0.8
 
 /* What the likelihood ratio looks for, equally. */
 static const double worse_by[] = { 1.25, 1.5, 2, 3, 5 };
@@ -138,15 +128,6 @@ void evidence__init(struct evidence *ev, const struct tests *t, const struct jud
 		ev->slo.bucket = histogram_bucket((uint64_t)fmin(ep->slo_p95 * 1e9, 1e18));
 		ev->slo.set = ev->slo.bucket < TW_BUCKETS - 1;
 	}
-}
-
-static void count_late(struct evidence *ev, const struct units *c, const struct units *b, double seconds)
-{
-	ev->late_c = ev->late_c * LATE_KEEPS + c->n;
-	ev->late_b = ev->late_b * LATE_KEEPS + b->n;
-	ev->late_timed_c = ev->late_timed_c * LATE_KEEPS + c->timed;
-	ev->late_timed_b = ev->late_timed_b * LATE_KEEPS + b->timed;
-	ev->late_seconds = ev->late_seconds * LATE_KEEPS + seconds;
 }
 
 static uint64_t whole(double count)
@@ -276,7 +257,8 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	ev->threshold = ev->slo.set ? ev->slo : l.p95;
 	l.c = units_of(&tick->canary, &ev->threshold, &l.p95, ev->shift);
 	l.b = units_of(&tick->baseline, &ev->threshold, &l.p95, ev->shift);
-	count_late(ev, &l.c, &l.b, seconds);
+	arrivals__add(&ev->arrivals_c, l.c.n, l.c.timed, seconds);
+	arrivals__add(&ev->arrivals_b, l.b.n, l.b.timed, seconds);
 	if (!tick->canary.n || !tick->baseline.n)
 		return;
 
@@ -290,9 +272,9 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 	judge_latency(ev, t, &l);
 	if (ev->unit == UNIT_EXCHANGE)
 		learn_habits(ev, &l);
-	ratio_test__cap(&ev->errors_good, t->promote_need - log(RATIO_STAKE) + SLACK);
-	floor_test__cap(&ev->floor, t->promote_need - log(FLOOR_STAKE) + SLACK);
-	ratio_test__cap(&ev->slow_good, t->promote_need + SLACK);
+	ratio_test__cap(&ev->errors_good, t->promote_need - log(RATIO_STAKE) + CERTIFICATE_SLACK);
+	floor_test__cap(&ev->floor, t->promote_need - log(FLOOR_STAKE) + CERTIFICATE_SLACK);
+	ratio_test__cap(&ev->slow_good, t->promote_need + CERTIFICATE_SLACK);
 }
 
 void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick)
@@ -304,7 +286,7 @@ void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick)
  * The floor is for endpoints with so few errors that a ratio cannot be told. Its evidence is weighed against the
  * evidence that errors have become worse: dividing by more than 1 is safe.
  */
-static bool floor_applies(const struct evidence *ev)
+bool evidence__floor_applies(const struct evidence *ev)
 {
 	return (double)ev->bad_b <= FLOOR_FEW * ev->floor.p0 * (double)ev->n_b;
 }
@@ -319,7 +301,7 @@ double evidence__errors_good(const struct evidence *ev)
 	double ratio = ratio_test__log_e(&ev->errors_good);
 
 	/* Where it does not apply its stake is lost, or the choice would be made after the fact. */
-	return floor_applies(ev) ? log_mix(RATIO_STAKE, ratio, floor_log_e(ev)) : ratio + log(RATIO_STAKE);
+	return evidence__floor_applies(ev) ? log_mix(RATIO_STAKE, ratio, floor_log_e(ev)) : ratio + log(RATIO_STAKE);
 }
 
 double evidence__slow_bad(const struct evidence *ev)
@@ -360,109 +342,4 @@ bool evidence__certified(const struct evidence *ev, const struct tests *t)
 	return evidence__enough(ev, t) &&
 	       outweighs(evidence__errors_good(ev), ratio_test__log_e(&ev->errors_bad), t->promote_need) &&
 	       outweighs(ratio_test__log_e(&ev->slow_good), evidence__slow_bad(ev), t->promote_need);
-}
-
-/* The sooner of two times of which either may be unknown (negative). */
-static double sooner(double a, double b)
-{
-	if (a < 0 || b < 0)
-		return fmax(a, b);
-	return fmin(a, b);
-}
-
-/* Seconds until that much has happened at that rate. */
-static double seconds_for(double amount, double rate)
-{
-	if (amount <= 0)
-		return amount < 0 ? -1 : 0;
-	return rate > 0 ? amount / rate : -1;
-}
-
-static double share_bad(uint64_t bad, uint64_t n)
-{
-	return n ? (double)bad / (double)n : 0;
-}
-
-/* The ratio to plan with: none (1) unless the canary is clearly better or worse. */
-static double planned_ratio(const struct evidence *ev, const struct tests *t)
-{
-	double ratio, low, high;
-
-	if (!ratio__estimate(&ev->ratio, &ratio))
-		return 1;
-	ratio__interval(&ev->ratio, &t->grid, t->policy.alpha, &low, &high);
-	return low <= 1 && high >= 1 ? 1 : fmax(ratio, 1e-6);
-}
-
-static double errors_seconds(const struct evidence *ev, const struct tests *t, double rate_c, double rate_b)
-{
-	double share = rate_c / (rate_c + rate_b), rho = planned_ratio(ev, t);
-	double worse = fmax(0, ratio_test__log_e(&ev->errors_bad));
-	double events, exchanges, bad_rate = share_bad(ev->bad_b, ev->n_b) * (rate_b + rho * rate_c);
-
-	if (evidence__errors_certified(ev, t))
-		return 0;
-	events = ratio_test__events_to(&ev->errors_good, t->promote_need - log(RATIO_STAKE), share, rho,
-	                               &ev->bad_dispersion);
-	exchanges = floor_test__exchanges_to(&ev->floor, t->promote_need - log(FLOOR_STAKE) + worse,
-	                                     share_bad(ev->bad_c, ev->n_c));
-	if (!floor_applies(ev))
-		exchanges = -1;
-	return sooner(seconds_for(events, bad_rate), seconds_for(exchanges, rate_c));
-}
-
-/* If the canary has the baseline's latencies, its tail beyond the margin is what the baseline's is there. */
-static double latency_seconds(const struct evidence *ev, const struct tests *t, double rate_c, double rate_b)
-{
-	struct threshold p95 = slowness__threshold(&ev->slowness);
-	double share, ratio, events;
-
-	if (evidence__latency_certified(ev, t))
-		return 0;
-	if (!p95.set || p95.bucket + ev->shift >= TW_BUCKETS - 1 || rate_c <= 0 || rate_b <= 0)
-		return -1;
-	share = rate_c / (rate_c + rate_b);
-	ratio = slowness__tail_ratio(&ev->slowness, &p95, ev->shift);
-	events = ratio_test__events_to(&ev->slow_good, t->promote_need, share, ratio, &ev->slow_dispersion);
-	return seconds_for(events, SLOW_SHARE * (rate_b + ratio * rate_c));
-}
-
-double evidence__certify_seconds(const struct evidence *ev, const struct tests *t)
-{
-	double s = ev->late_seconds, errors, latency, data;
-
-	if (s <= 0 || ev->late_c <= 0 || ev->late_b <= 0)
-		return -1;
-	errors = errors_seconds(ev, t, ev->late_c / s, ev->late_b / s);
-	latency = latency_seconds(ev, t, ev->late_timed_c / s, ev->late_timed_b / s);
-	if (errors < 0 || latency < 0)
-		return -1;
-	data = fmax(seconds_for(fmax(0, (double)t->policy.min_requests - (double)ev->n_c), ev->late_c / s),
-	            seconds_for(fmax(0, (double)t->policy.min_requests - (double)ev->n_b), ev->late_b / s));
-	return fmax(data, fmax(errors, latency));
-}
-
-/* Goes on as it went so far: the estimated ratio is the true one. */
-double evidence__rollback_seconds(const struct evidence *ev, double need)
-{
-	double s = ev->late_seconds, share, ratio, errors = -1, slow = -1;
-
-	if (s <= 0 || ev->late_c <= 0 || ev->late_b <= 0)
-		return -1;
-	share = ev->late_c / (ev->late_c + ev->late_b);
-	if (ratio__estimate(&ev->ratio, &ratio) && ratio > 1) {
-		double rate = share_bad(ev->bad_b, ev->n_b) * (ev->late_b + ratio * ev->late_c) / s;
-
-		errors = seconds_for(ratio_test__events_to(&ev->errors_bad, need, share, ratio, &ev->bad_dispersion),
-		                     rate);
-	}
-	if (ev->slow_b && ev->slow_c) {
-		double p = share_bad(ev->slow_b, ev->timed_b), rate;
-
-		ratio = share_bad(ev->slow_c, ev->timed_c) / p;
-		rate = p * (ev->late_b + ratio * ev->late_c) / s;
-		slow = seconds_for(ratio_test__events_to(&ev->slow_bad, need, share, ratio, &ev->slow_dispersion),
-		                   rate);
-	}
-	return sooner(errors, slow);
 }

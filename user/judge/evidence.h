@@ -7,11 +7,22 @@
 #ifndef TW_EVIDENCE_H
 #define TW_EVIDENCE_H
 
+#include "judge/arrivals.h"
 #include "judge/eprocess.h"
 #include "judge/judge.h"
 #include "judge/ratio.h"
 #include "judge/slowness.h"
 #include "judge/unit.h"
+
+/*
+ * Stakes of the two ways to certify errors. The floor looks at the canary alone, so nothing that happens to both arms
+ * at once cancels out in it: it gets the smaller one and has to be the surer.
+ */
+#define RATIO_STAKE 0.9
+#define FLOOR_STAKE (1 - RATIO_STAKE)
+#define FLOOR_FEW   0.1 /* of the floor: a baseline with more errors has enough for a ratio */
+/* Certificates keep up to a hundred times the evidence they need. */
+#define CERTIFICATE_SLACK 4.605170186
 
 /* What is the same for all endpoints of a run. */
 struct tests {
@@ -26,8 +37,7 @@ struct evidence {
 	uint64_t n_c, n_b, bad_c, bad_b;
 	uint64_t outcome_c[TW_OUTCOME_NR];
 	uint64_t timed_c, timed_b, slow_c, slow_b; /* those that could have been slow, and those that were */
-	/* the same of late: fades by a fifth with every tick, for present rates */
-	double late_c, late_b, late_timed_c, late_timed_b, late_seconds;
+	struct arrivals arrivals_c, arrivals_b;
 
 	struct margins margins; /* what it may be worse by, both given */
 	unsigned int shift;     /* the latency margin in buckets */
@@ -56,15 +66,13 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 /* The baseline's latencies of any tick without a warm-up, after the tick was judged. */
 void evidence__learn(struct evidence *ev, const struct endpoint_tick *tick);
 
+/* The baseline has so few errors that the canary's may be shown to be below the floor instead. */
+bool evidence__floor_applies(const struct evidence *ev);
 double evidence__errors_good(const struct evidence *ev);
 double evidence__slow_bad(const struct evidence *ev);
 bool evidence__enough(const struct evidence *ev, const struct tests *t);
 bool evidence__errors_certified(const struct evidence *ev, const struct tests *t);
 bool evidence__latency_certified(const struct evidence *ev, const struct tests *t);
 bool evidence__certified(const struct evidence *ev, const struct tests *t);
-
-/* Seconds at present rates until it is certified, or until a test has log E = need; negative: cannot be told. */
-double evidence__certify_seconds(const struct evidence *ev, const struct tests *t);
-double evidence__rollback_seconds(const struct evidence *ev, double need);
 
 #endif

@@ -85,10 +85,10 @@ struct run_state {
 	double long_tick,
 		long_end; /* the last tick that was much longer than planned, and its end; 0: there was none */
 	struct split split;
-	uint64_t dropped_c, dropped_b;   /* sessions, in judged ticks and others */
-	bool after;                      /* the canary has been served something */
-	bool overdue;                    /* the deadline has passed */
-	bool uncalled;                   /* and at that time there was neither a promotion nor a rollback */
+	uint64_t dropped_c, dropped_b; /* sessions, in judged ticks and others */
+	bool after;                    /* the canary has been served something */
+	bool overdue;                  /* the deadline has passed */
+	bool uncalled;                 /* and at that time there was neither a promotion nor a rollback */
 };
 
 struct judge {

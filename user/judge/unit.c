@@ -157,16 +157,46 @@ void ratio_test__cap(struct ratio_test *t, double most)
 		bet__give(&t->bet, excess);
 }
 
-double ratio_test__events_to(const struct ratio_test *t, double need, double share, double rho,
-                             const struct dispersion *d)
+/* Has it been fed by groups, or is it going to be? */
+static bool has_groups(const struct ratio_test *t, const struct group_shares *s)
 {
-	struct pace pace = t->lanes > 1 ? lanes_of_ticks(d, t->lanes) : whole_ticks(d);
+	bool without = t->bet.blocks <= 0 && eprocess__log_e(&t->lr) != 0;
+
+	return s->total[ARM_IS_BASELINE] > 0 && s->total[ARM_IS_CANARY] > 0 && !without;
+}
+
+/*
+ * A block ends with the tick that brings it to `least` events of those that come alone: on average that is half a tick
+ * later than they came. What blocks really held counts the more, the more there have been.
+ */
+static double block_size(const struct bet *b, const struct pace *pace, double a_tick)
+{
+	double least = pace->least * pace->phi, size = fmax(a_tick, least + a_tick / 2);
+
+	return (b->size + size) / (b->blocks + 1);
+}
+
+double ratio_test__events_to(const struct ratio_test *t, double need, const struct prospect *p,
+                             const struct group_shares *by_group)
+{
+	const struct dispersion *d = p->dispersion;
+	unsigned int lanes = 1;
+	struct pace pace;
 	double events;
 
-	if (t->unit == UNIT_EXCHANGE && t->bet.blocks > 0)
-		return bet__events_to(&t->bet, need - eprocess__log_e(&t->lr), share, rho, &pace);
-	events = eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), share, rho);
-	if (t->unit == UNIT_EXCHANGE && events > 0)
-		events *= divisor(d);
-	return events;
+	if (t->unit == UNIT_INDEPENDENT)
+		return eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), p->share, p->rho);
+	if (by_group && !has_groups(t, by_group)) {
+		events = eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), p->share, p->rho);
+		return events > 0 ? events * divisor(d) : events;
+	}
+	pace = whole_ticks(d);
+	if (by_group) {
+		lanes = lanes_for(by_group);
+		pace = lanes_of_ticks(d, lanes);
+	} else {
+		pace.discount = fmax(pace.discount, caution(d, p->share));
+	}
+	return bet__events_to(&t->bet, need - eprocess__log_e(&t->lr), p->share, p->rho, &pace,
+	                      block_size(&t->bet, &pace, p->a_tick / lanes));
 }

@@ -52,8 +52,20 @@ void ratio_test__certify(struct ratio_test *t, const struct pair *p, const struc
 double ratio_test__log_e(const struct ratio_test *t);
 /* Gives away what exceeds log E = most, see eprocess__cap. */
 void ratio_test__cap(struct ratio_test *t, double most);
-/* Bad events still needed until log E reaches need if the true ratio is rho; negative: it never will. */
-double ratio_test__events_to(const struct ratio_test *t, double need, double share, double rho,
-                             const struct dispersion *d);
+
+/* What a test is going to see. */
+struct prospect {
+	double share;  /* the canary's part of the exposure, inside (0, 1) */
+	double rho;    /* the true ratio */
+	double a_tick; /* bad events in a tick, both arms */
+	const struct dispersion *dispersion;
+};
+
+/*
+ * Bad events still needed until log E reaches need; negative: it never will. by_group: how exchanges are spread over
+ * the groups, for a test that is fed by ratio_test__certify; NULL: by ratio_test__add.
+ */
+double ratio_test__events_to(const struct ratio_test *t, double need, const struct prospect *p,
+                             const struct group_shares *by_group);
 
 #endif

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "session/internal.h"
+#include "session/judged.h"
 
-/* The config's units, in its order, so that unit i is i + 1 to the judge's endpoints. */
+/* Tells the judge of the config's units. */
 int judge_units(struct session *s)
 {
 	for (size_t i = 0; i < s->config->n_units; i++) {
-		const struct cutover_unit *u = &s->config->units[i];
-		int err = judge__add_cutover(s->judge, &(struct judge_cutover){ u->name, u->owner });
+		const struct judge_cutover unit = judged__unit(s->config, i);
+		int err = judge__add_cutover(s->judge, &unit);
 
 		if (err < 0)
 			return err;
@@ -24,25 +25,10 @@ static int judge_endpoints(struct session *s)
 {
 	for (; s->n_judged < routes__count(s->routes); s->n_judged++) {
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
-		const struct route *r = routes__config(s->routes, ep);
-		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep), .unit = UNIT_EXCHANGE };
-		struct endpoint_policy policy;
+		struct judge_endpoint e =
+			judged__endpoint(s->config, routes__config(s->routes, ep), routes__endpoint(s->routes, ep));
 		int err;
 
-		config__policy(s->config, r, &policy);
-		e.margins = policy.margins;
-		e.cutover = policy.unit ? (unsigned int)(policy.unit - s->config->units) + 1 : 0;
-		if (r) {
-			e.named = true;
-			e.critical = r->critical;
-			e.weight = r->weight;
-			e.slo_p95 = r->slo.p95;
-			e.slo_p50 = r->slo.p50;
-			e.slo_p90 = r->slo.p90;
-			e.slo_p99 = r->slo.p99;
-			e.slo_error_rate = r->slo.error_rate;
-			e.fail_fast = r->fail_fast;
-		}
 		err = judge__add_endpoint(s->judge, &e);
 		if (err < 0)
 			return err;

@@ -299,15 +299,6 @@ static void fill_comparison(struct document *d, cJSON *root, const struct compar
 		put_null(d, root, "verdict");
 }
 
-/* Takes root over. */
-static char *finish(const struct document *d, cJSON *root)
-{
-	char *text = d->failed || !root ? NULL : cJSON_PrintUnformatted(root);
-
-	cJSON_Delete(root);
-	return text;
-}
-
 char *json_comparison(const struct comparison *c)
 {
 	struct document d = { 0 };
@@ -315,7 +306,7 @@ char *json_comparison(const struct comparison *c)
 
 	if (root)
 		fill_comparison(&d, root, c);
-	return finish(&d, root);
+	return document_finish(&d, root);
 }
 
 char *json_verdict(const struct verdict *v)
@@ -325,5 +316,5 @@ char *json_verdict(const struct verdict *v)
 
 	if (root)
 		fill_verdict(&d, root, v);
-	return finish(&d, root);
+	return document_finish(&d, root);
 }

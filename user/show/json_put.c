@@ -108,3 +108,11 @@ void put_string(struct document *d, cJSON *parent, const char *key, const char *
 	cJSON_free(copy);
 	put_item(d, parent, key, item);
 }
+
+char *document_finish(const struct document *d, cJSON *root)
+{
+	char *text = d->failed || !root ? NULL : cJSON_PrintUnformatted(root);
+
+	cJSON_Delete(root);
+	return text;
+}

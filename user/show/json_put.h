@@ -33,6 +33,8 @@ void put_count(struct document *d, cJSON *parent, const char *key, uint64_t valu
 void put_number(struct document *d, cJSON *parent, const char *key, double value);
 /* NULL becomes null. */
 void put_string(struct document *d, cJSON *parent, const char *key, const char *value);
+/* The document's text, to be freed; NULL when something failed. Takes root over, which may be NULL. */
+char *document_finish(const struct document *d, cJSON *root);
 
 /* json_versions.c: "versions", a list of what is known of each version as a whole. */
 void put_versions(struct document *d, cJSON *root, const struct comparison *c);
