@@ -4,14 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "judge/endpoint.h"
 #include "session/internal.h"
 
 /* The config's units, in its order, so that unit i is i + 1 to the judge's endpoints. */
 int judge_units(struct session *s)
 {
 	for (size_t i = 0; i < s->config->n_units; i++) {
-		const struct cutover_unit *u = &s->config->units[i];
-		int err = judge__add_cutover(s->judge, &(struct judge_cutover){ u->name, u->owner });
+		const struct cutover_unit *unit = &s->config->units[i];
+		const struct judge_cutover c = { unit->name, unit->owner };
+		int err = ticklog__add_cutover(s->log, s->judge, &c);
 
 		if (err < 0)
 			return err;
@@ -24,23 +26,11 @@ static int judge_endpoints(struct session *s)
 {
 	for (; s->n_judged < routes__count(s->routes); s->n_judged++) {
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
-		const struct route *r = routes__config(s->routes, ep);
-		struct judge_endpoint e = { .name = routes__endpoint(s->routes, ep), .unit = UNIT_EXCHANGE };
-		struct endpoint_policy policy;
+		struct judge_endpoint e = judge_endpoint__watched(routes__endpoint(s->routes, ep), s->config,
+		                                                  routes__config(s->routes, ep));
 		int err;
 
-		config__policy(s->config, r, &policy);
-		e.margins = policy.margins;
-		e.cutover = policy.unit ? (unsigned int)(policy.unit - s->config->units) + 1 : 0;
-		if (r) {
-			e.named = true;
-			e.critical = r->critical;
-			e.weight = r->weight;
-			e.slo_p95 = r->slo.p95;
-			e.slo_error_rate = r->slo.error_rate;
-			e.fail_fast = r->fail_fast;
-		}
-		err = judge__add_endpoint(s->judge, &e);
+		err = ticklog__add_endpoint(s->log, s->judge, &e, &s->rules[ep < s->n_rules ? ep : 0]);
 		if (err < 0)
 			return err;
 	}
@@ -130,7 +120,7 @@ int tick_close(struct session *s, double now)
 	tick.clock_jump = clock_shift(&s->clock);
 	arms_fill(s, &tick, baseline, canary);
 	tick.endpoints = e;
-	err = judge__tick(s->judge, &tick, s->n_judged);
+	err = ticklog__tick(s->log, s->judge, &tick, s->n_judged);
 	free(e);
 	s->tick_ledger = t;
 	s->tick_start = now;
