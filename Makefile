@@ -45,7 +45,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unus
 	-mcpu=v2 -Iinclude -Ibpf $(if $(filter-out bpf/vmlinux.h,$(VMLINUX_H)),-DTW_VMLINUX='"$(abspath $(VMLINUX_H))"')
 
 # One archive a folder, its sub-folders included; the order is the direction of the data, users first.
-FOLDERS := cmd show session judge capture model config base
+FOLDERS := cmd show session ticklog judge capture model config base
 LIBS := $(FOLDERS:%=$(B)/lib%.a)
 SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c user/$(f)/*/*.c))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)

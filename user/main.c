@@ -8,7 +8,9 @@
 
 #include "cmd/cmd.h"
 
-static const struct command *const commands[] = { &cmd_doctor, &cmd_top, &cmd_init, &cmd_watch, &cmd_gate, &cmd_plan };
+static const struct command *const commands[] = {
+	&cmd_doctor, &cmd_top, &cmd_init, &cmd_watch, &cmd_gate, &cmd_plan, &cmd_replay,
+};
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static void print_usage(FILE *out)
@@ -29,7 +31,8 @@ static void print_version(void)
 	       "libbpf %u.%u, cJSON %s\n"
 	       "protocols: HTTP/1.0, HTTP/1.1 (plaintext)\n"
 	       "versions by: listen cgroup upstream pid exe unit env build_id\n"
-	       "output: table, lines, tillwatch.comparison/1, tillwatch.verdict/1, tillwatch.plan/1\n",
+	       "output: table, lines, tillwatch.comparison/1, tillwatch.verdict/1, tillwatch.plan/1, "
+	       "tillwatch.replay/1\n",
 	       TW_VERSION, libbpf_major_version(), libbpf_minor_version(), cJSON_Version());
 }
 
@@ -48,6 +51,8 @@ int main(int argc, char **argv)
 
 	/* A pipe that closes early is an error to report, not a reason to die with maps half read. */
 	signal(SIGPIPE, SIG_IGN);
+	/* The same of a file that has reached the size it may have. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc > at && !strcmp(argv[at], "--verbose")) {
 		log_threshold = LOG_DEBUG;
 		at++;

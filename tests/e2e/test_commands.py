@@ -12,7 +12,7 @@ from tw import net, watch
 from tw.client import Client, ask
 from tw.watch import Background, Document, config_text, run
 
-COMMANDS = ("doctor", "top", "init", "watch", "gate", "plan")
+COMMANDS = ("doctor", "top", "init", "watch", "gate", "plan", "replay")
 SECRET = "s3cr3t-canary-value"
 
 GOOD = """service: shop

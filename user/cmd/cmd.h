@@ -22,7 +22,7 @@ struct text_list {
 };
 
 struct option_spec {
-	const char *name; /* "--for" */
+	const char *name; /* "--for"; "FILE": an argument without a name, these in their order */
 	char letter;      /* 'c', or 0 */
 	enum option_type type;
 	const char *arg; /* "T" */
@@ -43,6 +43,6 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 /* "tillwatch NAME: text; see `tillwatch NAME --help`" to stderr; returns TW_EXIT_USAGE. */
 int usage_error(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-extern const struct command cmd_doctor, cmd_top, cmd_init, cmd_watch, cmd_gate, cmd_plan;
+extern const struct command cmd_doctor, cmd_top, cmd_init, cmd_watch, cmd_gate, cmd_plan, cmd_replay;
 
 #endif

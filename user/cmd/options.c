@@ -43,11 +43,22 @@ static void print_help(const struct command *c, const struct option_spec *o, siz
 static const struct option_spec *find(const struct option_spec *o, size_t n, const char *arg, size_t len)
 {
 	for (size_t i = 0; i < n; i++) {
+		if (o[i].name[0] != '-')
+			continue;
 		if (len == strlen(o[i].name) && !strncmp(o[i].name, arg, len))
 			return &o[i];
 		if (len == 2 && arg[0] == '-' && o[i].letter && arg[1] == o[i].letter)
 			return &o[i];
 	}
+	return NULL;
+}
+
+/* The next argument without a name that is not given yet. */
+static const struct option_spec *find_unnamed(const struct option_spec *o, size_t n, const char *arg, const bool *seen)
+{
+	for (size_t i = 0; i < n; i++)
+		if (o[i].name[0] != '-' && arg[0] != '-' && !seen[i])
+			return &o[i];
 	return NULL;
 }
 
@@ -84,6 +95,12 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 			return 1;
 		}
 		if (!f) {
+			f = find_unnamed(o, n, argv[i], seen);
+			if (f) {
+				seen[f - o] = true;
+				*(const char **)f->value = argv[i];
+				continue;
+			}
 			*code = usage_error(c, "unknown %s '%.*s'", argv[i][0] == '-' ? "option" : "argument", (int)len,
 			                    argv[i]);
 			return 1;
@@ -103,7 +120,8 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 	}
 	for (size_t i = 0; i < n; i++)
 		if (o[i].required && !seen[i]) {
-			*code = usage_error(c, "%s %s is missing", o[i].name, o[i].arg ? o[i].arg : "");
+			*code = usage_error(c, "%s%s%s is missing", o[i].name, o[i].arg ? " " : "",
+			                    o[i].arg ? o[i].arg : "");
 			return 1;
 		}
 	return 0;

@@ -11,7 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/plan_input.h"
 #include "judge/plan_shape.h"
-#include "session/judged.h"
+#include "judge/endpoint.h"
 #include "session/session.h"
 #include "show/figures.h"
 #include "show/plan.h"
@@ -85,8 +85,9 @@ static int traffic_given(struct traffic *t, const struct config *c, const struct
 		goto cleanup;
 	}
 	for (size_t i = 0; i < c->n_routes; i++) {
-		t->endpoints[i] = (struct plan_endpoint){ .def = judged__endpoint(c, &c->routes[i], c->routes[i].name),
-			                                  .rate = NAN };
+		t->endpoints[i] =
+			(struct plan_endpoint){ .def = judge_endpoint__watched(c->routes[i].name, c, &c->routes[i]),
+			                        .rate = NAN };
 		for (size_t k = 0; k < texts->n; k++)
 			if (rates[k].route == &c->routes[i])
 				take_rate(t, i, &rates[k]);
@@ -148,7 +149,7 @@ static int traffic_of(struct traffic *t, const struct config *config, const stru
 	for (size_t i = 0; i < c->n_endpoints; i++) {
 		const char *name = c->endpoints[i].name;
 
-		t->endpoints[i].def = judged__endpoint(config, route_of(config, name), name);
+		t->endpoints[i].def = judge_endpoint__watched(name, config, route_of(config, name));
 		take_observed(t, i, &c->endpoints[i], c->seconds);
 		seen += t->subjects[i].requests;
 	}
@@ -243,7 +244,7 @@ static int plan_and_print(const struct config *c, struct traffic *t, const struc
 	int code = TW_EXIT_FAILURE;
 
 	for (size_t i = 0; units && i < c->n_units; i++)
-		units[i] = judged__unit(c, i);
+		units[i] = judge_cutover__of(c, i);
 	if (units)
 		p = plan__new(&c->gate, t->endpoints, t->n, units, c->n_units);
 	if (rows && p) {

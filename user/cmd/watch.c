@@ -9,15 +9,17 @@
 #include "cmd/cmd.h"
 #include "session/session.h"
 #include "show/show.h"
+#include "ticklog/ticklog.h"
 
 /* Off a terminal a line block every so often; on one a redraw a second. */
 #define REFRESH_TERMINAL 1.0
 #define REFRESH_LINES    5.0
 
 #define STAGE_HELP "the stage that is running: the canary's share of the traffic, as planned"
+#define LOG_HELP   "a new file for a tick log, to `tillwatch replay`"
 
 struct watch_options {
-	const char *file, *stage;
+	const char *file, *stage, *log;
 	double seconds;
 	bool json, until_final;
 };
@@ -118,35 +120,67 @@ static const struct comparison *observe(struct session *s, bool quiet)
 	return c;
 }
 
-/* NULL with the reason said, and the exit code in *code: a config that cannot be used is a matter of usage. */
-static struct session *start(const struct watch_options *w, struct config **config, int *code)
-{
-	struct session_options o = { 0 };
-	struct err e = { "" };
-	struct session *s;
+struct watching {
+	struct config *config;
+	double stage; /* 0: not told */
+	struct ticklog *log;
+	struct session *session;
+};
 
-	*code = TW_EXIT_USAGE;
-	if (config__load(config, w->file, &e) || config__decides(*config, &e)) {
+static void stop(struct watching *x)
+{
+	session__free(x->session);
+	ticklog__free(x->log);
+	config__free(x->config);
+}
+
+/* What can be known to fail does so before anything is attached. Returns an exit code with the reason said, or 0. */
+static int prepare(const struct watch_options *w, struct watching *x, bool verdict)
+{
+	struct err e = { "" };
+
+	if (config__load(&x->config, w->file, &e) || config__decides(x->config, &e) ||
+	    (w->stage && config__stage(x->config, w->stage, &x->stage, &e))) {
 		log_error("%s", e.text);
-		return NULL;
+		return TW_EXIT_USAGE;
 	}
-	if (w->stage && config__stage(*config, w->stage, &o.stage, &e)) {
+	if ((verdict || w->log) && !is_judged(x->config)) {
+		log_error("%s: a %s needs one version with arm: baseline and one with arm: canary, or, without a "
+		          "baseline, gate: { mode: absolute }",
+		          w->file, verdict ? "verdict" : "tick log");
+		return TW_EXIT_USAGE;
+	}
+	if (w->log)
+		x->log = ticklog__new(w->log, &e);
+	if (w->log && !x->log) {
 		log_error("%s", e.text);
-		return NULL;
+		return TW_EXIT_FAILURE;
 	}
-	*code = TW_EXIT_FAILURE;
-	o.config = *config;
-	o.judge = is_judged(*config);
-	o.losses = true;
+	return 0;
+}
+
+/* verdict: it is about nothing else. Returns an exit code with the reason said, or 0; stop() is due in any case. */
+static int start(const struct watch_options *w, struct watching *x, bool verdict)
+{
+	struct session_options o = { .losses = true };
+	struct err e = { "" };
+	int code = prepare(w, x, verdict);
+
+	if (code)
+		return code;
+	o.config = x->config;
+	o.judge = is_judged(x->config);
+	o.stage = x->stage;
+	o.log = x->log;
 	o.until_final = w->until_final;
-	s = session__new(&o, &e);
-	if (!s) {
+	x->session = session__new(&o, &e);
+	if (!x->session) {
 		log_error("%s", e.text);
-		return NULL;
+		return TW_EXIT_FAILURE;
 	}
-	session__until(s, w->seconds);
-	announce(*config, w->seconds);
-	return s;
+	session__until(x->session, w->seconds);
+	announce(x->config, w->seconds);
+	return 0;
 }
 
 static int watch(int argc, char **argv)
@@ -158,20 +192,22 @@ static int watch(int argc, char **argv)
 		  false },
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document at the end instead of the table", &w.json, false },
 		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
+		{ "--log", 0, OPTION_TEXT, "FILE", LOG_HELP, &w.log, false },
 	};
-	const struct comparison *c;
-	struct config *config = NULL;
-	struct session *s;
+	const struct comparison *c = NULL;
+	struct watching x = { NULL };
 	int code;
 
-	if (options_parse(&cmd_watch, options, 4, argc, argv, &code))
+	if (options_parse(&cmd_watch, options, 5, argc, argv, &code))
 		return code;
-	s = start(&w, &config, &code);
-	c = s ? observe(s, w.json) : NULL;
+	code = start(&w, &x, false);
+	if (!code) {
+		code = TW_EXIT_FAILURE;
+		c = observe(x.session, w.json);
+	}
 	if (c)
 		code = w.json ? print_document(json_comparison(c)) : TW_EXIT_OK;
-	session__free(s);
-	config__free(config);
+	stop(&x);
 	return code;
 }
 
@@ -197,40 +233,36 @@ static int gate(int argc, char **argv)
 		{ "--for", 0, OPTION_DURATION, "T", "how long to watch before the verdict", &w.seconds, true },
 		{ "--json", 0, OPTION_FLAG, NULL, "the verdict as a JSON document", &w.json, false },
 		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
+		{ "--log", 0, OPTION_TEXT, "FILE", LOG_HELP, &w.log, false },
 	};
-	const struct comparison *c;
-	struct config *config = NULL;
-	struct session *s;
+	const struct comparison *c = NULL;
+	struct watching x = { NULL };
 	int code;
 
-	if (options_parse(&cmd_gate, options, 4, argc, argv, &code))
+	if (options_parse(&cmd_gate, options, 5, argc, argv, &code))
 		return code;
-	s = start(&w, &config, &code);
-	if (s && !is_judged(config)) {
-		log_error(
-			"%s: a verdict needs one version with arm: baseline and one with arm: canary, or, without a baseline, "
-			"gate: { mode: absolute }",
-			w.file);
-		session__free(s);
-		config__free(config);
-		return TW_EXIT_USAGE;
+	code = start(&w, &x, true);
+	if (!code) {
+		code = TW_EXIT_FAILURE;
+		c = observe(x.session, true);
 	}
-	c = s ? observe(s, true) : NULL;
 	if (c) {
 		code = w.json ? print_document(json_verdict(&c->verdict)) : TW_EXIT_OK;
 		if (!w.json)
 			print_verdict(&c->verdict);
 		if (!code)
 			code = verdict_exit_code(c->verdict.kind);
+		/* A table has its notes for this. */
+		if (c->log && c->log->stopped)
+			log_warn("%s: what came after cannot be replayed", c->log->stopped);
 	}
-	session__free(s);
-	config__free(config);
+	stop(&x);
 	return code;
 }
 
 const struct command cmd_watch = {
 	"watch", "Attaches, shows the live comparison and ends with the final one",
-	"-c FILE [--for T] [--stage SHARE] [--json]",
+	"-c FILE [--for T] [--stage SHARE] [--json] [--log FILE]",
 	"On a terminal the table is redrawn every second; elsewhere a block of lines comes every five.\n"
 	"SIGINT and SIGTERM end it early with the same final output.",
 	watch
@@ -238,7 +270,7 @@ const struct command cmd_watch = {
 
 const struct command cmd_gate = {
 	"gate", "Watches for a while and gives the verdict as the exit code",
-	"-c FILE --for T [--stage SHARE] [--json]",
+	"-c FILE --for T [--stage SHARE] [--json] [--log FILE]",
 	"Ends before T when nothing is left to wait for: what a fail_fast endpoint shows is enough for a\n"
 	"rollback, or the config's deadline has passed.\n"
 	"Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",

@@ -168,6 +168,24 @@ int config__stage(const struct config *c, const char *text, double *share, struc
 /* Fills p with the documented defaults (no file needed, for `top` and `init`). */
 void gate_policy__defaults(struct gate_policy *p);
 
+/*
+ * The policy as a list of fields, by the names and bounds that they have in the configuration: for those who write it
+ * down and read it again. What makes an exchange bad is none of them.
+ */
+struct policy_field {
+	const char *name;
+	double min, max;
+	const char *const *words; /* [n_words] of a choice, whose value is a place in it; NULL: a number */
+	int n_words;
+	bool may_be_absent; /* NaN: not given */
+};
+
+#define POLICY_FIELDS 13
+struct policy_field gate_policy__field(size_t i);
+double gate_policy__get(const struct gate_policy *p, size_t i);
+/* 0, or -EINVAL for a value that no configuration can give it. */
+int gate_policy__set(struct gate_policy *p, size_t i, double value);
+
 /* What holds for one endpoint in the end. */
 struct endpoint_policy {
 	struct margins margins; /* both given */

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const mode_names[GATE_MODE_NR] = { "canary", "absolute", "before_after" };
-static const char *const deadline_names[DEADLINE_NR] = { "hold", "rollback" };
+const char *const gate_mode_names[GATE_MODE_NR] = { "canary", "absolute", "before_after" };
+const char *const at_deadline_names[DEADLINE_NR] = { "hold", "rollback" };
 
 void gate_policy__defaults(struct gate_policy *p)
 {
@@ -35,7 +35,7 @@ int read_gate(const struct source *s, const struct key *k, const struct ynode *v
 
 int read_mode(const struct source *s, const struct key *k, const struct ynode *v, void *field)
 {
-	int i = 0, err = want_word(s, k, v, mode_names, GATE_MODE_NR, &i);
+	int i = 0, err = want_word(s, k, v, gate_mode_names, GATE_MODE_NR, &i);
 
 	*(enum gate_mode *)field = (enum gate_mode)i;
 	return err;
@@ -43,7 +43,7 @@ int read_mode(const struct source *s, const struct key *k, const struct ynode *v
 
 int read_at_deadline(const struct source *s, const struct key *k, const struct ynode *v, void *field)
 {
-	int i = 0, err = want_word(s, k, v, deadline_names, DEADLINE_NR, &i);
+	int i = 0, err = want_word(s, k, v, at_deadline_names, DEADLINE_NR, &i);
 
 	*(enum at_deadline *)field = (enum at_deadline)i;
 	return err;

@@ -39,6 +39,7 @@ int read_slower_than(const struct source *s, const struct key *k, const struct y
 
 /* gate.c: the gate, and its words. */
 int read_gate(const struct source *s, const struct key *k, const struct ynode *v, void *gate_policy);
+extern const char *const gate_mode_names[GATE_MODE_NR], *const at_deadline_names[DEADLINE_NR];
 int read_mode(const struct source *s, const struct key *k, const struct ynode *v, void *field);
 int read_at_deadline(const struct source *s, const struct key *k, const struct ynode *v, void *field);
 

@@ -55,6 +55,7 @@ int verdict_exit_code(enum verdict_kind kind);
 enum unit {
 	UNIT_INDEPENDENT, /* events known to have nothing to do with one another: each is evidence of its own */
 	UNIT_EXCHANGE, /* exchanges: one cause may make many of them bad, so bursts are allowed for (unit.h says how) */
+	UNIT_NR,
 };
 extern const char *const unit_names[]; /* "independent", "exchange" */
 

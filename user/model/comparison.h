@@ -93,6 +93,8 @@ struct cut {
 
 #define CUTS_MAX 256 /* rows; exchanges beyond them are summed up */
 
+struct ticklog_state;
+
 struct comparison {
 	const char *service;
 	char run[40];
@@ -116,6 +118,7 @@ struct comparison {
 	/* One line per version: "v1: listening on 127.0.0.1:8081, 2 processes" or what it waits for. */
 	const char *const *notes;
 	size_t n_notes;
+	const struct ticklog_state *log; /* ticklog/ticklog.h; NULL: no tick log is kept */
 };
 
 /* Adds n to the count of a status code below STATUS_MAX. 0 or -ENOMEM. The list is the caller's to free(). */

@@ -44,6 +44,9 @@ static void header_fill(struct session *s, struct comparison *c)
 	for (size_t i = 0; i < s->ids->n_versions; i++)
 		if (s->ids->versions[i].state != ID_FOUND)
 			s->notes[c->n_notes++] = s->ids->versions[i].note;
+	c->log = ticklog__state(s->log);
+	if (c->log && c->log->stopped)
+		s->notes[c->n_notes++] = c->log->stopped;
 	c->notes = s->notes;
 }
 

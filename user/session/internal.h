@@ -83,7 +83,8 @@ struct session {
 	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
 
 	struct judge *judge;
-	size_t n_judged; /* endpoints the judge knows: 1..n_judged */
+	struct ticklog *log; /* not ours; NULL: nobody asked */
+	size_t n_judged;     /* endpoints the judge knows: 1..n_judged */
 	double tick_at, tick_start;
 	struct tw_ledger_row tick_ledger;
 	struct arm_watch arms[TW_MAX_VERSIONS];
@@ -110,7 +111,7 @@ struct session {
 	double sample_at;
 
 	struct comparison comparison;
-	const char *notes[TW_MAX_VERSIONS];
+	const char *notes[TW_MAX_VERSIONS + 1]; /* of the versions, and of the log */
 };
 
 /* session.c */
@@ -191,6 +192,7 @@ double clock_shift(struct clock_watch *c);
 /* What the judge is told of a cell's tick that ends now. */
 void cell_tick(const struct cell *c, struct arm_tick *t);
 int tick_close(struct session *s, double now);
+/* Tells the judge of the config's cut-over units, before the first endpoint. 0 or a negative errno. */
 int judge_units(struct session *s);
 
 #endif

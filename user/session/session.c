@@ -159,9 +159,38 @@ static int allocate(struct session *s, const struct session_options *o)
 	s->generations = generations__new();
 	if (o->judge)
 		s->judge = judge__new(&o->config->gate);
-	if (make_rules(s) || (s->judge && judge_units(s)))
+	if (make_rules(s))
 		return -ENOMEM;
 	return s->cells && s->live && s->routes && s->generations && (!o->judge || s->judge) ? 0 : -ENOMEM;
+}
+
+static int start_log(struct session *s, struct ticklog *log, struct err *e)
+{
+	struct log_header h = { .tillwatch = TW_VERSION,
+		                .run = s->run,
+		                .service = s->config->service,
+		                .stage = s->stage,
+		                .policy = s->config->gate };
+	char started[40];
+	struct tm tm;
+
+	if (gmtime_r(&s->started.tv_sec, &tm) && strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		h.started = started;
+	for (int arm = 0; arm < ARM_NR; arm++) {
+		int i = config__version_of_arm(s->config, arm);
+
+		h.version[arm] = i < 0 ? NULL : s->config->versions[i].name;
+	}
+	s->log = log;
+	return ticklog__start(log, &h, e);
+}
+
+/* What the judge is told before the first tick, behind the first line of a log. */
+static int begin_judging(struct session *s, struct ticklog *log, struct err *e)
+{
+	if (log && start_log(s, log, e))
+		return -1;
+	return judge_units(s) ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
 struct session *session__new(const struct session_options *o, struct err *e)
@@ -193,6 +222,8 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	s->tick_at = s->start + s->config->gate.tick;
 	s->stats_at = s->start + 0.5;
 	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
+	if (s->judge && begin_judging(s, o->log, e))
+		goto fail;
 	return s;
 fail:
 	session__free(s);
@@ -305,6 +336,21 @@ static int keep_in_step(struct session *s, double now)
 	return err;
 }
 
+static int finish(struct session *s)
+{
+	int err = 0;
+
+	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
+	loader__stop(s->loader);
+	drain(s);
+	/* The last tick may be short: what was seen in it counts too, unless there is nothing left to decide. */
+	if (s->judge && !s->decided && session_now() - s->tick_start > 0.1)
+		err = tick_close(s, session_now());
+	if (!err)
+		ticklog__end(s->log);
+	return err;
+}
+
 int session__run(struct session *s, double refresh)
 {
 	double until = session_now() + refresh;
@@ -326,13 +372,7 @@ int session__run(struct session *s, double refresh)
 			wait = s->tick_at - now;
 		take_events(s, wait <= 0 ? 0 : (int)ceil(wait * 1000));
 	}
-	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
-	loader__stop(s->loader);
-	drain(s);
-	/* The last tick may be short: what was seen in it counts too, unless there is nothing left to decide. */
-	if (s->judge && !s->decided && session_now() - s->tick_start > 0.1)
-		return tick_close(s, session_now());
-	return 0;
+	return finish(s);
 }
 
 bool session__listeners_changed(struct session *s)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "model/comparison.h"
+#include "ticklog/ticklog.h"
 
 struct session;
 
@@ -22,7 +23,8 @@ struct session_options {
 	bool judge;                  /* keep a verdict: needs a baseline and a canary */
 	bool until_final;            /* ends as soon as the verdict is final */
 	double stage;                /* the canary's share of the traffic, as planned for now; 0: not told */
-	bool losses;                 /* look at listeners' queues, too: the comparison has losses by version */
+	struct ticklog *log; /* NULL, or where the ticks go; not started yet, and the caller's to free afterwards */
+	bool losses;         /* look at listeners' queues, too: the comparison has losses by version */
 };
 
 /* Loads, resolves the versions and attaches. NULL on error, with e saying what and what to do. */

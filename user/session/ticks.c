@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "judge/endpoint.h"
 #include "session/internal.h"
-#include "session/judged.h"
 
 /* Tells the judge of the config's units. */
 int judge_units(struct session *s)
 {
 	for (size_t i = 0; i < s->config->n_units; i++) {
-		const struct judge_cutover unit = judged__unit(s->config, i);
-		int err = judge__add_cutover(s->judge, &unit);
+		const struct judge_cutover unit = judge_cutover__of(s->config, i);
+		int err = ticklog__add_cutover(s->log, s->judge, &unit);
 
 		if (err < 0)
 			return err;
@@ -25,11 +25,11 @@ static int judge_endpoints(struct session *s)
 {
 	for (; s->n_judged < routes__count(s->routes); s->n_judged++) {
 		uint16_t ep = (uint16_t)(s->n_judged + 1);
-		struct judge_endpoint e =
-			judged__endpoint(s->config, routes__config(s->routes, ep), routes__endpoint(s->routes, ep));
+		struct judge_endpoint e = judge_endpoint__watched(routes__endpoint(s->routes, ep), s->config,
+		                                                  routes__config(s->routes, ep));
 		int err;
 
-		err = judge__add_endpoint(s->judge, &e);
+		err = ticklog__add_endpoint(s->log, s->judge, &e, &s->rules[ep < s->n_rules ? ep : 0]);
 		if (err < 0)
 			return err;
 	}
@@ -119,7 +119,7 @@ int tick_close(struct session *s, double now)
 	tick.clock_jump = clock_shift(&s->clock);
 	arms_fill(s, &tick, baseline, canary);
 	tick.endpoints = e;
-	err = judge__tick(s->judge, &tick, s->n_judged);
+	err = ticklog__tick(s->log, s->judge, &tick, s->n_judged);
 	free(e);
 	s->tick_ledger = t;
 	s->tick_start = now;

@@ -8,6 +8,7 @@
 #include "show/figures.h"
 #include "show/json_put.h"
 #include "show/show.h"
+#include "ticklog/ticklog.h"
 
 static void put_latency(struct document *d, cJSON *arm, const struct arm_figures *a)
 {
@@ -85,6 +86,21 @@ static void put_endpoints(struct document *d, cJSON *root, const struct comparis
 	}
 }
 
+/* Of the ticks that were judged, how many can be replayed. */
+static void put_log(struct document *d, cJSON *coverage, const struct ticklog_state *log)
+{
+	cJSON *o;
+
+	if (!log) {
+		put_null(d, coverage, "tick_log");
+		return;
+	}
+	o = put_object(d, coverage, "tick_log");
+	put_count(d, o, "ticks", log->ticks);
+	put_bool(d, o, "complete", !log->stopped);
+	put_string(d, o, "error", log->stopped);
+}
+
 static void put_coverage(struct document *d, cJSON *root, const struct comparison *c)
 {
 	const struct coverage *cov = &c->coverage;
@@ -105,6 +121,7 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_bool(d, o, "queue_measured", cov->queue_measured);
 	put_bool(d, o, "in_flight_measured", l->in_flight_measured);
 	put_bool(d, o, "complete", is_complete(c));
+	put_log(d, o, c->log);
 
 	put_ledger(d, root, l);
 

@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "show/format.h"
 
 /* Puts item under key, or at the end of a list when key is NULL. Returns it, or NULL when there is no such item. */
@@ -49,24 +49,13 @@ void put_count(struct document *d, cJSON *parent, const char *key, uint64_t valu
 	put_item(d, parent, key, cJSON_CreateRaw(text));
 }
 
-/* The shortest text that reads back as the same double; null for what was not measured. */
+/* null for what was not measured. */
 void put_number(struct document *d, cJSON *parent, const char *key, double value)
 {
-	char text[32], *comma;
-
-	if (!isfinite(value)) {
+	if (isfinite(value))
+		put_item(d, parent, key, cJSON_CreateRaw(number_text(value).s));
+	else
 		put_null(d, parent, key);
-		return;
-	}
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	comma = strchr(text, ','); /* of a locale that the process may have set */
-	if (comma)
-		*comma = '.';
-	put_item(d, parent, key, cJSON_CreateRaw(text));
 }
 
 /* A copy in which bytes that are not UTF-8 are U+FFFD; cJSON_free() it. */
