@@ -350,8 +350,11 @@ static __always_inline enum next response_body(struct ctx *x)
 	struct tw_pipe *pipe;
 
 	if (unlikely(r->status < 200) && r->status != 101) {
-		h1_reset(r, H1_RES);
-		return NEXT_CAREFUL;
+		if (r->status >= 100) {
+			h1_reset(r, H1_RES);
+			return NEXT_CAREFUL;
+		}
+		r->status += TW_STATUS_LOW; /* no interim response, and no other will come */
 	}
 	if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
 		return NEXT_LOST;

@@ -71,6 +71,13 @@ enum tw_outcome {
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
 #define TW_GROUPS        16   /* of connections, by a hash of their addresses: what comes together shows there */
 
+/*
+ * A status is three digits, and those that mean nothing (RFC 9110, 15: below 100, above 599) are kept as well. As 0
+ * says that none was seen, "000" to "099" are TW_STATUS_LOW higher.
+ */
+#define TW_STATUS_LOW 1000
+#define TW_STATUS_END (TW_STATUS_LOW + 100) /* the highest, and 1 */
+
 /* Outcomes that the server answers for: bad unless a rule says otherwise. Of a timeout, see tw_rule.h. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
 
