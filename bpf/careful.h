@@ -258,8 +258,12 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 	if (!n)
 		return NEXT_LOST;
 	x->l->run = *p;
+	if (!requests)
+		x->l->text.length = c->rs_length;
 	e = requests ? run_request(x->lane, n) : run_response(x->lane, n);
 	*p = x->l->run;
+	if (!requests)
+		c->rs_length = x->l->text.length;
 	segment_advance(x, x->l->used);
 	return requests ? request_event(x, e) : response_event(x, e);
 }

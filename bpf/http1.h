@@ -26,6 +26,8 @@
 #define H1_F_HEAD         8  /* method HEAD */
 #define H1_F_CONNECT      16 /* method CONNECT */
 
+#define H1_FIRST (~0ULL) /* no length is as large: see h1_digit */
+
 /* One direction of one connection. */
 struct h1 {
 	__u64 left; /* Content-Length while in a head, then what is left of the body or chunk */
@@ -35,11 +37,12 @@ struct h1 {
 	__u32 next; /* sequence number of the next byte; the caller's */
 };
 
-/* What the careful engine keeps of a request head that comes in pieces. */
+/* What the careful engine keeps of a head that comes in pieces; of a response's, only length. */
 struct h1_text {
 	struct rh_stream hash;
 	__u64 route;
 	__u64 method; /* the first eight bytes */
+	__u64 length; /* what Content-Length said before, while it is read again; or H1_FIRST */
 	__u16 len;    /* of text */
 	__u16 truncated;
 	__u32 pad;
@@ -410,7 +413,7 @@ static __always_inline void h1_text_put(struct h1_text *t, __u8 c)
 	}
 }
 
-/* The part of an action that concerns the request line; t is NULL on responses. */
+/* The part of an action that concerns the request line. */
 static __always_inline void h1_request_action(struct h1_text *t, __u32 act, __u8 c, __u64 seed)
 {
 	if (act == H1_A_METHOD_FIRST) {
@@ -475,25 +478,26 @@ static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, con
 		if (act >= H1_A_STOP)
 			break;
 		if (act <= H1_A_PATH_END) {
-			if (t)
-				h1_request_action(t, act, c, seed);
+			h1_request_action(t, act, c, seed);
 		} else if (act == H1_A_STATUS) {
 			p->status = p->status * 10 + (c - '0');
-		} else if (act == H1_A_CL_BEGIN) {
-			if (p->flags & H1_F_HAS_LENGTH) {
+		} else if (act == H1_A_CL_DONE) {
+			if (t->length != H1_FIRST && t->length != p->left) {
 				act = H1_A_BAD;
 				break;
 			}
-			p->flags |= H1_F_HAS_LENGTH;
-			p->left = 0;
 		} else if (act == H1_A_CHUNKED) {
 			p->flags |= H1_F_CHUNKED;
 		} else if (act == H1_A_OTHER_CODING) {
 			p->flags = (p->flags & ~H1_F_CHUNKED) | H1_F_OTHER_CODING;
 		} else {
-			if (act == H1_A_CHUNK_FIRST)
+			if (act == H1_A_CL_FIRST) {
+				t->length = p->flags & H1_F_HAS_LENGTH ? p->left : H1_FIRST;
+				p->flags |= H1_F_HAS_LENGTH;
+			}
+			if (act == H1_A_CHUNK_FIRST || act == H1_A_CL_FIRST)
 				p->left = 0;
-			if (h1_digit(p, c, act == H1_A_CL_DIGIT ? 10 : 16)) {
+			if (h1_digit(p, c, act <= H1_A_CL_DIGIT ? 10 : 16)) {
 				act = H1_A_BAD;
 				break;
 			}

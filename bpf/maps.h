@@ -95,7 +95,7 @@ struct tw_conn {
 	__u32 in_head; /* a part of the next one has arrived */
 	__u64 t_start[TW_INLINE_PENDING];
 	struct tw_pending in[TW_INLINE_PENDING];
-	__u64 pad3;
+	__u64 rs_length; /* of the response's head, see h1_text.length */
 
 	/* the responding side */
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */

@@ -60,7 +60,7 @@ __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? (int)h1_run(&l->run, 0, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	return l ? (int)h1_run(&l->run, &l->text, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
 }
 
 /* lane->window[0..n): the bytes of whole chunks at its start. */
