@@ -69,8 +69,6 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	if (requests) {
 		if (!(tcp_flags & TCP_RST) && !fin)
 			c->t_rq_fin = x->now ? x->now : segment_time(x);
-		if (tcp_flags & TCP_FIN && is_in_body(c->rq.state))
-			c->t_cut = bpf_ktime_get_ns();
 		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		rest = fin ? TW_CLIENT_ABANDONED : TW_RESET_BY_CLIENT;
 		return tcp_flags & TCP_RST ? FLUSH(rest, rest) : 0;

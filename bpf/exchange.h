@@ -176,15 +176,15 @@ static __always_inline void ended_unfold(struct tw_ended *d)
 }
 
 /*
- * The server's own time. Of a request that was not complete before its answer was, only the client's close tells what
- * of the wait was still the client's.
+ * The server's own time. Of a request that was not complete before its answer was, only the client's close inside it
+ * tells what of the wait was still the client's.
  */
-static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_body, __u32 stall)
+static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_start, __u64 t_body, __u32 stall)
 {
 	__u64 server, from = t_body;
 
-	if (unlikely(!from) && c->tail + 1 == c->head)
-		from = c->t_cut;
+	if (unlikely(!from) && c->tail + 1 == c->head && c->t_rq_fin >= t_start)
+		from = c->t_rq_fin;
 	if (unlikely(!from))
 		return TW_NOT_MEASURED;
 	server = since(from, c->t_last);
@@ -208,7 +208,7 @@ static __attribute__((noinline)) int ended_times(struct tw_conn *c, struct tw_en
 		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
-	d->lat[TW_LAT_SERVER] = ended_server(c, t_body, stall);
+	d->lat[TW_LAT_SERVER] = ended_server(c, t_start, t_body, stall);
 	if (unlikely(p->flags & TW_P_MORE) && likely(t_body)) {
 		shut = window_was_shut(c, c->tail, t_body);
 		if (shut > d->lat[TW_LAT_UPLOAD])
