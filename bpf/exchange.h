@@ -254,13 +254,17 @@ static __always_inline __u64 ended_waited(struct ctx *x, __u64 asked, int begun)
 	return begun ? since(asked, c->t_first) + since(c->t_last, until) : since(asked, until);
 }
 
-/* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
-static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
+/*
+ * Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. 0: it was
+ * not counted in a slot, and lane->ended.hash is its route.
+ */
+static __always_inline int exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
 {
 	struct tw_ended *d = &x->l->ended;
 	struct tw_conn *c = x->c;
 	__u32 n = c->tail;
 	struct tw_pending *p = pending_in(c, pipe, n);
+	int counted;
 
 	ended_endpoint(x->l, c, p->endpoint, pending_hash(c, pipe, n));
 	d->t_start = *pending_start(c, pipe, n);
@@ -292,7 +296,8 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		count(x->l, p->version, TW_L_MOVED);
 		count(x->l, d->version, TW_L_REQUESTS);
 	}
-	if (unlikely(!count_ended(x->lane))) {
+	counted = count_ended(x->lane);
+	if (unlikely(!counted)) {
 		d->hash = *pending_hash(c, pipe, n);
 		if (d->plain)
 			ended_unfold(d);
@@ -306,6 +311,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	/* From here on the entry may be used again. */
 	barrier();
 	c->tail++;
+	return counted;
 }
 
 /* What a flush program is to do: see TAIL_FLUSH in careful.h. */

@@ -77,7 +77,7 @@ struct tw_conn {
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
 	__u8 pad[2];
-	__u64 pad3;
+	__u64 drain_hash; /* of the route, if drain_endpoint is not known yet */
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */

@@ -250,17 +250,16 @@ static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint
 	return bpf_map_lookup_elem(&series, &at);
 }
 
-/* The client has acknowledged a response. Without a slot or in another's turn the time is left out, which its count
- * shows.
- */
+/* The client has acknowledged a response. 0: it has no slot, or it is another's turn. */
 __attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpoint, __u64 ns)
 {
 	const struct tw_slot *slot;
 	struct tw_series *s = lane ? 0 : series_of(version, endpoint, &slot);
 
-	if (s)
-		series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
-	return 0;
+	if (unlikely(!s))
+		return 0;
+	series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
+	return 1;
 }
 
 /* Counts lane->ended in its slot. 0: it has none, or it is another's turn. */
