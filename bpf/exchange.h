@@ -314,7 +314,7 @@ static __always_inline int exchange_end(struct ctx *x, struct tw_pipe *pipe, __u
 	return counted;
 }
 
-/* What a flush program is to do: see TAIL_FLUSH in careful.h. */
+/* What a flush program is to do: see TAIL_FLUSH in tails.h. */
 #define FLUSH(first, rest) ((first) | (rest) << 8)
 #define FLUSH_LOST         (1 << 16) /* and lose step with both streams */
 
