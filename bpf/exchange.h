@@ -255,16 +255,15 @@ static __always_inline __u64 ended_waited(struct ctx *x, __u64 asked, int begun)
 }
 
 /*
- * Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. 0: it was
- * not counted in a slot, and lane->ended.hash is its route.
+ * Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. Where
+ * there is no slot its route's hash is left at `hash`, if that is given.
  */
-static __always_inline int exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
+static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status, __u64 *hash)
 {
 	struct tw_ended *d = &x->l->ended;
 	struct tw_conn *c = x->c;
 	__u32 n = c->tail;
 	struct tw_pending *p = pending_in(c, pipe, n);
-	int counted;
 
 	ended_endpoint(x->l, c, p->endpoint, pending_hash(c, pipe, n));
 	d->t_start = *pending_start(c, pipe, n);
@@ -296,11 +295,12 @@ static __always_inline int exchange_end(struct ctx *x, struct tw_pipe *pipe, __u
 		count(x->l, p->version, TW_L_MOVED);
 		count(x->l, d->version, TW_L_REQUESTS);
 	}
-	counted = count_ended(x->lane);
-	if (unlikely(!counted)) {
+	if (unlikely(!count_ended(x->lane))) {
 		d->hash = *pending_hash(c, pipe, n);
 		if (d->plain)
 			ended_unfold(d);
+		if (hash)
+			*hash = d->hash;
 		record_ended(x->lane);
 	}
 	/* Not as the caller has it: an answer may have come too late. */
@@ -311,7 +311,6 @@ static __always_inline int exchange_end(struct ctx *x, struct tw_pipe *pipe, __u
 	/* From here on the entry may be used again. */
 	barrier();
 	c->tail++;
-	return counted;
 }
 
 /* What a flush program is to do: see TAIL_FLUSH in tails.h. */
@@ -400,7 +399,7 @@ static __always_inline void exchange_cut(struct ctx *x, struct tw_pipe *pipe, __
 {
 	struct h1 *r = &x->c->rs;
 
-	exchange_end(x, pipe, outcome, status_seen(r));
+	exchange_end(x, pipe, outcome, status_seen(r), 0);
 	r->status = 0;
 	if (r->state != H1_LOST)
 		r->state = H1_RES;

@@ -37,7 +37,7 @@ struct h1 {
 	__u32 next; /* sequence number of the next byte; the caller's */
 };
 
-/* What the careful engine keeps of a head that comes in pieces; of a response's, only length. */
+/* What the careful engine keeps of a request head that comes in pieces. */
 struct h1_text {
 	struct rh_stream hash;
 	__u64 route;
@@ -413,7 +413,7 @@ static __always_inline void h1_text_put(struct h1_text *t, __u8 c)
 	}
 }
 
-/* The part of an action that concerns the request line. */
+/* The part of an action that concerns the request line; t is NULL on responses. */
 static __always_inline void h1_request_action(struct h1_text *t, __u32 act, __u8 c, __u64 seed)
 {
 	if (act == H1_A_METHOD_FIRST) {
@@ -456,10 +456,11 @@ static __always_inline int h1_digit(struct h1 *p, __u8 c, __u32 base)
 
 /*
  * The careful engine over at most H1_CAREFUL bytes. *consumed says how many were taken; fewer than n only with an event
- * other than H1_MORE. H1_CLASS(c) and H1_NEXT(i) give the tables.
+ * other than H1_MORE. *length is the caller's to keep with p, as h1_text.length says. H1_CLASS(c) and H1_NEXT(i) give
+ * the tables.
  */
-static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, const __u8 *buf, __u32 n, __u64 seed,
-                                            __u32 *consumed)
+static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, __u64 *length, const __u8 *buf, __u32 n,
+                                            __u64 seed, __u32 *consumed)
 {
 	__u32 state = p->state, act = 0, i;
 
@@ -478,11 +479,12 @@ static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, con
 		if (act >= H1_A_STOP)
 			break;
 		if (act <= H1_A_PATH_END) {
-			h1_request_action(t, act, c, seed);
+			if (t)
+				h1_request_action(t, act, c, seed);
 		} else if (act == H1_A_STATUS) {
 			p->status = p->status * 10 + (c - '0');
 		} else if (act == H1_A_CL_DONE) {
-			if (t->length != H1_FIRST && t->length != p->left) {
+			if (*length != H1_FIRST && *length != p->left) {
 				act = H1_A_BAD;
 				break;
 			}
@@ -492,7 +494,7 @@ static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, con
 			p->flags = (p->flags & ~H1_F_CHUNKED) | H1_F_OTHER_CODING;
 		} else {
 			if (act == H1_A_CL_FIRST) {
-				t->length = p->flags & H1_F_HAS_LENGTH ? p->left : H1_FIRST;
+				*length = p->flags & H1_F_HAS_LENGTH ? p->left : H1_FIRST;
 				p->flags |= H1_F_HAS_LENGTH;
 			}
 			if (act == H1_A_CHUNK_FIRST || act == H1_A_CL_FIRST)

@@ -341,8 +341,7 @@ static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
 
 	h1_reset(&c->rs, H1_RES);
 	x->stall = unlikely(c->t_first != c->t_last) ? window_shut(x) - c->stall : 0;
-	if (unlikely(!exchange_end(x, pipe, TW_ANSWERED, status)))
-		c->drain_hash = x->l->ended.hash;
+	exchange_end(x, pipe, TW_ANSWERED, status, &c->drain_hash);
 	drain_begin(x);
 }
 
@@ -355,11 +354,8 @@ static __always_inline enum next response_body(struct ctx *x)
 	struct tw_pipe *pipe;
 
 	if (unlikely(r->status < 200) && r->status != 101) {
-		if (r->status >= 100) {
-			h1_reset(r, H1_RES);
-			return NEXT_CAREFUL;
-		}
-		r->status += TW_STATUS_LOW; /* no interim response, and no other will come */
+		h1_reset(r, H1_RES);
+		return NEXT_CAREFUL;
 	}
 	if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
 		return NEXT_LOST;

@@ -53,14 +53,21 @@ __attribute__((noinline)) int run_request(__u32 lane, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? (int)h1_run(&l->run, &l->text, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	return l ? (int)h1_run(&l->run, &l->text, &l->text.length, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
 }
 
 __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
+	enum h1_event e;
 
-	return l ? (int)h1_run(&l->run, &l->text, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	if (!l)
+		return H1_BROKEN;
+	e = h1_run(&l->run, 0, &l->text.length, l->window, n, hash_seed, &l->used);
+	/* Below 100 it is no interim response: none follows it. */
+	if (e == H1_HEAD && l->run.status < 100)
+		l->run.status += TW_STATUS_LOW;
+	return e;
 }
 
 /* lane->window[0..n): the bytes of whole chunks at its start. */
