@@ -226,7 +226,7 @@ static __always_inline int conn_waits(struct ctx *x, int client)
 
 /*
  * What came to the listener had overtaken the bytes in front of it, and the handshake's last ACK: only the child knows
- * where the stream begins. TCP keeps it, and nobody sends it again: it is what a full house lets go, see careful.h.
+ * where the stream begins. TCP keeps it, and nobody sends it again: it is what a full house lets go, see held.h.
  */
 static __always_inline void conn_begins_at(struct ctx *x, struct tw_conn *c, __u32 rcv_nxt)
 {

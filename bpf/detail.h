@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Details for user space: who cut an exchange, and which process a watched one has started.
+ * Details for user space: who cut an exchange, which process a watched one has started, and how long the first answers
+ * of a route drained.
  *
  * Invariants: best effort, and beside the counters: a record that is over the budget, or that the ring has no room for,
- * counts in TW_L_LOST_DETAILS and changes nothing else; what ends answered sends none.
+ * counts in TW_L_LOST_DETAILS and changes nothing else (a time of draining not even there: its count says how many were
+ * measured); an answer sends none once its endpoint has a slot.
  */
 #ifndef TW_DETAIL_H
 #define TW_DETAIL_H
@@ -54,6 +56,29 @@ __attribute__((noinline)) int record_detail(__u32 lane, __u32 cause)
 	r->cause = cause;
 	bpf_ringbuf_submit(r, ring_flags());
 	return 0;
+}
+
+/*
+ * How long the last response drained, for which there was no slot: the first ones of a route, mostly, which was not
+ * named yet. Only while there is room in plenty: records of exchanges go before.
+ */
+static __always_inline void record_drain(const struct tw_conn *c, __u64 took)
+{
+	struct tw_drain_record *r;
+
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wakeup)
+		return;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (!r)
+		return;
+	r->type = TW_R_DRAIN;
+	r->tgid = c->tgid;
+	r->hash = c->drain_hash;
+	r->took = took;
+	r->version = c->drain_version;
+	r->endpoint = c->drain_endpoint;
+	r->pad = 0;
+	bpf_ringbuf_submit(r, ring_flags());
 }
 
 /* A process whose record could not be sent. */

@@ -176,15 +176,15 @@ static __always_inline void ended_unfold(struct tw_ended *d)
 }
 
 /*
- * The server's own time. Of a request that was not complete before its answer was, only the client's close tells what
- * of the wait was still the client's.
+ * The server's own time. Of a request that was not complete before its answer was, only the client's close inside it
+ * tells what of the wait was still the client's.
  */
-static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_body, __u32 stall)
+static __always_inline __u64 ended_server(struct tw_conn *c, __u64 t_start, __u64 t_body, __u32 stall)
 {
 	__u64 server, from = t_body;
 
-	if (unlikely(!from) && c->tail + 1 == c->head)
-		from = c->t_cut;
+	if (unlikely(!from) && c->tail + 1 == c->head && c->t_rq_fin >= t_start)
+		from = c->t_rq_fin;
 	if (unlikely(!from))
 		return TW_NOT_MEASURED;
 	server = since(from, c->t_last);
@@ -208,7 +208,7 @@ static __attribute__((noinline)) int ended_times(struct tw_conn *c, struct tw_en
 		d->outcome = TW_TIMEOUT;
 	d->lat[TW_LAT_SEND] = since(c->t_first, c->t_last);
 	d->lat[TW_LAT_UPLOAD] = likely(t_body) ? since(t_start, t_body) : TW_NOT_MEASURED;
-	d->lat[TW_LAT_SERVER] = ended_server(c, t_body, stall);
+	d->lat[TW_LAT_SERVER] = ended_server(c, t_start, t_body, stall);
 	if (unlikely(p->flags & TW_P_MORE) && likely(t_body)) {
 		shut = window_was_shut(c, c->tail, t_body);
 		if (shut > d->lat[TW_LAT_UPLOAD])
@@ -254,8 +254,11 @@ static __always_inline __u64 ended_waited(struct ctx *x, __u64 asked, int begun)
 	return begun ? since(asked, c->t_first) + since(c->t_last, until) : since(asked, until);
 }
 
-/* Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. */
-static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status)
+/*
+ * Ends the oldest exchange. status 0: no response was seen. Latencies are those of answered exchanges only. Where
+ * there is no slot its route's hash is left at `hash`, if that is given.
+ */
+static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __u8 outcome, __u16 status, __u64 *hash)
 {
 	struct tw_ended *d = &x->l->ended;
 	struct tw_conn *c = x->c;
@@ -296,6 +299,8 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 		d->hash = *pending_hash(c, pipe, n);
 		if (d->plain)
 			ended_unfold(d);
+		if (hash)
+			*hash = d->hash;
 		record_ended(x->lane);
 	}
 	/* Not as the caller has it: an answer may have come too late. */
@@ -308,7 +313,7 @@ static __always_inline void exchange_end(struct ctx *x, struct tw_pipe *pipe, __
 	c->tail++;
 }
 
-/* What a flush program is to do: see TAIL_FLUSH in careful.h. */
+/* What a flush program is to do: see TAIL_FLUSH in tails.h. */
 #define FLUSH(first, rest) ((first) | (rest) << 8)
 #define FLUSH_LOST         (1 << 16) /* and lose step with both streams */
 
@@ -394,7 +399,7 @@ static __always_inline void exchange_cut(struct ctx *x, struct tw_pipe *pipe, __
 {
 	struct h1 *r = &x->c->rs;
 
-	exchange_end(x, pipe, outcome, status_seen(r));
+	exchange_end(x, pipe, outcome, status_seen(r), 0);
 	r->status = 0;
 	if (r->state != H1_LOST)
 		r->state = H1_RES;

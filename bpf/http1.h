@@ -26,6 +26,8 @@
 #define H1_F_HEAD         8  /* method HEAD */
 #define H1_F_CONNECT      16 /* method CONNECT */
 
+#define H1_FIRST (~0ULL) /* no length is as large: see h1_digit */
+
 /* One direction of one connection. */
 struct h1 {
 	__u64 left; /* Content-Length while in a head, then what is left of the body or chunk */
@@ -40,6 +42,7 @@ struct h1_text {
 	struct rh_stream hash;
 	__u64 route;
 	__u64 method; /* the first eight bytes */
+	__u64 length; /* what Content-Length said before, while it is read again; or H1_FIRST */
 	__u16 len;    /* of text */
 	__u16 truncated;
 	__u32 pad;
@@ -453,10 +456,11 @@ static __always_inline int h1_digit(struct h1 *p, __u8 c, __u32 base)
 
 /*
  * The careful engine over at most H1_CAREFUL bytes. *consumed says how many were taken; fewer than n only with an event
- * other than H1_MORE. H1_CLASS(c) and H1_NEXT(i) give the tables.
+ * other than H1_MORE. *length is the caller's to keep with p, as h1_text.length says. H1_CLASS(c) and H1_NEXT(i) give
+ * the tables.
  */
-static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, const __u8 *buf, __u32 n, __u64 seed,
-                                            __u32 *consumed)
+static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, __u64 *length, const __u8 *buf, __u32 n,
+                                            __u64 seed, __u32 *consumed)
 {
 	__u32 state = p->state, act = 0, i;
 
@@ -479,21 +483,23 @@ static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, con
 				h1_request_action(t, act, c, seed);
 		} else if (act == H1_A_STATUS) {
 			p->status = p->status * 10 + (c - '0');
-		} else if (act == H1_A_CL_BEGIN) {
-			if (p->flags & H1_F_HAS_LENGTH) {
+		} else if (act == H1_A_CL_DONE) {
+			if (*length != H1_FIRST && *length != p->left) {
 				act = H1_A_BAD;
 				break;
 			}
-			p->flags |= H1_F_HAS_LENGTH;
-			p->left = 0;
 		} else if (act == H1_A_CHUNKED) {
 			p->flags |= H1_F_CHUNKED;
 		} else if (act == H1_A_OTHER_CODING) {
 			p->flags = (p->flags & ~H1_F_CHUNKED) | H1_F_OTHER_CODING;
 		} else {
-			if (act == H1_A_CHUNK_FIRST)
+			if (act == H1_A_CL_FIRST) {
+				*length = p->flags & H1_F_HAS_LENGTH ? p->left : H1_FIRST;
+				p->flags |= H1_F_HAS_LENGTH;
+			}
+			if (act == H1_A_CHUNK_FIRST || act == H1_A_CL_FIRST)
 				p->left = 0;
-			if (h1_digit(p, c, act == H1_A_CL_DIGIT ? 10 : 16)) {
+			if (h1_digit(p, c, act <= H1_A_CL_DIGIT ? 10 : 16)) {
 				act = H1_A_BAD;
 				break;
 			}

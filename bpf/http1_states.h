@@ -34,6 +34,7 @@ enum h1_state {
 	H1_CL_OWS = H1_CL + 14, /* after its colon */
 	H1_CL_DIGIT,
 	H1_CL_END,
+	H1_CL_MORE,               /* after a comma */
 	H1_TE,                    /* "transfer-encoding" */
 	H1_TE_TOKEN = H1_TE + 17, /* before a coding */
 	H1_TE_CHUNKED,            /* k letters of "chunked" */
@@ -66,8 +67,9 @@ enum h1_action {
 	H1_A_SLASH,
 	H1_A_PATH_END,
 	H1_A_STATUS,
-	H1_A_CL_BEGIN,
+	H1_A_CL_FIRST,
 	H1_A_CL_DIGIT,
+	H1_A_CL_DONE,
 	H1_A_CHUNKED,
 	H1_A_OTHER_CODING,
 	H1_A_CHUNK_FIRST,

@@ -77,7 +77,7 @@ struct tw_conn {
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
 	__u8 pad[2];
-	__u64 t_cut; /* when the client closed inside the body of its last request; 0: it has not */
+	__u64 drain_hash; /* of the route, if drain_endpoint is not known yet */
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
@@ -95,7 +95,7 @@ struct tw_conn {
 	__u32 in_head; /* a part of the next one has arrived */
 	__u64 t_start[TW_INLINE_PENDING];
 	struct tw_pending in[TW_INLINE_PENDING];
-	__u64 pad3;
+	__u64 rs_length; /* of the response's head, see h1_text.length */
 
 	/* the responding side */
 	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
@@ -104,7 +104,7 @@ struct tw_conn {
 	__u64 shut_for; /* ns, inside the body of request shut_n - 1 */
 	__u32 shut_n;
 	__u32 pad4;
-	__u64 t_rq_fin; /* when the requesting side closed, if it has */
+	__u64 t_rq_fin; /* when the requesting side closed; 0: it has not */
 
 	struct h1 rs;
 	__u32 tail; /* exchanges ended: tail <= head */

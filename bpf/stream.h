@@ -285,11 +285,15 @@ static __always_inline void drain_end(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
+	__u64 took;
+
 	if (!c->drain_t || (__s32)(x->s.ack - c->drain_seq) < 0)
 		return;
-	if (likely(c->drain_t >= drain_since))
-		count_drain(x->lane, c->drain_version, c->drain_endpoint,
-		            since(c->drain_t, x->now ? x->now : bpf_ktime_get_ns()));
+	if (likely(c->drain_t >= drain_since)) {
+		took = since(c->drain_t, x->now ? x->now : bpf_ktime_get_ns());
+		if (unlikely(!count_drain(x->lane, c->drain_version, c->drain_endpoint, took)))
+			record_drain(c, took);
+	}
 	c->drain_t = 0;
 }
 
@@ -337,7 +341,7 @@ static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
 
 	h1_reset(&c->rs, H1_RES);
 	x->stall = unlikely(c->t_first != c->t_last) ? window_shut(x) - c->stall : 0;
-	exchange_end(x, pipe, TW_ANSWERED, status);
+	exchange_end(x, pipe, TW_ANSWERED, status, &c->drain_hash);
 	drain_begin(x);
 }
 

@@ -30,6 +30,9 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "window.h"
 #include "exchange.h"
 #include "stream.h"
+#include "tails.h"
+#include "closing.h"
+#include "held.h"
 #include "careful.h"
 
 char LICENSE[] SEC("license") = "GPL";

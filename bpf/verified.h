@@ -53,14 +53,21 @@ __attribute__((noinline)) int run_request(__u32 lane, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? (int)h1_run(&l->run, &l->text, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	return l ? (int)h1_run(&l->run, &l->text, &l->text.length, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
 }
 
 __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
+	enum h1_event e;
 
-	return l ? (int)h1_run(&l->run, 0, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	if (!l)
+		return H1_BROKEN;
+	e = h1_run(&l->run, 0, &l->text.length, l->window, n, hash_seed, &l->used);
+	/* Below 100 it is no interim response: none follows it. */
+	if (e == H1_HEAD && l->run.status < 100)
+		l->run.status += TW_STATUS_LOW;
+	return e;
 }
 
 /* lane->window[0..n): the bytes of whole chunks at its start. */
@@ -250,17 +257,16 @@ static __always_inline struct tw_series *series_of(__u32 version, __u32 endpoint
 	return bpf_map_lookup_elem(&series, &at);
 }
 
-/* The client has acknowledged a response. Without a slot or in another's turn the time is left out, which its count
- * shows.
- */
+/* The client has acknowledged a response. 0: it has no slot, or it is another's turn. */
 __attribute__((noinline)) int count_drain(__u32 lane, __u32 version, __u32 endpoint, __u64 ns)
 {
 	const struct tw_slot *slot;
 	struct tw_series *s = lane ? 0 : series_of(version, endpoint, &slot);
 
-	if (s)
-		series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
-	return 0;
+	if (unlikely(!s))
+		return 0;
+	series_latency(s, TW_LAT_DRAIN, ns, latency_bucket(ns));
+	return 1;
 }
 
 /* Counts lane->ended in its slot. 0: it has none, or it is another's turn. */

@@ -71,6 +71,13 @@ enum tw_outcome {
 #define TW_PIPELINE_MAX  128  /* requests in flight on one connection */
 #define TW_GROUPS        16   /* of connections, by a hash of their addresses: what comes together shows there */
 
+/*
+ * A status is three digits, and those that mean nothing (RFC 9110, 15: below 100, above 599) are kept as well. As 0
+ * says that none was seen, "000" to "099" are TW_STATUS_LOW higher.
+ */
+#define TW_STATUS_LOW 1000
+#define TW_STATUS_END (TW_STATUS_LOW + 100) /* the highest, and 1 */
+
 /* Outcomes that the server answers for: bad unless a rule says otherwise. Of a timeout, see tw_rule.h. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
 
@@ -167,6 +174,7 @@ enum tw_record_type {
 	TW_R_LISTEN,    /* a socket started to listen: resolve the versions again */
 	TW_R_DETAIL,    /* an exchange was not answered: who was at fault, as far as is known */
 	TW_R_FORK,      /* a process of a version has started another */
+	TW_R_DRAIN,     /* a response that could not be counted in the maps has been acknowledged */
 };
 
 #define TW_ROUTE_TRUNCATED 1 /* text ends before the target does */
@@ -227,6 +235,16 @@ struct tw_detail_record {
 	__u16 status;   /* of a response that had begun; 0: none */
 	__u8 outcome;
 	__u8 cause; /* enum tw_cause */
+};
+
+struct tw_drain_record {
+	__u32 type;
+	__u32 tgid;     /* who reads, 0: nobody was seen */
+	__u64 hash;     /* route hash, if it is asked for */
+	__u64 took;     /* ns */
+	__u16 version;  /* 0: by tgid */
+	__u16 endpoint; /* 0 or TW_EP_PENDING: by hash */
+	__u32 pad;
 };
 
 /* The child has its parent's program and version until it says otherwise (TW_R_PROCESS). */
@@ -356,6 +374,7 @@ static_assert(offsetof(struct tw_rule, slower_than) == 128, "tw_rule.slower_than
 static_assert(sizeof(struct tw_exchange_record) == 48 + 8 * TW_LAT_NR, "tw_exchange_record");
 static_assert(sizeof(struct tw_detail_record) == 40, "tw_detail_record");
 static_assert(sizeof(struct tw_fork_record) == 24, "tw_fork_record");
+static_assert(sizeof(struct tw_drain_record) == 32, "tw_drain_record");
 static_assert(sizeof(struct tw_place) == 24, "tw_place");
 static_assert(sizeof(struct tw_reader) == 8, "tw_reader");
 static_assert(sizeof(struct tw_place_value) == 8, "tw_place_value");

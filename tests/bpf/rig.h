@@ -66,6 +66,8 @@ struct rig {
 	size_t log_len;
 	size_t n_ended; /* records of exchanges */
 	size_t n_details;
+	size_t n_drains;
+	struct tw_drain_record last_drain;
 	int details_due; /* records of exchanges that were not answered, without their details yet */
 	bool wrong_detail;
 	struct tw_exchange_record last;
@@ -191,6 +193,12 @@ static inline void rig_on_detail(const struct tw_detail_record *r)
 	                    r->t_end - r->age != x->t_start || r->cause != TW_CAUSE_UNKNOWN;
 }
 
+static inline void rig_on_drain(const struct tw_drain_record *r)
+{
+	rig.n_drains++;
+	rig.last_drain = *r;
+}
+
 static inline int rig_on_record(void *arg, void *data, size_t len)
 {
 	const uint32_t *type = data;
@@ -201,6 +209,8 @@ static inline int rig_on_record(void *arg, void *data, size_t len)
 		rig_on_exchange(data);
 	else if (*type == TW_R_DETAIL)
 		rig_on_detail(data);
+	else if (*type == TW_R_DRAIN)
+		rig_on_drain(data);
 	return 0;
 }
 
@@ -427,7 +437,7 @@ static inline void rig_reset(void)
 	rig_forget_log();
 	rig.n_names = 0;
 	rig.named_twice = rig.wrong_version = rig.wrong_detail = false;
-	rig.n_details = 0;
+	rig.n_details = rig.n_drains = 0;
 	rig.details_due = 0;
 	rig_forget_routes();
 	for (uint32_t i = 0; i < 16; i++) {

@@ -322,6 +322,36 @@ static void a_status_that_only_records_can_tell_is_bad_when_it_is_named(void **s
 	}
 }
 
+/* RFC 9110, 15: to be processed as a 5xx; and whole, where a number below 200 means that an answer is to come. */
+static void a_status_that_means_nothing_is_an_answer_and_a_bad_one(void **state)
+{
+	static const struct answer invalid[] = {
+		{ "HTTP/1.1 000 \r\n", TW_STATUS_LOW, true },
+		{ "HTTP/1.1 042 What\r\n", TW_STATUS_LOW + 42, true },
+		{ "HTTP/1.1 099 \r\n", TW_STATUS_LOW + 99, true },
+		{ "HTTP/1.1 600 \r\n", 600, true },
+		{ "HTTP/1.1 999 Denied\r\n", 999, true },
+	};
+
+	give_slot(ENDPOINT, SLOT);
+	for (size_t i = 0; i < WAYS * 5; i++) {
+		forget();
+		converse(&ways[i / 5], &invalid[i % 5]);
+		take_record();
+		expect_one(&ways[i / 5], &invalid[i % 5], true);
+	}
+	/* And the next request of the connection gets its own. */
+	begin();
+	client(A);
+	answer_is_whole(invalid[0].line);
+	client(A);
+	answer_is_whole(answers[1].line);
+	done();
+	rig_drain();
+	assert_int_equal(rig.n_ended, 1);
+	rig_forget_log();
+}
+
 /* ---- slower than --------------------------------------------------------------------------------------------------
  */
 
@@ -462,6 +492,7 @@ int main(void)
 		EXCHANGE(what_comes_too_late_took_longer_than_anything_below_the_timeout),
 		EXCHANGE(other_endpoints_keep_their_own_rule),
 		EXCHANGE(a_status_that_only_records_can_tell_is_bad_when_it_is_named),
+		EXCHANGE(a_status_that_means_nothing_is_an_answer_and_a_bad_one),
 		EXCHANGE(slower_than_the_limit_is_bad_within_a_bucket_too),
 		EXCHANGE(a_slow_request_is_not_a_slow_server),
 		EXCHANGE(one_that_has_waited_longer_than_the_limit_is_bad_whoever_ends_it),

@@ -275,6 +275,9 @@ static void only_the_framing_fields_frame(void **state)
 		{ "Content-Length: 5 \t", "12345" },
 		{ "Content-Length: 005", "12345" },
 		{ "Content-Length: 00000000000000000000000005", "12345" },
+		{ "Content-Length: 5\r\nContent-Length: 005", "12345" }, /* the same again: RFC 9112, 6.3 */
+		{ "Content-Length: 5, 5 ,5", "12345" },
+		{ "Content-Length: 3, 3\r\nTransfer-Encoding: chunked", "5\r\n12345\r\n0\r\n\r\n" },
 		{ "X-Content-Length: 5", "" },
 		{ "Content-Lengths: 5", "" },
 		{ "Content-Lengt: 5", "" },
@@ -322,6 +325,8 @@ static void lengths_that_are_none_are_a_lost_stream(void **state)
 		"Content-Length: five",
 		"Content-Length: 5 5",
 		"Content-Length:",
+		"Content-Length: 5, 6",
+		"Content-Length: 5\r\nContent-Length: 55",
 		"Content-Length: 99999999999999999999999999",
 		"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
 		"Transfer-Encoding: chunked\r\n\r\n-1\r\n",

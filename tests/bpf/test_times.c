@@ -308,7 +308,7 @@ static void a_window_that_is_shut_outside_a_body_or_in_another_is_not_counted(vo
 	expect_shut_for(0, before, after);
 }
 
-/* ---- draining, which is counted in slots only ---------------------------------------------------------------------
+/* ---- draining ---------------------------------------------------------------------
  */
 
 static struct tw_series before;
@@ -358,6 +358,46 @@ static void an_acknowledgement_of_a_part_does_not_end_draining(void **state)
 	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
 	talk.at[SERVER] += 1;
 	assert_int_equal(drained(), 0);
+}
+
+static void drained_by_record(size_t n, uint64_t answered)
+{
+	uint64_t early = now();
+
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	rig_drain();
+	assert_int_equal(rig.n_drains, n);
+	assert_int_equal(rig.last_drain.version, RIG_SERVER_VERSION);
+	assert_in_range(rig.last_drain.took, early - answered, now() - answered);
+}
+
+/* The first ones of a route, until user space has named it and found a slot. */
+static void answers_that_have_no_slot_yet_tell_by_record_how_long_they_drained(void **state)
+{
+	uint64_t t = now() - 40 * MS;
+
+	client(A);
+	answer_at(t, OK);
+	client("GET /other HTTP/1.1\r\n\r\n"); /* what comes next on the connection is another route */
+	rig_drain();
+	assert_int_equal(rig.n_drains, 1);
+	assert_int_equal(rig.last_drain.hash, rig.names[0].hash);
+	assert_true(!rig.last_drain.endpoint || rig.last_drain.endpoint == TW_EP_PENDING);
+	answer_at(t, OK);
+	drained_by_record(2, t);
+	assert_int_equal(rig.last_drain.hash, rig.names[1].hash);
+	name_route(rig.names[0].hash, ENDPOINT);
+	client(A);
+	answer_at(t, OK);
+	drained_by_record(3, t);
+	assert_int_equal(rig.last_drain.endpoint, ENDPOINT);
+	give_slot(ENDPOINT, SLOT);
+	before = slot_sum(SLOT);
+	client(A);
+	answer_at(t, OK);
+	segment(CLIENT, talk.at[CLIENT], "", 0, ACK);
+	rig_drain();
+	assert_true(rig.n_drains == 3 && drained() == 1);
 }
 
 static void the_next_request_acknowledges_too(void **state)
@@ -450,6 +490,7 @@ int main(void)
 		TEST(a_window_that_is_shut_outside_a_body_or_in_another_is_not_counted),
 		TEST(draining_ends_with_the_acknowledgement_of_the_last_byte),
 		TEST(an_acknowledgement_of_a_part_does_not_end_draining),
+		TEST(answers_that_have_no_slot_yet_tell_by_record_how_long_they_drained),
 		TEST(the_next_request_acknowledges_too),
 		TEST(connections_that_are_not_asked_are_not_measured),
 		TEST(what_was_acknowledged_while_nobody_asked_is_not_measured_later),

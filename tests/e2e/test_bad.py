@@ -11,6 +11,7 @@ import pytest
 
 from tw import servers, watch
 from tw.client import Client, ask, request
+from tw.faults import Faulty
 from tw.load import Wrk
 from tw.watch import config_text, run
 
@@ -55,6 +56,25 @@ def test_the_statuses_that_count_are_the_endpoints_or_the_gates(nginx, watching)
     assert {p: sum(uri == p for _, uri, _ in logged) for p in PATHS} == {p: n for n, p in enumerate(PATHS, 1)}
     assert errors(d) == {"GET /gone": 1, "GET /busy": 2, "GET /down": 0, "GET /odd": 4, "GET /moved": 5, "GET /": 0,
                          "GET /boom/else": 1}
+
+
+def test_a_status_that_means_nothing_is_bad_as_a_500_would_be(tmp_path, started, watching):
+    """RFC 9110, 15: below 100 and above 599 it is invalid, and the answer to be processed as if it had a 5xx."""
+    server = started(Faulty(tmp_path))
+    statuses = ["000", "000", "042", "099", "600", "999", "200", "500"]
+    w = watching(server.port, endpoints=[entry("/told"), entry("/untold", {"statuses": [404]})])
+    for path in ("/told", "/untold", "/new"):
+        with Client(server.port) as c:
+            for status in statuses:
+                # A garbage status is the answer, not one that another follows: the connection stays in step.
+                c.send(request("GET", path, headers=["Answer: length 10", "Script: rest", f"Status: {status}"]))
+                assert c.answer().status == int(status)
+    d = w.stop()
+    assert d.outcomes() == {"answered": 3 * len(statuses)}
+    assert d["coverage"]["desynchronised"] == 0
+    for path in ("/told", "/untold", "/new"):
+        assert d.figures(f"GET {path}")["status"] == {s: statuses.count(s) for s in statuses}
+    assert errors(d) == {"GET /told": 7, "GET /untold": 0, "GET /new": 7}
 
 
 def test_slower_than_the_limit_is_an_error_whatever_the_status(tmp_path, started, watching):

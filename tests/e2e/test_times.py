@@ -185,6 +185,20 @@ def test_draining_is_measured_to_the_acknowledgement(tmp_path, started, watching
     assert 0 < drain["p50"] < 0.02 and drain["max"] < 0.1
 
 
+def test_the_first_answers_on_a_path_that_nobody_has_named_drain_as_well(tmp_path, started, watching):
+    server = started(servers.app(tmp_path))
+    w = watching(server.port, endpoints=["GET /else"])
+    for _ in range(3):
+        with Client(server.port) as c:
+            for n in range(4):
+                c.ask("GET", f"/sleep/{n}/new{n}")
+    d = w.stop()
+    for n in range(4):
+        drain = d.latency(f"GET /sleep/{{id}}/new{n}", "drain")
+        assert drain["count"] == d.latency(f"GET /sleep/{{id}}/new{n}")["count"] == 3
+        assert 0 < drain["max"] < 0.1
+
+
 def test_a_request_head_that_trickles_in_counts_from_its_first_byte(nginx, watching):
     server = nginx()
     pause = threading.Event()

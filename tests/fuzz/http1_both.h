@@ -40,7 +40,8 @@ static inline void careful_head(struct careful_head *c, bool requests, const __u
 	while (c->event == H1_MORE && c->len < n) {
 		__u32 used, step = (__u32)least(n - c->len, H1_CAREFUL);
 
-		c->event = h1_run(&c->h1, requests ? &c->text : NULL, bytes + c->len, step, seed, &used);
+		c->event =
+			h1_run(&c->h1, requests ? &c->text : NULL, &c->text.length, bytes + c->len, step, seed, &used);
 		c->len += used;
 	}
 }
@@ -236,7 +237,8 @@ static inline void follower__feed(struct follower *f, const __u8 *bytes, size_t 
 			n -= used;
 			continue;
 		}
-		e = h1_run(&f->h1, f->requests ? &f->text : NULL, bytes, (__u32)least(n, H1_CAREFUL), f->seed, &used);
+		e = h1_run(&f->h1, f->requests ? &f->text : NULL, &f->text.length, bytes, (__u32)least(n, H1_CAREFUL),
+		           f->seed, &used);
 		bytes += used;
 		n -= used;
 		f->at += used;

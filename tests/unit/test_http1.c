@@ -6,192 +6,9 @@
  * RFC 9112 (sections 2 to 7, with its own examples and those of RFC 9110), RFC 9113's preface and RFC 8446's record
  * header, written out by hand: a stream is given as its messages, so that where each ends is where the next is written.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "../fuzz/http1_both.h"
-
-#define SEED     0x5eed
-#define ANYWHERE ((size_t)-1)
-#define LEN      H1_F_HAS_LENGTH
-#define CHUNKED  H1_F_CHUNKED
-#define OTHER    H1_F_OTHER_CODING
-
-/* A message as it is written, and what is to be read from it. */
-struct part {
-	const char *bytes;
-	size_t len, head;
-	const char *text; /* requests: "METHOD /path" */
-	__u64 length;
-	__u16 status;
-	__u8 flags;
-	bool open; /* it does not end */
-};
-
-/* Messages, and what comes behind them: bytes of which so many are taken (the last of them breaks it, if it breaks). */
-struct stream {
-	const char *what;
-	enum fate fate;
-	struct part parts[6];
-	const char *tail;
-	size_t tail_len, taken;
-	const char *asked; /* responses: the requests' methods, 'G', 'H' or 'C' */
-};
-
-#define PART(h, body, text_, status_, flags_, length_, open_)                                                        \
-	{                                                                                                            \
-		.bytes = h body, .len = sizeof(h body) - 1, .head = sizeof(h) - 1, .text = text_, .status = status_, \
-		.flags = flags_, .length = length_, .open = open_,                                                   \
-	}
-#define REQ(h, body, text, flags, length)        PART(h, body, text, 0, flags, length, false)
-#define RES(h, body, status, flags, length)      PART(h, body, NULL, status, flags, length, false)
-#define OPEN_REQ(h, body, text, flags, length)   PART(h, body, text, 0, flags, length, true)
-#define OPEN_RES(h, body, status, flags, length) PART(h, body, NULL, status, flags, length, true)
-/* Breaks at the last byte of `good`. */
-#define BREAKS(good, rest) \
-	.fate = BROKEN, .tail = good rest, .tail_len = sizeof(good rest) - 1, .taken = sizeof(good) - 1
-#define BREAKS_SOMEWHERE(all) .fate = BROKEN, .tail = all, .tail_len = sizeof(all) - 1, .taken = ANYWHERE
-#define UNFINISHED(all)       .tail = all, .tail_len = sizeof(all) - 1, .taken = sizeof(all) - 1
-#define LEAVES(all)           .fate = LEFT, .tail = all, .tail_len = sizeof(all) - 1
-
-/* ---- running them ------------------------------------------------------------------------------------------------ */
-
-/* Bytes whose last one is followed by memory that may not be read. */
-static const __u8 *at_the_edge(const __u8 *bytes, size_t n)
-{
-	static __u8 *edge;
-	size_t room = 16384, page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (!edge) {
-		edge = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		assert_true(edge != MAP_FAILED);
-		assert_int_equal(mprotect(edge + room, page, PROT_NONE), 0);
-	}
-	assert_true(n <= room);
-	return memcpy(edge + room - n, bytes, n);
-}
-
-static void feed(struct follower *f, const __u8 *bytes, size_t n)
-{
-	follower__feed(f, at_the_edge(bytes, n), n);
-}
-
-static void expect_part(const struct message *m, const struct part *p, size_t at, const char *what)
-{
-	if (m->start != at || m->head_end != at + p->head || m->end != (p->open ? 0 : at + p->len))
-		fail_msg("%s: message at %zu has its head's end at %zu and its own at %zu", what, m->start,
-		         m->head_end - m->start, m->end - m->start);
-	if (m->flags != p->flags || m->length != p->length || m->status != p->status)
-		fail_msg("%s: flags %d, length %llu, status %d", what, m->flags, (unsigned long long)m->length,
-		         m->status);
-	if (p->text && (m->text_len != strlen(p->text) || memcmp(m->text, p->text, m->text_len) != 0))
-		fail_msg("%s: text \"%.*s\"", what, m->text_len, m->text);
-}
-
-static void expect(const struct follower *f, const struct stream *s)
-{
-	size_t at = 0, n;
-
-	for (n = 0; n < 6 && s->parts[n].bytes; n++) {
-		if (n < f->n)
-			expect_part(&f->m[n], &s->parts[n], at, s->what);
-		at += s->parts[n].len;
-	}
-	if (f->n != n)
-		fail_msg("%s: %zu messages instead of %zu", s->what, f->n, n);
-	if (f->fate != s->fate)
-		fail_msg("%s: fate %d instead of %d", s->what, (int)f->fate, (int)s->fate);
-	if (s->taken != ANYWHERE && f->at != at + s->taken)
-		fail_msg("%s: took %zu bytes of the tail", s->what, f->at - at);
-}
-
-static size_t write_out(const struct stream *s, __u8 *out)
-{
-	size_t n = 0;
-
-	for (const struct part *p = s->parts; p < s->parts + 6 && p->bytes; p++) {
-		memcpy(out + n, p->bytes, p->len);
-		n += p->len;
-	}
-	if (s->tail)
-		memcpy(out + n, s->tail, s->tail_len);
-	return n + s->tail_len;
-}
-
-static size_t methods_asked(const struct stream *s, __u8 *asked)
-{
-	size_t n = s->asked ? strlen(s->asked) : 0;
-
-	for (size_t i = 0; i < n; i++)
-		asked[i] = s->asked[i] == 'H' ? H1_F_HEAD : s->asked[i] == 'C' ? H1_F_CONNECT : 0;
-	return n;
-}
-
-/* The fast engine, where it is certain of a head of the stream, reads it as the careful one does. */
-static void expect_fast(const struct stream *s, bool requests, const __u8 *bytes, size_t n)
-{
-	__u8 window[H1_WINDOW + H1_SPARE];
-	size_t at = 0;
-
-	for (const struct part *p = s->parts; at < n; at += p++->len) {
-		const char *difference;
-		bool certain;
-
-		memset(window, '\n', sizeof(window));
-		memcpy(window, bytes + at, least(n - at, H1_WINDOW));
-		difference = heads_differ(requests, window, (__u32)least(n - at, H1_WINDOW), SEED, &certain);
-		if (difference)
-			fail_msg("%s: the engines differ: %s", s->what, difference);
-		if (p == s->parts + 6 || !p->bytes)
-			break;
-	}
-}
-
-/* Whole, one byte at a time, and in two pieces cut at every place. */
-static void expect_stream(const struct stream *s, bool requests)
-{
-	__u8 bytes[16384], asked[8];
-	size_t n = write_out(s, bytes), n_asked = methods_asked(s, asked);
-	struct follower f;
-
-	expect_fast(s, requests, bytes, n);
-	follower__init(&f, requests, asked, n_asked, SEED);
-	feed(&f, bytes, n);
-	expect(&f, s);
-	follower__init(&f, requests, asked, n_asked, SEED);
-	for (size_t i = 0; i < n; i++)
-		feed(&f, bytes + i, 1);
-	expect(&f, s);
-	for (size_t cut = 1; cut < n; cut++) {
-		follower__init(&f, requests, asked, n_asked, SEED);
-		feed(&f, bytes, cut);
-		feed(&f, bytes + cut, n - cut);
-		expect(&f, s);
-	}
-}
-
-static void expect_streams(const struct stream *s, size_t n, bool requests)
-{
-	for (size_t i = 0; i < n; i++)
-		expect_stream(&s[i], requests);
-}
-#define EXPECT_REQUESTS(s)  expect_streams(s, sizeof(s) / sizeof(*(s)), true)
-#define EXPECT_RESPONSES(s) expect_streams(s, sizeof(s) / sizeof(*(s)), false)
+#include "http1_streams.h"
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
-
-#define HOST "Host: shop.example\r\n"
-#define END  "\r\n"
-#define GET  REQ("GET / HTTP/1.1\r\n" HOST END, "", "GET /", 0, 0)
-#define POST "POST /pay HTTP/1.1\r\n" HOST
 
 static void request_lines_are_read_in_every_form_of_the_target(void **state)
 {
@@ -262,59 +79,6 @@ static void requests_follow_each_other_without_a_gap(void **state)
 		             REQ("GET /b HTTP/1.1\r\nHost: a\n\r\n", "", "GET /b", 0, 0),
 		             REQ("GET /c HTTP/1.1\nHost: a\r\n\n", "", "GET /c", 0, 0) } },
 		{ "one that is not complete", .parts = { GET }, UNFINISHED("GET /a HTTP/1.1\r\nHost: a\r\n") },
-	};
-
-	EXPECT_REQUESTS(streams);
-}
-
-static void content_length_delimits_a_body(void **state)
-{
-	static const struct stream streams[] = {
-		{ "a body, an empty one, and none",
-		  .parts = { REQ(POST "Content-Length: 5\r\n\r\n", "hello", "POST /pay", LEN, 5),
-		             REQ(POST "Content-Length: 0\r\n\r\n", "", "POST /pay", LEN, 0),
-		             REQ(POST "\r\n", "", "POST /pay", 0, 0), GET } },
-		{ "a body that looks like a request and like a status line",
-		  .parts = { REQ(POST "Content-Length: 27\r\n\r\n", "GET /not-me HTTP/1.1\r\nX: 1\r", "POST /pay", LEN,
-		                 27),
-		             REQ(POST "Content-Length: 19\r\n\r\n", "HTTP/1.1 500 No\r\n\r\n", "POST /pay", LEN, 19),
-		             GET } },
-		{ "names do not depend on case, blanks around the value do not count, zeros may lead",
-		  .parts = { REQ(POST "cOnTeNt-lEnGtH:5\r\n\r\n", "hello", "POST /pay", LEN, 5),
-		             REQ(POST "CONTENT-LENGTH: \t 5 \t \r\n\r\n", "hello", "POST /pay", LEN, 5),
-		             REQ(POST "content-length: 0000000000000000000000000005\r\n\r\n", "hello", "POST /pay", LEN,
-		                 5),
-		             GET } },
-		{ "a petabyte", .parts = { OPEN_REQ(POST "Content-Length: 1125899906842624\r\n\r\n", "\0\r\n\r\n",
-		                                    "POST /pay", LEN, 1125899906842624) } },
-		{ "HEAD with a body", .parts = { REQ("HEAD / HTTP/1.1\r\nContent-Length: 2\r\n\r\n", "ok", "HEAD /",
-		                                     LEN | H1_F_HEAD, 2) } },
-	};
-
-	EXPECT_REQUESTS(streams);
-}
-
-static void a_content_length_that_is_no_number_breaks_the_stream(void **state)
-{
-	static const struct stream streams[] = {
-		{ "twice, and different", BREAKS(POST "Content-Length: 5\r\nContent-Length:", " 6\r\n\r\nhello!") },
-		{ "twice, and the same: RFC 9112, 6.3 allows to refuse it",
-		  BREAKS(POST "Content-Length: 5\r\nContent-Length:", " 5\r\n\r\nhello") },
-		{ "a list", BREAKS(POST "Content-Length: 5,", " 5\r\n\r\nhello") },
-		{ "no digit", BREAKS(POST "Content-Length:\r", "\n\r\n") },
-		{ "no digit, bare LF", BREAKS(POST "Content-Length: \n", "\n") },
-		{ "on the next line (obs-fold)", BREAKS(POST "Content-Length:\r", "\n 5\r\n\r\nhello") },
-		{ "a sign", BREAKS(POST "Content-Length: +", "5\r\n\r\nhello") },
-		{ "negative", BREAKS(POST "Content-Length: -", "1\r\n\r\n") },
-		{ "hexadecimal", BREAKS(POST "Content-Length: 0x", "5\r\n\r\nhello") },
-		{ "a fraction", BREAKS(POST "Content-Length: 5.", "0\r\n\r\nhello") },
-		{ "two numbers", BREAKS(POST "Content-Length: 5 5", "\r\n\r\nhello") },
-		{ "a letter behind it", BREAKS(POST "Content-Length: 5x", "\r\n\r\nhello") },
-		{ "a bare CR behind it", BREAKS(POST "Content-Length: 5\rX", "\n\r\nhello") },
-		{ "a NUL", BREAKS(POST "Content-Length: 5\0", "\r\n\r\nhello") },
-		{ "2^64: an overflow", BREAKS_SOMEWHERE(POST "Content-Length: 18446744073709551616\r\n\r\n") },
-		{ "2^64 + 5", BREAKS_SOMEWHERE(POST "Content-Length: 18446744073709551621\r\n\r\nhello") },
-		{ "thirty nines", BREAKS_SOMEWHERE(POST "Content-Length: 999999999999999999999999999999\r\n\r\n") },
 	};
 
 	EXPECT_REQUESTS(streams);
@@ -544,8 +308,6 @@ static void targets_of_8_kilobytes_are_read_and_their_text_is_cut(void **state)
 
 /* ---- responses --------------------------------------------------------------------------------------------------- */
 
-#define OK "HTTP/1.1 200 OK\r\n"
-
 static void status_lines_are_read_with_and_without_a_reason(void **state)
 {
 	static const struct stream streams[] = {
@@ -649,8 +411,6 @@ int main(void)
 		cmocka_unit_test(request_lines_are_read_in_every_form_of_the_target),
 		cmocka_unit_test(any_token_is_a_method),
 		cmocka_unit_test(requests_follow_each_other_without_a_gap),
-		cmocka_unit_test(content_length_delimits_a_body),
-		cmocka_unit_test(a_content_length_that_is_no_number_breaks_the_stream),
 		cmocka_unit_test(headers_that_only_begin_like_framing_are_none),
 		cmocka_unit_test(the_last_transfer_coding_decides),
 		cmocka_unit_test(chunks_are_counted_off_to_the_last_trailer),

@@ -18,6 +18,7 @@ static __u8 window[H1_WINDOW + H1_SPARE];
 static int automaton(const __u8 *buf, size_t n)
 {
 	struct h1 p = { .state = H1_CHUNK };
+	__u64 length = H1_FIRST;
 	__u32 used;
 
 	while (n) {
@@ -30,7 +31,7 @@ static int automaton(const __u8 *buf, size_t n)
 			if (!p.left)
 				p.state = H1_CHUNK_END;
 		} else {
-			e = h1_run(&p, NULL, buf, step, 0, &used);
+			e = h1_run(&p, NULL, &length, buf, step, 0, &used);
 			if (e == H1_BROKEN || e == H1_END)
 				return -1;
 			if (e == H1_CHUNK_AT)

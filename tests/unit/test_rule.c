@@ -54,7 +54,25 @@ static void bad_are_a_5xx_and_what_the_server_broke_and_nothing_else(void **stat
 	for (unsigned int code = 0; code < 1000; code++)
 		for (unsigned int outcome = 0; outcome < TW_UNOBSERVED; outcome++)
 			assert_int_equal(tw_is_bad(&r, code, outcome, 0, 3600000 * MS),
-			                 (code >= 500 && code <= 599) || broken[outcome]);
+			                 (code >= 500 && code <= 599) || broken[outcome] ||
+			                         (code && (code < 100 || code > 599)));
+}
+
+/* RFC 9110, 15: a client that receives an invalid status code SHOULD process the response as if it had a 5xx. */
+static void a_status_that_means_nothing_is_bad_where_a_500_is(void **state)
+{
+	static const unsigned int invalid[] = { 1, 99, 600, 999, TW_STATUS_LOW, TW_STATUS_LOW + 99 };
+	const struct tw_rule all = rule_of("{ statuses: [5xx] }"), one = rule_of("{ statuses: [500] }");
+	const struct tw_rule others = rule_of("{ statuses: [3xx, 4xx, 503] }"), none = rule_of("{ statuses: [] }");
+
+	for (size_t i = 0; i < sizeof(invalid) / sizeof(*invalid); i++) {
+		assert_int_equal(tw_is_bad(&all, invalid[i], TW_ANSWERED, 0, 1), 1);
+		assert_int_equal(tw_is_bad(&one, invalid[i], TW_ANSWERED, 0, 1), 1);
+		assert_int_equal(tw_is_bad(&others, invalid[i], TW_ANSWERED, 0, 1), 0);
+		assert_int_equal(tw_is_bad(&none, invalid[i], TW_ANSWERED, 0, 1), 0);
+		assert_int_equal(tw_is_bad(&all, invalid[i], TW_UNOBSERVED, 0, 1), 0);
+	}
+	assert_int_equal(tw_is_bad(&all, 0, TW_ANSWERED, 0, 1), 0); /* none was seen */
 }
 
 static void a_client_that_vanishes_inside_an_answer_is_not_the_servers_fault(void **state)
@@ -133,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_are_a_5xx_and_what_the_server_broke_and_nothing_else),
+		cmocka_unit_test(a_status_that_means_nothing_is_bad_where_a_500_is),
 		cmocka_unit_test(a_client_that_vanishes_inside_an_answer_is_not_the_servers_fault),
 		cmocka_unit_test(what_was_not_observed_is_never_bad),
 		cmocka_unit_test(the_statuses_that_are_named_are_bad_and_no_others),

@@ -156,6 +156,25 @@ static void build_status_line(void)
 	on_eol(H1_STATUS_END, H1_EOL_LF, H1_LINE, H1_A_NONE);
 }
 
+/* A number, or a list of the same (RFC 9112, 6.3), of which elements may be empty (RFC 9110, 5.6.1). */
+static void build_length(void)
+{
+	on_if(H1_CL_OWS, is_digit, H1_CL_DIGIT, H1_A_CL_FIRST);
+	on_if(H1_CL_DIGIT, is_digit, H1_CL_DIGIT, H1_A_CL_DIGIT);
+	on(H1_CL_DIGIT, C_SP, H1_CL_END, H1_A_CL_DONE);
+	on(H1_CL_DIGIT, C_TAB, H1_CL_END, H1_A_CL_DONE);
+	on(H1_CL_DIGIT, C_COMMA, H1_CL_MORE, H1_A_CL_DONE);
+	on(H1_CL_DIGIT, C_CR, H1_EOL_LF, H1_A_CL_DONE);
+	on(H1_CL_DIGIT, C_LF, H1_LINE, H1_A_CL_DONE);
+	for (int state = H1_CL_END; state <= H1_CL_MORE; state++) {
+		on(state, C_SP, state, H1_A_NONE);
+		on(state, C_TAB, state, H1_A_NONE);
+		on(state, C_COMMA, H1_CL_MORE, H1_A_NONE);
+		on_eol(state, H1_EOL_LF, H1_LINE, H1_A_NONE);
+	}
+	on_if(H1_CL_MORE, is_digit, H1_CL_DIGIT, H1_A_CL_FIRST);
+}
+
 static void build_content_length(void)
 {
 	static const char name[] = "content-length";
@@ -167,18 +186,12 @@ static void build_content_length(void)
 		if (name[i + 1])
 			on(H1_CL + i, letter(name[i + 1]), H1_CL + i + 1, H1_A_NONE);
 		else
-			on(H1_CL + i, C_COLON, H1_CL_OWS, H1_A_CL_BEGIN);
+			on(H1_CL + i, C_COLON, H1_CL_OWS, H1_A_NONE);
 	}
 	on(H1_CL_OWS, C_SP, H1_CL_OWS, H1_A_NONE);
 	on(H1_CL_OWS, C_TAB, H1_CL_OWS, H1_A_NONE);
-	on_if(H1_CL_OWS, is_digit, H1_CL_DIGIT, H1_A_CL_DIGIT);
-	on_if(H1_CL_DIGIT, is_digit, H1_CL_DIGIT, H1_A_CL_DIGIT);
-	on(H1_CL_DIGIT, C_SP, H1_CL_END, H1_A_NONE);
-	on(H1_CL_DIGIT, C_TAB, H1_CL_END, H1_A_NONE);
-	on_eol(H1_CL_DIGIT, H1_EOL_LF, H1_LINE, H1_A_NONE);
-	on(H1_CL_END, C_SP, H1_CL_END, H1_A_NONE);
-	on(H1_CL_END, C_TAB, H1_CL_END, H1_A_NONE);
-	on_eol(H1_CL_END, H1_EOL_LF, H1_LINE, H1_A_NONE);
+	on(H1_CL_OWS, C_COMMA, H1_CL_OWS, H1_A_NONE);
+	build_length();
 }
 
 /* The last coding decides: "chunked" frames the message, any other ends it with the connection. */

@@ -258,16 +258,41 @@ static int parser_error(const struct builder *b, const yaml_parser_t *p)
 	}
 }
 
+/* The mark that some editors write first: nothing in UTF-8 (RFC 3629, 6), the order of bytes in UTF-16. */
+#define BOM_UTF8     "\xef\xbb\xbf"
+#define BOM_UTF16_LE "\xff\xfe"
+#define BOM_UTF16_BE "\xfe\xff"
+
+static bool begins_with(const struct builder *b, const char *mark)
+{
+	size_t n = strlen(mark);
+
+	return b->len >= n && memcmp(b->text, mark, n) == 0;
+}
+
+/* Without a mark, a text that begins with an ASCII character has a NUL beside it. */
+static bool is_utf16(const struct builder *b)
+{
+	return begins_with(b, BOM_UTF16_LE) || begins_with(b, BOM_UTF16_BE) ||
+	       (b->len >= 2 && !b->text[0] != !b->text[1]);
+}
+
 static int check_text(const struct source *s, const struct builder *b)
 {
-	const char *nul;
+	const char *nul, *mark;
 
 	if (b->len > YTREE_BYTES)
 		return source_error(s, 0, "larger than 1 MiB: this is no configuration");
+	if (is_utf16(b))
+		return source_error(s, 1, "the text is UTF-16 or UTF-32: save the file as UTF-8");
 	nul = b->len ? memchr(b->text, 0, b->len) : NULL;
 	if (nul)
 		return source_error(s, line_of_offset(b, (size_t)(nul - b->text)),
 		                    "a NUL byte: this is not a text file");
+	mark = b->len ? memmem(b->text + 1, b->len - 1, BOM_UTF8, strlen(BOM_UTF8)) : NULL;
+	if (mark)
+		return source_error(s, line_of_offset(b, (size_t)(mark - b->text)),
+		                    "a byte order mark (U+FEFF) inside the text: it may only be its first character");
 	return 0;
 }
 
@@ -282,10 +307,14 @@ int ytree__parse(struct ynode **out, const struct source *s, const char *text, s
 	err = check_text(s, &b);
 	if (err)
 		return err;
+	if (begins_with(&b, BOM_UTF8)) {
+		b.text += strlen(BOM_UTF8);
+		b.len -= strlen(BOM_UTF8);
+	}
 	if (!yaml_parser_initialize(&parser))
 		return source_nomem(s);
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)b.text, b.len);
 	while (!err && !b.done) {
 		if (!yaml_parser_parse(&parser, &event)) {
 			err = parser_error(&b, &parser);

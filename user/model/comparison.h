@@ -18,7 +18,7 @@
 #include "model/latencies.h"
 #include "model/losses.h"
 
-#define STATUS_MAX 1000
+#define STATUS_MAX TW_STATUS_END
 
 struct status_count {
 	uint64_t n;

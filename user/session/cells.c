@@ -175,15 +175,13 @@ static uint16_t record_endpoint(struct session *s, const struct tw_exchange_reco
 	return routes__other(s->routes);
 }
 
-static uint16_t record_version(struct session *s, const struct tw_exchange_record *r)
+static uint16_t record_version(struct session *s, uint16_t version, uint32_t tgid)
 {
-	uint16_t version = r->version;
-
-	if (version || !r->tgid)
+	if (version || !tgid)
 		return version;
-	version = version_of_process(s, r->tgid);
+	version = version_of_process(s, tgid);
 	if (version)
-		loader__process(s->loader, r->tgid, version);
+		loader__process(s->loader, tgid, version);
 	return version;
 }
 
@@ -196,7 +194,7 @@ static bool record_is_bad(const struct tw_rule *rule, const struct tw_exchange_r
 
 static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 {
-	uint16_t version = record_version(s, r);
+	uint16_t version = record_version(s, r->version, r->tgid);
 	struct cell *c;
 
 	if (!version) {
@@ -233,6 +231,21 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 		histogram_add(&c->tick_waited, r->lat[TW_LAT_WAITED]);
 }
 
+/* It follows the record of its exchange, which has made the cell; without, the time would be nobody's. */
+static void on_drain(struct session *s, const struct tw_drain_record *r)
+{
+	uint16_t version = record_version(s, r->version, r->tgid), ep = hash_endpoint(s, r->hash, r->endpoint);
+	struct cell *c;
+
+	if (!ep)
+		ep = routes__other(s->routes);
+	if (!version || version >= TW_MAX_VERSIONS || ep >= TW_MAX_ENDPOINTS)
+		return;
+	c = s->cells[(size_t)version * TW_MAX_ENDPOINTS + ep];
+	if (c && latencies__add(&c->lat, TW_LAT_DRAIN, r->took))
+		log_debug("out of memory for the time that an answer drained");
+}
+
 int record_handle(void *arg, void *data, size_t len)
 {
 	struct session *s = arg;
@@ -254,6 +267,8 @@ int record_handle(void *arg, void *data, size_t len)
 		on_detail(s, data);
 	} else if (type == TW_R_FORK && len >= sizeof(struct tw_fork_record)) {
 		on_fork(s, data);
+	} else if (type == TW_R_DRAIN && len >= sizeof(struct tw_drain_record)) {
+		on_drain(s, data);
 	}
 	return --s->records_left ? 0 : -EAGAIN;
 }

@@ -59,7 +59,7 @@ static void put_arm(struct document *d, cJSON *arms, const char *key, const stru
 
 		if (!n)
 			continue;
-		snprintf(code, sizeof(code), "%03u", status);
+		snprintf(code, sizeof(code), "%03u", status >= TW_STATUS_LOW ? status - TW_STATUS_LOW : status);
 		put_count(d, o, code, n);
 	}
 	o = put_object(d, arm, "outcomes");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "show/format.h"
 #include "show/parts.h"
@@ -63,27 +64,49 @@ void part_coverage(struct frame *f, const struct comparison *c)
 	frame_prose(f, complete ? RANK_COVERAGE : RANK_STAYS, complete ? PLAIN : RED, 0, "%s", l.text);
 }
 
+static void put_unbalanced(struct frame *f, const char *name, const struct ledger_figures *l)
+{
+	if (f->terminal)
+		frame_prose(f, RANK_STAYS, RED, 0,
+		            "LEDGER OF %s DOES NOT BALANCE: %s seen, %s ended, %s in flight, %s lost: %s missing, "
+		            "%s counted twice",
+		            name, format_count(l->seen).s, format_count(l->ended).s, format_count(l->in_flight).s,
+		            format_count(l->lost_exchanges).s, format_count(l->missing).s, format_count(l->surplus).s);
+	else
+		frame_prose(f, RANK_STAYS, PLAIN, 0,
+		            "ledger %s UNBALANCED seen=%" PRIu64 " ended=%" PRIu64 " in_flight=%" PRIu64
+		            " lost=%" PRIu64 " missing=%" PRIu64 " surplus=%" PRIu64,
+		            name, l->seen, l->ended, l->in_flight, l->lost_exchanges, l->missing, l->surplus);
+}
+
+/* No "=" between them: what begins or ends while the connections are walked is in one figure and not in the other. */
+static void put_balanced(struct frame *f, const char *name, const struct ledger_figures *l)
+{
+	char in_flight[48];
+
+	if (f->terminal) {
+		snprintf(in_flight, sizeof(in_flight), ", %s in flight", format_count(l->in_flight).s);
+		frame_prose(f, RANK_LEDGER, PLAIN, 0, "Ledger of %s: %s seen, %s ended%s, %s lost%s", name,
+		            format_count(l->seen).s, format_count(l->ended).s, l->in_flight_measured ? in_flight : "",
+		            format_count(l->lost_exchanges).s, l->checked ? "" : "; not checked");
+		return;
+	}
+	snprintf(in_flight, sizeof(in_flight), "%" PRIu64, l->in_flight);
+	frame_prose(f, RANK_LEDGER, PLAIN, 0,
+	            "ledger %s%s seen=%" PRIu64 " ended=%" PRIu64 " in_flight=%s lost=%" PRIu64, name,
+	            l->checked ? "" : " not_checked", l->seen, l->ended,
+	            l->in_flight_measured ? in_flight : "not_measured", l->lost_exchanges);
+}
+
 void part_ledger(struct frame *f, const struct comparison *c)
 {
 	for (size_t i = 0; i < c->n_versions; i++) {
-		const struct ledger_figures *l = &c->versions[i].ledger;
+		const struct version_figures *v = &c->versions[i];
 
-		if (ledger_holds(l))
-			continue;
-		if (f->terminal)
-			frame_prose(
-				f, RANK_STAYS, RED, 0,
-				"LEDGER OF %s DOES NOT BALANCE: %s seen, %s ended, %s in flight, %s lost: %s missing, "
-				"%s counted twice",
-				c->versions[i].name, format_count(l->seen).s, format_count(l->ended).s,
-				format_count(l->in_flight).s, format_count(l->lost_exchanges).s,
-				format_count(l->missing).s, format_count(l->surplus).s);
+		if (ledger_holds(&v->ledger))
+			put_balanced(f, v->name, &v->ledger);
 		else
-			frame_prose(f, RANK_STAYS, PLAIN, 0,
-			            "ledger %s UNBALANCED seen=%" PRIu64 " ended=%" PRIu64 " in_flight=%" PRIu64
-			            " lost=%" PRIu64 " missing=%" PRIu64 " surplus=%" PRIu64,
-			            c->versions[i].name, l->seen, l->ended, l->in_flight, l->lost_exchanges, l->missing,
-			            l->surplus);
+			put_unbalanced(f, v->name, &v->ledger);
 	}
 }
 

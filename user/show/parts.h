@@ -10,10 +10,20 @@
 #include "show/screen.h"
 
 /* What may be left out when the screen is low, last first. 0 stays. */
-enum rank { RANK_STAYS, RANK_REASON, RANK_GUARD, RANK_COVERAGE, RANK_OVERHEAD, RANK_NOTE, RANK_HEADS, RANK_BLANK };
+enum rank {
+	RANK_STAYS,
+	RANK_REASON,
+	RANK_GUARD,
+	RANK_COVERAGE,
+	RANK_LEDGER,
+	RANK_OVERHEAD,
+	RANK_NOTE,
+	RANK_HEADS,
+	RANK_BLANK
+};
 
 void part_coverage(struct frame *f, const struct comparison *c);
-/* A line for each version whose requests do not add up; nothing when all do, or nobody could check. */
+/* A line for each version: requests seen, and what became of them; loud where they do not add up. */
 void part_ledger(struct frame *f, const struct comparison *c);
 void part_overhead(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);

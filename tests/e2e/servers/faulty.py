@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
 A server that misbehaves as the request asks. `Answer: length 1000` (or `chunked 1000`, `close 1000`) is what it would
-say, `Script:` what it does instead, step by step:
+say (with status 200, or that of `Status: 999`), `Script:` what it does instead, step by step:
 
   read        take the request's body              send N       answer up to its byte N; "head" is the head's length
   take N      take N more request heads            rest         answer to the end
@@ -27,14 +27,14 @@ class Gone(Exception):
     """The connection has ended."""
 
 
-def answer(kind, size):
+def answer(status, kind, size):
     """The head's length, and the whole."""
     body = b"x" * size
     if kind == "chunked":
         half = size // 2
         body = b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (half, b"x" * half, size - half, b"x" * (size - half))
     framing = {"length": f"Content-Length: {size}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
-    head = f"HTTP/1.1 200 OK\r\n{framing[kind]}\r\n\r\n".encode()
+    head = f"HTTP/1.1 {status} OK\r\n{framing[kind]}\r\n\r\n".encode()
     return len(head), head + body
 
 
@@ -77,7 +77,8 @@ class Connection:
 
     def serve(self):
         headers = self.head()
-        head, whole = answer(*(int(v) if v.isdigit() else v for v in headers["Answer"].split(" ")))
+        kind, size = headers["Answer"].split(" ")
+        head, whole = answer(headers.get("Status", "200"), kind, int(size))
         sent = 0
         for step in headers["Script"].split("; "):
             verb, _, of = step.partition(" ")

@@ -119,7 +119,7 @@ class Client:
                 self._more()
             first = first or time.monotonic()
             status, headers = self.head()
-            if status == 101 or status >= 200:
+            if status == 101 or not 100 <= status < 200:
                 break
             interim.append(status)
         body = self._body(method, status, headers)
