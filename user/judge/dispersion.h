@@ -76,5 +76,7 @@ unsigned int dispersion__ticks(const struct dispersion *d);
  * 3 and has to be unlearned, ten bad events being worth as much as that start.
  */
 double dispersion__across(const struct dispersion *d);
+/* By how much more than independent ones the counts of many ticks vary, at least 1: the product of the three above. */
+double dispersion__of_sums(const struct dispersion *d);
 
 #endif

@@ -96,6 +96,7 @@ void tests__init(struct tests *t, const struct gate_policy *policy)
 	t->need = -log(policy->alpha);
 	t->shift = margin_buckets(policy->max_latency_increase);
 	ratio_grid__init(&t->grid);
+	opinion_test__init(&t->opinion, policy->alpha, policy->min_requests);
 }
 
 void evidence__init(struct evidence *ev, const struct tests *t, const struct judge_endpoint *ep)
@@ -273,6 +274,7 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 		ev->outcome_c[i] += tick->canary.outcome[i];
 	judge_errors(ev, t, &l);
 	judge_latency(ev, t, &l);
+	opinion__add(&ev->opinion, tick, &l.p95, ev->unit == UNIT_EXCHANGE ? &ev->slow_dispersion : NULL);
 	if (ev->unit == UNIT_EXCHANGE)
 		learn_habits(ev, &l);
 	ratio_test__cap(&ev->errors_good, t->need - log(RATIO_STAKE) + SLACK);

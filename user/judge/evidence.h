@@ -9,6 +9,7 @@
 
 #include "judge/eprocess.h"
 #include "judge/judge.h"
+#include "judge/opinion.h"
 #include "judge/ratio.h"
 #include "judge/slowness.h"
 #include "judge/unit.h"
@@ -19,6 +20,7 @@ struct tests {
 	double need;        /* log(1/alpha) */
 	unsigned int shift; /* the latency margin in buckets */
 	struct ratio_grid grid;
+	struct opinion_test opinion;
 };
 
 struct evidence {
@@ -43,6 +45,7 @@ struct evidence {
 	struct ratio_test slow_bad;      /* more often beyond the threshold */
 	struct ratio_test beyond_margin; /* with an SLO only: slower than the baseline by more than the margin */
 	struct ratio_test slow_good;
+	struct opinion opinion; /* beside them */
 };
 
 void tests__init(struct tests *t, const struct gate_policy *policy);

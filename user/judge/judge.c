@@ -7,11 +7,12 @@
 
 #include "judge/state.h"
 
-#define RESERVE        0.02 /* of the stake, for endpoints that appear later */
-#define CRITICAL_PART  0.8  /* of what is dealt, when both kinds exist */
-#define NEWCOMERS_HALF 16   /* newcomers after which half of the reserve is gone */
-#define LOSS_LIMIT     0.001
-#define BUSY_PART      0.01
+#define RESERVE         0.02 /* of the stake, for endpoints that appear later */
+#define CRITICAL_PART   0.8  /* of what is dealt, when both kinds exist */
+#define NEWCOMERS_HALF  16   /* newcomers after which half of the reserve is gone */
+#define LOSS_LIMIT      0.001
+#define BUSY_PART       0.01
+#define OPINIONS_A_TICK 40 /* what they cost grows with the endpoints, and a tick has 20 ms for a thousand */
 
 static bool policy_has_meaning(const struct gate_policy *p)
 {
@@ -260,6 +261,22 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->end = t->end;
 }
 
+/* Second opinions that are due, in turn: with more endpoints than fit into a tick they wait for the next ones. */
+static void form_opinions(struct judge *j)
+{
+	size_t formed = 0;
+
+	for (size_t i = 0; i < j->n && formed < OPINIONS_A_TICK; i++) {
+		struct evidence *ev = &j->eps[j->next_opinion++ % j->n]->ev;
+
+		if (!opinion__is_due(&ev->opinion))
+			continue;
+		opinion__form(&ev->opinion, &j->tests.opinion, j->tests.shift);
+		formed++;
+	}
+	j->next_opinion = j->n ? j->next_opinion % j->n : 0;
+}
+
 int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 {
 	bool shared = false;
@@ -284,6 +301,7 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 		shared = true;
 		j->run.counted += t->endpoints[i].canary.n + t->endpoints[i].baseline.n;
 	}
+	form_opinions(j);
 	j->run.judged++;
 	j->run.shared += shared;
 	return 0;

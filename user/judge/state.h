@@ -63,6 +63,7 @@ struct judge {
 	struct verdict_cutover *cutover_figures;
 	size_t n_cutovers;
 	struct run_state run;
+	size_t next_opinion; /* the endpoint whose turn it is */
 };
 
 /* More than 0.1 % of what was seen. */

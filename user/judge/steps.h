@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The steps from evidence to a verdict, shared by their own files and nobody else: weigh the evidence (weigh.c), decide
- * (verdict.c), say why (reasons.c), say how long it will take (eta.c).
+ * (verdict.c), say why (reasons.c) and what else was seen (beside.c), say how long it will take (eta.c).
  */
 #ifndef TW_JUDGE_STEPS_H
 #define TW_JUDGE_STEPS_H
@@ -35,6 +35,10 @@ void tell_culprits(const struct judge *j, const struct picture *p, struct verdic
 void tell_certified(const struct judge *j, const struct picture *p, struct verdict *out);
 void tell_missing(const struct judge *j, const struct picture *p, struct verdict *out);
 void tell_failed_guards(struct verdict *out);
+
+/* beside.c: what nothing is decided by */
+void describe(const struct judged_endpoint *ep, double alpha, struct verdict_endpoint *f);
+void tell_opinions(const struct judge *j, struct verdict *out);
 
 /* eta.c */
 void plan_rest(const struct judge *j, const struct picture *p, struct verdict *out);

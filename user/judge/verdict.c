@@ -99,6 +99,7 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 	f->has_ratio = ratio__estimate(&ev->ratio, &f->ratio);
 	if (f->has_ratio)
 		ratio__interval(&ev->ratio, &j->tests.grid, j->tests.policy.alpha, &f->ratio_low, &f->ratio_high);
+	describe(ep, j->tests.policy.alpha, f);
 }
 
 void judge__verdict(struct judge *j, struct verdict *out)
@@ -111,6 +112,7 @@ void judge__verdict(struct judge *j, struct verdict *out)
 	look(j, &p, out);
 	guards = judge__guards(j, out);
 	decide(j, &p, guards, out);
+	tell_opinions(j, out);
 	if (out->kind == VERDICT_HOLD && !p.worse && guards.traffic)
 		plan_rest(j, &p, out);
 	for (size_t i = 0; i < j->n; i++)
