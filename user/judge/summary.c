@@ -180,19 +180,6 @@ static void within_margin(const struct judge *j, const struct picture *p, const 
 	SAY(s->change, "only its owner's decision would change this");
 }
 
-static void unit_objects(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
-{
-	const struct verdict_cutover *unit = objecting_cutover(v, j);
-	const char *owner = unit->owner ? unit->owner : "nobody named";
-	bool worse = unit->kind == VERDICT_ROLLBACK;
-
-	SAY(s->found, "The unit %s (owner: %s) %s, while the release as a whole is not", name_of(unit->name).s,
-	    name_of(owner).s, worse ? "is worse and would be rolled back alone" : "is worse by less than was agreed");
-	SAY(s->sure, "and chance would make %.60s that is as good look like this", one_in(unit->log_e_bad).s);
-	SAY(s->open, "that this is the bad luck of one unit among several cannot be ruled out");
-	SAY(s->change, "its owner's decision or more requests would change this");
-}
-
 static void promoted(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
 	const char *only = NULL;
@@ -254,6 +241,23 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 		SAY(s->change, "about %.20s more of this traffic should settle it", time_of(v->eta_seconds).s);
 	else
 		SAY(s->change, "%s would change this", g ? g->change : "more requests to both versions");
+}
+
+static void unit_objects(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
+{
+	const struct verdict_cutover *unit = objecting_cutover(v, j);
+	const char *owner = unit && unit->owner ? unit->owner : "nobody named";
+	bool worse = unit && unit->kind == VERDICT_ROLLBACK;
+
+	if (!unit) {
+		undecided(j, p, v, s);
+		return;
+	}
+	SAY(s->found, "The unit %s (owner: %s) %s, while the release as a whole is not", name_of(unit->name).s,
+	    name_of(owner).s, worse ? "is worse and would be rolled back alone" : "is worse by less than was agreed");
+	SAY(s->sure, "and chance would make %.60s that is as good look like this", one_in(unit->log_e_bad).s);
+	SAY(s->open, "that this is the bad luck of one unit among several cannot be ruled out");
+	SAY(s->change, "its owner's decision or more requests would change this");
 }
 
 static void not_comparable(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
