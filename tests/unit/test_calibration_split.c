@@ -25,7 +25,7 @@
 #define OPEN_MAX  20000
 
 #ifdef __SANITIZE_ADDRESS__
-#define RUNS 10
+#define RUNS 25
 #else
 #define RUNS 50
 #endif
