@@ -62,7 +62,7 @@ static const struct scenario clean[] = {
 
 static void clean_releases_are_rolled_back_in_at_most_one_of_twenty_whatever_bursts_there_are(void **state)
 {
-	unsigned int runs = 0, rolled_back = 0, z = 0, threshold = 0;
+	unsigned int runs = 0, rolled_back = 0, placebo = 0, z = 0, threshold = 0;
 
 	for (size_t i = 0; i < sizeof(clean) / sizeof(*clean); i++) {
 		struct summary s = run(clean[i].name, &clean[i], clean[i].endpoints ? 10 : 60);
@@ -70,10 +70,12 @@ static void clean_releases_are_rolled_back_in_at_most_one_of_twenty_whatever_bur
 		assert_true(s.rolled_back * 20 <= s.runs + SCATTER);
 		runs += s.runs;
 		rolled_back += s.rolled_back;
+		placebo += s.placebo;
 		z += s.peer[PEER_Z];
 		threshold += s.peer[PEER_THRESHOLD];
 	}
 	assert_true(rolled_back * 20 <= runs);
+	assert_true(placebo * 100 <= runs);
 	/* The same traffic is bad enough to fool others. */
 	assert_true(z * 2 > runs);
 	assert_true(threshold * 2 > runs);
