@@ -13,6 +13,16 @@ void ladder__build(struct ladder *l, const uint64_t *counts, unsigned int n)
 		l->upto[l->n] += (double)counts[i];
 }
 
+void ladder__build_parts(struct ladder *l, const double *counts, unsigned int n)
+{
+	l->n = n < LADDER_MAX ? n : LADDER_MAX;
+	l->upto[0] = 0;
+	for (unsigned int i = 0; i < l->n; i++)
+		l->upto[i + 1] = l->upto[i] + counts[i];
+	for (unsigned int i = l->n; i < n; i++)
+		l->upto[l->n] += counts[i];
+}
+
 static double total(const struct ladder *l)
 {
 	return l->upto[l->n];
@@ -123,24 +133,52 @@ void quantile_test__init(struct quantile_test *t, double p, double t_opt_canary,
 	share_test__init(&t->baseline_differs, SHARE_DIFFERS, p, t_opt_baseline, alpha_opt);
 }
 
+/* What one arm's test says at each bucket, worked out when it is first asked for: searches meet at few of them. */
+struct column {
+	const struct share_test *test;
+	const struct ladder *l;
+	bool above;              /* of those above the bucket, else of those below it */
+	double said[LADDER_MAX]; /* NaN: not yet */
+};
+
+static void column_init(struct column *c, const struct share_test *test, const struct ladder *l, bool of_above)
+{
+	c->test = test;
+	c->l = l;
+	c->above = of_above;
+	for (unsigned int i = 0; i < l->n; i++)
+		c->said[i] = NAN;
+}
+
+/*
+ * Before the first bucket and behind the last one the counts are those at it: see above() and below(). So are those at
+ * buckets that nothing separates, which is most of them: the first stands for all.
+ */
+static double column_at(struct column *c, int q)
+{
+	int top = (int)c->l->n - 1, i = q < 0 ? 0 : q > top ? top : q, edge = c->above ? 1 : 0;
+	const double *upto = c->l->upto;
+
+	while (i > 0 && upto[i + edge] == upto[i + edge - 1])
+		i--;
+	if (isnan(c->said[i]))
+		c->said[i] = share_test__log_e(c->test, c->above ? above(c->l, i) : below(c->l, i), total(c->l));
+	return c->said[i];
+}
+
 /*
  * Against "the quantile of `upper` is at most that of `lower`, moved up by shift": then some q lies between the two,
  * and at that q neither do too many of `upper` lie above nor too many of `lower`, moved up, below.
  */
 struct order_test {
-	const struct share_test *upper_test, *lower_test;
-	const struct ladder *upper, *lower;
-	int shift;
+	struct column upper, lower;
 };
 
-static double upper_evidence(const struct order_test *o, int q)
+static void order_init(struct order_test *o, const struct share_test *upper_test, const struct ladder *upper,
+                       const struct share_test *lower_test, const struct ladder *lower)
 {
-	return share_test__log_e(o->upper_test, above(o->upper, q), total(o->upper));
-}
-
-static double lower_evidence(const struct order_test *o, int q)
-{
-	return share_test__log_e(o->lower_test, below(o->lower, q - o->shift), total(o->lower));
+	column_init(&o->upper, upper_test, upper, true);
+	column_init(&o->lower, lower_test, lower, false);
 }
 
 /*
@@ -148,58 +186,63 @@ static double lower_evidence(const struct order_test *o, int q)
  * grows: a q that is beaten by the best one so far together with the least the other can say ends the search on its
  * side.
  */
-static double least_sum(const struct order_test *o, double enough)
+static double least_sum(struct order_test *o, int shift, double enough)
 {
-	int first = o->shift < 0 ? o->shift : 0, last = (int)o->upper->n - 1;
-	double least_upper = upper_evidence(o, last), least_lower = lower_evidence(o, first);
-	double p = o->lower_test->p0, best;
-	int start = (int)bucket_of(o->upper, p * total(o->upper)), low = first, high = last;
+	int low = shift < 0 ? shift : 0, last = (int)o->upper.l->n - 1;
+	int start = (int)bucket_of(o->upper.l, o->lower.test->p0 * total(o->upper.l)), high = start;
+	double best = column_at(&o->upper, start) + column_at(&o->lower, start - shift), least_upper, least_lower;
 
-	best = upper_evidence(o, start) + lower_evidence(o, start);
+	if (best < enough)
+		return best;
+	least_upper = column_at(&o->upper, last);
+	least_lower = column_at(&o->lower, low - shift);
 	while (low < high) {
 		int mid = low + (high - low) / 2;
 
-		if (upper_evidence(o, mid) + least_lower >= best)
+		if (column_at(&o->upper, mid) + least_lower >= best)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	for (int q = low; q <= last && best >= enough; q++) {
-		double lower = lower_evidence(o, q);
+		double lower = column_at(&o->lower, q - shift);
 
 		if (lower + least_upper >= best)
 			break;
-		best = fmin(best, lower + upper_evidence(o, q));
+		best = fmin(best, lower + column_at(&o->upper, q));
 	}
 	return best;
 }
 
-static double slower(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
-                     int shift, double enough)
+static void slower_init(struct order_test *o, const struct quantile_test *t, const struct ladder *canary,
+                        const struct ladder *baseline)
 {
-	const struct order_test o = { &t->canary_above, &t->baseline_below, canary, baseline, shift };
-
-	return least_sum(&o, enough);
+	order_init(o, &t->canary_above, canary, &t->baseline_below, baseline);
 }
 
-static double within(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
-                     int shift, double enough)
+/* A shift of the baseline up is one of the canary down. */
+static void within_init(struct order_test *o, const struct quantile_test *t, const struct ladder *canary,
+                        const struct ladder *baseline)
 {
-	const struct order_test o = { &t->baseline_above, &t->canary_below, baseline, canary, -shift };
-
-	return least_sum(&o, enough);
+	order_init(o, &t->baseline_above, baseline, &t->canary_below, canary);
 }
 
 double quantile_test__log_e_slower(const struct quantile_test *t, const struct ladder *canary,
                                    const struct ladder *baseline, int shift)
 {
-	return slower(t, canary, baseline, shift, -INFINITY);
+	struct order_test o;
+
+	slower_init(&o, t, canary, baseline);
+	return least_sum(&o, shift, -INFINITY);
 }
 
 double quantile_test__log_e_within(const struct quantile_test *t, const struct ladder *canary,
                                    const struct ladder *baseline, int shift)
 {
-	return within(t, canary, baseline, shift, -INFINITY);
+	struct order_test o;
+
+	within_init(&o, t, canary, baseline);
+	return least_sum(&o, -shift, -INFINITY);
 }
 
 double quantile_test__p_differs(const struct quantile_test *t, const struct ladder *canary,
@@ -216,28 +259,64 @@ double quantile_test__p_differs(const struct quantile_test *t, const struct ladd
 	return fmin(1, exp(-best));
 }
 
+/*
+ * The largest shift at which "slower by more than that" has the evidence; -n: none. It lies below the shift that the
+ * counts show, and usually close to it: steps that double lead to it, then halves.
+ */
+static int largest_slower(struct order_test *o, double need)
+{
+	double p = o->lower.test->p0;
+	int n = (int)o->upper.l->n, low, high, step = 1;
+
+	high = (int)bucket_of(o->upper.l, p * total(o->upper.l)) - (int)bucket_of(o->lower.l, p * total(o->lower.l)) +
+	       1;
+	while (high < n && least_sum(o, high, need) >= need)
+		high++;
+	low = high;
+	do {
+		high = low;
+		low = low - step > -n ? low - step : -n;
+		step *= 2;
+	} while (low > -n && least_sum(o, low, need) < need);
+	while (high - low > 1) {
+		int mid = (low + high) / 2;
+
+		if (least_sum(o, mid, need) >= need)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* The smallest shift at which "slower by less than that" has the evidence; n: none. It is the other's mirror image. */
+static int smallest_within(struct order_test *o, double need)
+{
+	return -largest_slower(o, need);
+}
+
+void quantile_test__look(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
+                         int margin, double alpha, struct quantile_look *look)
+{
+	double need = log(2 / alpha);
+	struct order_test o;
+
+	slower_init(&o, t, canary, baseline);
+	look->log_e_slower = least_sum(&o, 0, -INFINITY);
+	look->low = largest_slower(&o, need);
+	within_init(&o, t, canary, baseline);
+	look->log_e_within = least_sum(&o, -margin, -INFINITY);
+	look->high = smallest_within(&o, need);
+}
+
 void quantile_test__shifts(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
                            double alpha, int *low, int *high)
 {
 	double need = log(2 / alpha);
-	int n = (int)canary->n, above_it = n, below_it = -n;
+	struct order_test o;
 
-	*low = -n;
-	while (above_it - *low > 1) {
-		int mid = (*low + above_it) / 2;
-
-		if (slower(t, canary, baseline, mid, need) >= need)
-			*low = mid;
-		else
-			above_it = mid;
-	}
-	*high = n;
-	while (*high - below_it > 1) {
-		int mid = (*high + below_it) / 2;
-
-		if (within(t, canary, baseline, mid, need) >= need)
-			*high = mid;
-		else
-			below_it = mid;
-	}
+	slower_init(&o, t, canary, baseline);
+	*low = largest_slower(&o, need);
+	within_init(&o, t, canary, baseline);
+	*high = smallest_within(&o, need);
 }

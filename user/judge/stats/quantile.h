@@ -33,6 +33,8 @@ struct ladder {
 
 /* counts[n], 1 <= n <= LADDER_MAX: buckets beyond are put into the last. */
 void ladder__build(struct ladder *l, const uint64_t *counts, unsigned int n);
+/* The same of counts that may be fractions, none negative: divided by a dispersion. */
+void ladder__build_parts(struct ladder *l, const double *counts, unsigned int n);
 
 /* --- one arm ------------------------------------------------------------------------------------------------------ */
 
@@ -84,5 +86,15 @@ double quantile_test__p_differs(const struct quantile_test *t, const struct ladd
  */
 void quantile_test__shifts(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
                            double alpha, int *low, int *high);
+
+struct quantile_look {
+	double log_e_slower; /* at shift 0 */
+	double log_e_within; /* at the margin */
+	int low, high;       /* quantile_test__shifts */
+};
+
+/* All of these at once: they share most of what has to be worked out. margin in buckets. */
+void quantile_test__look(const struct quantile_test *t, const struct ladder *canary, const struct ladder *baseline,
+                         int margin, double alpha, struct quantile_look *look);
 
 #endif

@@ -9,21 +9,21 @@ struct totals {
 	double x, y, ties; /* ties: sum of t^3 - t */
 };
 
-static struct totals totals_of(const uint64_t *x, const uint64_t *y, unsigned int n)
+static struct totals totals_of(const double *x, const double *y, unsigned int n)
 {
 	struct totals t = { 0 };
 
 	for (unsigned int i = 0; i < n; i++) {
-		double both = (double)x[i] + (double)y[i];
+		double both = x[i] + y[i];
 
-		t.x += (double)x[i];
-		t.y += (double)y[i];
+		t.x += x[i];
+		t.y += y[i];
 		t.ties += both * (both * both - 1);
 	}
 	return t;
 }
 
-struct rank_sum rank_sum(const uint64_t *x, const uint64_t *y, unsigned int n, bool continuity)
+struct rank_sum rank_sum(const double *x, const double *y, unsigned int n, bool continuity)
 {
 	const struct totals t = totals_of(x, y, n);
 	struct rank_sum r = { .p_two_sided = 1, .p_greater = 1, .p_less = 1, .cles = 0.5 };
@@ -33,11 +33,13 @@ struct rank_sum rank_sum(const uint64_t *x, const uint64_t *y, unsigned int n, b
 		return r;
 	/* U less its mean, bucket by bucket: of huge counts the difference keeps its digits. */
 	for (unsigned int i = 0; i < n; i++) {
-		off += (double)x[i] * (below + (double)y[i] / 2 - t.y / 2);
-		below += (double)y[i];
+		off += x[i] * (below + y[i] / 2 - t.y / 2);
+		below += y[i];
 	}
 	r.u = off + t.x / 2 * t.y;
 	r.cles = 0.5 + off / t.x / t.y;
+	if (all < 2)
+		return r;
 	r.sigma = sqrt(fmax(0, t.x / 12 * t.y * (all + 1) * (1 - t.ties / (all * (all * all - 1)))));
 	if (r.sigma <= 0)
 		return r;

@@ -7,7 +7,6 @@
 #define TW_STATS_RANK_SUM_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 struct rank_sum {
 	double u;     /* pairs in which x is the larger, a tie counting half: R's W of wilcox.test(x, y) */
@@ -18,9 +17,10 @@ struct rank_sum {
 };
 
 /*
- * x, y: counts in n buckets of rising latency. continuity: R's correct = TRUE. An empty arm, or everything in one
- * bucket: z 0, all p 1, cles 0.5.
+ * x, y: counts in n buckets of rising latency, none negative; fractions where they were divided by a dispersion, which
+ * divides z by its root. continuity: R's correct = TRUE. An empty arm, or everything in one bucket: z 0, all p 1, cles
+ * 0.5.
  */
-struct rank_sum rank_sum(const uint64_t *x, const uint64_t *y, unsigned int n, bool continuity);
+struct rank_sum rank_sum(const double *x, const double *y, unsigned int n, bool continuity);
 
 #endif
