@@ -108,16 +108,16 @@ static void tails_of_huge_counts_are_those_of_their_limit(void **state)
  */
 static void exact_binomial_tests_and_intervals_are_reproduced(void **state)
 {
-	double low = 0.8584264034 * 800 / (0.8584264034 * 800 + 3011);
-	double high = 4.2772659437 * 800 / (4.2772659437 * 800 + 3011);
+	double low = 0.8584264033916392 * 800 / (0.8584264033916392 * 800 + 3011);
+	double high = 4.2772659436540712 * 800 / (4.2772659436540712 * 800 + 3011);
 
-	assert_close(exp(beta_log_below(682, 244, .7076682641)), 0.025, 1e-7);
-	assert_close(exp(beta_log_above(683, 243, .7654065582)), 0.025, 1e-7);
+	assert_close(exp(beta_log_below(682, 244, .7076682640790390)), 0.025, 1e-12);
+	assert_close(exp(beta_log_above(683, 243, .7654065582415253)), 0.025, 1e-12);
 	assert_close(exp(beta_log_above(683, 243, .75)) + exp(beta_log_below(706, 220, .75)), .3824915596, 1e-9);
-	assert_close(exp(beta_log_below(11, 22, low)), 0.025, 1e-8);
-	assert_close(exp(beta_log_above(12, 21, high)), 0.025, 1e-8);
-	assert_close(exp(beta_log_below(11, 22, 800 / 3811.0)) + exp(beta_log_above(3, 30, 800 / 3811.0)), .07966863,
-	             1e-7);
+	assert_close(exp(beta_log_below(11, 22, low)), 0.025, 1e-12);
+	assert_close(exp(beta_log_above(12, 21, high)), 0.025, 1e-12);
+	assert_close(exp(beta_log_below(11, 22, 800 / 3811.0)) + exp(beta_log_above(3, 30, 800 / 3811.0)),
+	             .07966863303332952, 1e-12);
 }
 
 static void tails_outside_the_unit_interval_are_certain_or_impossible(void **state)
