@@ -168,6 +168,11 @@ unsigned int dispersion__ticks(const struct dispersion *d)
 	return d->seen;
 }
 
+double dispersion__of_sums(const struct dispersion *d)
+{
+	return dispersion__phi(d) * dispersion__serial(d) * dispersion__across(d);
+}
+
 double dispersion__across(const struct dispersion *d)
 {
 	double across = mean(d->change, d->change_weight, PRIOR_ACROSS) / dispersion__phi(d);

@@ -81,5 +81,7 @@ double dispersion__across(const struct dispersion *d);
  * the way they have come so far; of too few to tell, one by one.
  */
 void dispersion__ahead(struct dispersion *d, double ticks, double a_tick);
+/* By how much more than independent ones the counts of many ticks vary, at least 1: the product of the three above. */
+double dispersion__of_sums(const struct dispersion *d);
 
 #endif

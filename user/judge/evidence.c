@@ -88,6 +88,7 @@ void tests__init(struct tests *t, const struct gate_policy *policy)
 	t->need = -log(t->policy.alpha);
 	t->promote_need = -log(t->policy.promote_alpha);
 	ratio_grid__init(&t->grid);
+	opinion_test__init(&t->opinion, policy->alpha, policy->min_requests);
 }
 
 /* An endpoint's own margins go before the policy's. */
@@ -270,6 +271,7 @@ void evidence__tick(struct evidence *ev, const struct tests *t, const struct end
 		ev->outcome_c[i] += tick->canary.outcome[i];
 	judge_errors(ev, t, &l);
 	judge_latency(ev, t, &l);
+	opinion__add(&ev->opinion, tick, &l.p95, ev->unit == UNIT_EXCHANGE ? &ev->slow_dispersion : NULL);
 	if (ev->unit == UNIT_EXCHANGE)
 		learn_habits(ev, &l);
 	ratio_test__cap(&ev->errors_good, t->promote_need - log(RATIO_STAKE) + CERTIFICATE_SLACK);

@@ -10,6 +10,7 @@
 #include "judge/arrivals.h"
 #include "judge/eprocess.h"
 #include "judge/judge.h"
+#include "judge/opinion.h"
 #include "judge/ratio.h"
 #include "judge/slowness.h"
 #include "judge/unit.h"
@@ -30,6 +31,7 @@ struct tests {
 	double need;         /* log(1/alpha): for a rollback */
 	double promote_need; /* log(1/promote_alpha): for a certificate */
 	struct ratio_grid grid;
+	struct opinion_test opinion;
 };
 
 struct evidence {
@@ -56,6 +58,7 @@ struct evidence {
 	struct ratio_test slow_bad;      /* more often beyond the threshold */
 	struct ratio_test beyond_margin; /* with an SLO only: slower than the baseline by more than the margin */
 	struct ratio_test slow_good;
+	struct opinion opinion; /* beside them */
 };
 
 void tests__init(struct tests *t, const struct gate_policy *policy);

@@ -174,6 +174,30 @@ struct verdict_limit {
 
 #define VERDICT_MAX_LIMITS 7
 
+/*
+ * The p95 of both arms over all judged ticks, and what an anytime-valid test of it says (opinion.h): a second opinion
+ * beside the test that decides. Intervals hold at all ticks at once, both of them, with probability 1 - alpha.
+ */
+struct second_opinion {
+	bool has_p95_c, has_p95_b; /* there were latencies, and it lies below the last bound */
+	double p95_c, p95_b;       /* seconds */
+	bool has_ratio_low, has_ratio_high, has_difference_low, has_difference_high; /* there is such a limit yet */
+	double ratio_low, ratio_high;                                                /* of p95_c / p95_b */
+	double difference_low, difference_high;                                      /* of p95_c - p95_b, seconds */
+	double log_e_slower; /* evidence that the canary's p95 is higher */
+	double log_e_within; /* that it is less than the latency margin higher */
+	double dispersion;   /* what the counts were divided by, at least 1; 0: no opinion yet */
+};
+
+/* What a report may say at one look. Nothing is decided by it. */
+struct descriptive {
+	double excess, excess_low, excess_high;             /* k_c - n_c k_b / n_b, bad events */
+	double difference, difference_low, difference_high; /* of the bad shares, canary less baseline (Newcombe) */
+	bool has_difference;                                /* and excess: both arms served */
+	bool has_rank_sum;                                  /* Mann and Whitney's, of latencies with ties */
+	double z, p, cles;                                  /* two-sided p; P(canary's is longer) + half of the ties */
+};
+
 struct verdict_endpoint {
 	const char *endpoint;
 	bool critical;
@@ -195,6 +219,8 @@ struct verdict_endpoint {
 	double dispersion_bad, dispersion_slow;
 	struct verdict_limit limits[VERDICT_MAX_LIMITS];
 	size_t n_limits;
+	struct second_opinion p95;
+	struct descriptive descriptive;
 };
 
 /* What would be said of a cut-over unit if it were the whole release; the deadline is the release's alone. */

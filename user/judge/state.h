@@ -106,6 +106,7 @@ struct judge {
 	size_t n_cutovers;
 	size_t n_hard; /* endpoints that hold a part of the stake on hard stops */
 	struct run_state run;
+	size_t next_opinion; /* the endpoint whose turn it is */
 };
 
 /* More than 0.1 % of what was seen. */

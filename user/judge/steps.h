@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The steps from evidence to a verdict, shared by their own files and nobody else: weigh the evidence (weigh.c), decide
- * (verdict.c, cutover.c), say why (reasons.c, summary.c), say how long it will take (eta.c).
+ * (verdict.c, cutover.c), say why (reasons.c, summary.c) and what else was seen (beside.c), say how long it will take
+ * (eta.c).
  */
 #ifndef TW_JUDGE_STEPS_H
 #define TW_JUDGE_STEPS_H
@@ -68,6 +69,10 @@ struct words one_in(double log_e);
 /* summary.c */
 /* The one sentence, after everything else was said. */
 void summarise(const struct judge *j, const struct picture *p, struct verdict *out);
+
+/* beside.c: what nothing is decided by */
+void describe(const struct judged_endpoint *ep, double alpha, struct verdict_endpoint *f);
+void tell_opinions(const struct judge *j, struct verdict *out);
 
 /* eta.c */
 void plan_rest(const struct judge *j, const struct picture *p, struct verdict *out);

@@ -124,12 +124,6 @@ static void bet_in_lanes(struct ratio_test *t, const struct pair *p, const struc
 	}
 }
 
-/* By how much more than independent ones the counts of many ticks vary. */
-static double divisor(const struct dispersion *d)
-{
-	return dispersion__phi(d) * dispersion__serial(d) * dispersion__across(d);
-}
-
 void ratio_test__certify(struct ratio_test *t, const struct pair *p, const struct by_group *g, const struct habits *h)
 {
 	double divide = 1;
@@ -139,7 +133,7 @@ void ratio_test__certify(struct ratio_test *t, const struct pair *p, const struc
 		return;
 	}
 	if (t->unit == UNIT_EXCHANGE)
-		divide = divisor(h->dispersion);
+		divide = dispersion__of_sums(h->dispersion);
 	eprocess__add(&t->lr, p->n_c, p->n_b, p->k_c / divide, p->k_b / divide);
 }
 
@@ -188,7 +182,7 @@ double ratio_test__events_to(const struct ratio_test *t, double need, const stru
 		return eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), p->share, p->rho);
 	if (by_group && !has_groups(t, by_group)) {
 		events = eprocess__events_to(&t->lr, need - bet__log_e(&t->bet), p->share, p->rho);
-		return events > 0 ? events * divisor(d) : events;
+		return events > 0 ? events * dispersion__of_sums(d) : events;
 	}
 	pace = whole_ticks(d);
 	if (by_group) {

@@ -124,6 +124,7 @@ static void fill_figures(const struct judge *j, const struct judged_endpoint *ep
 	f->has_ratio = ratio__estimate(&ev->ratio, &f->ratio);
 	if (f->has_ratio)
 		ratio__interval(&ev->ratio, &j->tests.grid, j->tests.policy.alpha, &f->ratio_low, &f->ratio_high);
+	describe(ep, j->tests.policy.alpha, f);
 }
 
 void judge__verdict(struct judge *j, struct verdict *out)
@@ -145,6 +146,7 @@ void judge__verdict(struct judge *j, struct verdict *out)
 		tell_fail_fast(j, out);
 	}
 	apply_deadline(j, out);
+	tell_opinions(j, out);
 	if (out->kind == VERDICT_HOLD && !p.worse && guards.traffic && !out->final)
 		plan_rest(j, &p, out);
 	for (size_t i = 0; i < j->n; i++)
