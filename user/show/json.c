@@ -239,6 +239,7 @@ static void put_verdict_endpoint(struct document *d, cJSON *list, const struct v
 	put_number(d, o, "dispersion", ep->has_dispersion_bad ? ep->dispersion_bad : NAN);
 	put_number(d, o, "dispersion_slow", ep->has_dispersion_slow ? ep->dispersion_slow : NAN);
 	put_limits(d, o, ep);
+	put_opinion(d, o, ep);
 }
 
 static void put_units(struct document *d, cJSON *root, const struct verdict *v)

@@ -17,6 +17,7 @@
 
 struct comparison;
 struct ledger_figures;
+struct verdict_endpoint;
 
 struct document {
 	bool failed;
@@ -39,5 +40,7 @@ char *document_finish(const struct document *d, cJSON *root);
 /* json_versions.c: "versions", a list of what is known of each version as a whole. */
 void put_versions(struct document *d, cJSON *root, const struct comparison *c);
 void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *l);
+/* json_opinion.c: what stands beside an endpoint's verdict and decides nothing. */
+void put_opinion(struct document *d, cJSON *endpoint, const struct verdict_endpoint *ep);
 
 #endif

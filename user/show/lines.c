@@ -62,6 +62,7 @@ static void put_endpoint(struct frame *f, const struct comparison *c, const stru
 	for (int i = 0; i < TABLE_QUANTILES; i++)
 		put_quantile(&l, c, ep, &table_quantiles[i]);
 	frame_add(f, &l, RANK_STAYS);
+	part_sure(f, c, ep);
 	part_outcomes(f, c, ep);
 }
 

@@ -29,6 +29,11 @@ void part_overhead(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 /* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */
 void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
+/* The line below an endpoint's ratios (sure.c): the intervals that the verdict has of them, or that there is none yet.
+ */
+void part_sure(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
+/* What these intervals are of; on a terminal only. */
+void part_sure_legend(struct frame *f, const struct comparison *c);
 /* Who cut what, at most a handful of lines; nothing when no server did. */
 void part_cuts(struct frame *f, const struct comparison *c);
 /* "... and 12 more (3,456 requests)" for the endpoints from `first` on; nothing when there is none. */

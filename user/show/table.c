@@ -145,6 +145,7 @@ static void comparison_block(struct frame *f, const struct endpoint_figures *ep,
 		tall_rows(f, ep);
 	else
 		rows_of_columns(f, ep, lay);
+	part_sure(f, lay->c, ep);
 	part_outcomes(f, lay->c, ep);
 }
 
@@ -292,7 +293,7 @@ static void put_verdict(struct frame *f, const struct comparison *c)
 /* The lines that the endpoints get before anything below them is left out: what they need, up to two fifths. */
 static size_t rows_kept_for(const struct endpoint_figures *const *list, size_t n, const struct layout *lay, size_t rows)
 {
-	static const size_t lines_of[] = { [TALL] = 3 + TABLE_QUANTILES, [NARROW] = 2, [WIDE] = 1 };
+	static const size_t lines_of[] = { [TALL] = 4 + TABLE_QUANTILES, [NARROW] = 3, [WIDE] = 2 };
 	size_t need = n * lines_of[lay->shape], least = lines_of[lay->shape] + 2;
 
 	for (size_t i = 0; i < n; i++)
@@ -314,6 +315,8 @@ static void terminal_comparison(struct frame *f, const struct comparison *c, con
 	part_blank(f);
 	frame_init_like(&tail, f);
 	idle = put_waiting(&tail, c);
+	if (!idle)
+		part_sure_legend(&tail, c);
 	part_losses(&tail, c);
 	part_cuts(&tail, c);
 	part_coverage(&tail, c);
