@@ -43,13 +43,14 @@ static enum dissent dissent(const struct judge *j, const struct judged_endpoint 
 {
 	const struct evidence *ev = &ep->ev;
 	const struct second_opinion *s = &ev->opinion.said;
-	double slow_bad = evidence__slow_bad(ev), slow_good = ratio_test__log_e(&ev->slow_good), need = j->tests.need;
+	double slow_bad = evidence__slow_bad(ev), slow_good = ratio_test__log_e(&ev->slow_good), need = j->tests.need,
+	       certain = j->tests.promote_need;
 
 	if (!evidence__enough(ev, &j->tests))
 		return AGREE;
-	if (slow_bad >= need && s->log_e_slower < 0 && s->log_e_within >= need)
+	if (slow_bad >= need && s->log_e_slower < 0 && s->log_e_within >= certain)
 		return ONLY_TICKS;
-	if (s->log_e_slower >= need && slow_bad < 0 && slow_good >= need)
+	if (s->log_e_slower >= need && slow_bad < 0 && slow_good >= certain)
 		return ONLY_SUMS;
 	return AGREE;
 }
