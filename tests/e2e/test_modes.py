@@ -14,7 +14,7 @@ from tw.faults import Case, Dialogue, Faulty
 from tw.load import Wrk
 from tw.proc import Child
 from tw.wait import until
-from tw.watch import Background, config_text, run
+from tw.watch import config_text, run
 
 GATE = {"min_requests": 200, "warmup": "0s", "tick": "200ms"}
 CODES = {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}
@@ -91,6 +91,28 @@ def test_an_absolute_gate_needs_no_baseline_and_the_others_do(tmp_path):
     assert r.code == 2 and "mode: absolute" in r.err, r
 
 
+class AttachedGate:
+    """A gate that has begun to watch."""
+
+    def __init__(self, tmp_path, started, config, span):
+        self.out = tmp_path / "gate.out"
+        with open(self.out, "wb") as out:
+            self.child = Child([watch.TILLWATCH, "gate", "-c", config, "--for", span, "--json"], tmp_path / "gate.err",
+                               stdout=out)
+        started(self.child)
+        until(lambda: "tillwatch: watching " in self.child.log_text(), self.child.log_text, 30)
+
+    def running(self):
+        return self.child.alive()
+
+    def verdict(self):
+        code = self.child.proc.wait(60)
+        doc = json.loads(self.out.read_text())
+        print(json.dumps(doc))
+        assert code == CODES[doc["verdict"]], doc
+        return doc
+
+
 class InPlace:
     """Two versions on one port, one after the other: builds of nginx, or shops of known latency told apart by environment."""
 
@@ -109,19 +131,7 @@ class InPlace:
             {n: (arm, {"listen": str(self.port), **matches[n]}) for n, arm in (("old", "baseline"), ("new", "canary"))},
             [{"route": "GET /checkout", "critical": True}],
             dict(GATE, mode="before_after", max_error_ratio=3, max_latency_increase="50%")))
-        self.out = self.tmp / "gate.out"
-        with open(self.out, "wb") as out:
-            child = Child([watch.TILLWATCH, "gate", "-c", path, "--for", span, "--json"], self.tmp / "gate.err", stdout=out)
-        self.started(child)
-        until(lambda: "tillwatch: watching " in child.log_text(), child.log_text, 30)
-        return child
-
-    def verdict(self, child):
-        code = child.proc.wait(60)
-        doc = json.loads(self.out.read_text())
-        print(json.dumps(doc))
-        assert code == CODES[doc["verdict"]], doc
-        return doc
+        return AttachedGate(self.tmp, self.started, path, span)
 
     def roll_out(self, matches, start):
         """start(name) starts that version; the gate sees 16 s of the old one, and the new one for the rest of 45 s."""
@@ -130,7 +140,7 @@ class InPlace:
         time.sleep(16)
         old.stop()
         self.load("new", start("new"))
-        return self.verdict(gate)
+        return gate.verdict()
 
 
 @pytest.fixture
@@ -180,15 +190,15 @@ def test_more_dropped_sessions_than_are_allowed_stop_the_release_at_once(tmp_pat
     path.write_text(config_text(
         {"v1": ("baseline", {"listen": str(good.port)}), "v2": ("canary", {"listen": str(bad.port)})},
         ["GET /checkout"], dict(GATE, max_dropped_sessions=10, min_requests=1_000_000)))
-    gate = Background("gate", "-c", path, "--for", "60s", "--json")
+    gate = AttachedGate(tmp_path, started, path, "60s")
     drop(good, 30, "rest")
     drop(bad, 10)
     drop(bad, 20, "rest")
     time.sleep(1)
-    assert gate.running(), gate.result()
+    assert gate.running()
     drop(bad, 1)
     until(lambda: not gate.running(), "the gate to end", 10)
-    doc = verdict_of(gate.result())
+    doc = gate.verdict()
     assert doc["verdict"] == "rollback" and "sessions_dropped" in codes(doc), doc
     text = next(r["text"] for r in doc["reasons"] if r["code"] == "sessions_dropped")
     assert "11 sessions" in text and "of which 10 are allowed" in text and "the baseline 0" in text

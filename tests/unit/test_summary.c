@@ -258,6 +258,9 @@ static void every_combination_is_one_sentence_of_plain_words(void **state)
 		judge__verdict(w->j, &v);
 		look(w->j, &picture);
 		for (size_t i = 0; i < 4 * 12 * 15 * 6 * 4; i++) {
+			/* Without a unit that objects this reason is not given: in mode absolute none does. */
+			if (!strncmp(codes[i / 4 % 12], "unit_", 5) && !objecting_cutover(&v, w->j))
+				continue;
 			fabricate(&v, names[world / 6], i / 4 % 12, i / 48 % 15, i / 720 % 6, (unsigned int)(i / 4320));
 			v.kind = (enum verdict_kind)(i % 4);
 			summarise(w->j, &picture, &v);

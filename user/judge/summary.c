@@ -85,6 +85,12 @@ static const struct plain_guard {
 };
 #define UNKNOWN_GUARD (sizeof(plain_guards) / sizeof(*plain_guards) - 2)
 
+/* Where the versions are not served at the same time. */
+static const struct plain_guard alone_guards[] = {
+	{ "no_traffic", "no requests reach it now", "requests to the new version" },
+	{ "minimum_data", "too few requests have been seen", "more requests" },
+};
+
 static size_t place_of(const char *name)
 {
 	for (size_t i = 0; i < sizeof(plain_guards) / sizeof(*plain_guards); i++)
@@ -94,13 +100,16 @@ static size_t place_of(const char *name)
 }
 
 /* NULL: all hold. */
-static const struct plain_guard *first_failed(const struct verdict *v)
+static const struct plain_guard *first_failed(const struct judge *j, const struct verdict *v)
 {
 	size_t first = SIZE_MAX;
 
 	for (size_t i = 0; i < v->n_guards; i++)
 		if (!v->guards[i].ok && place_of(v->guards[i].name) < first)
 			first = place_of(v->guards[i].name);
+	for (size_t i = 0; i < 2 && first < SIZE_MAX && j->tests.policy.mode != GATE_CANARY; i++)
+		if (plain_guards[first].name && !strcmp(plain_guards[first].name, alone_guards[i].name))
+			return &alone_guards[i];
 	return first < SIZE_MAX ? &plain_guards[first] : NULL;
 }
 
@@ -225,7 +234,7 @@ static bool is_too_fine(const struct judge *j)
 
 static void undecided(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
-	const struct plain_guard *g = first_failed(v);
+	const struct plain_guard *g = first_failed(j, v);
 
 	if (g)
 		SAY(s->found, "Nothing shows that the new version is worse than %s, but %s", the_old(j), g->found);
@@ -240,7 +249,10 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 	else if (v->has_eta)
 		SAY(s->change, "about %.20s more of this traffic should settle it", time_of(v->eta_seconds).s);
 	else
-		SAY(s->change, "%s would change this", g ? g->change : "more requests to both versions");
+		SAY(s->change, "%s would change this",
+		    g                                     ? g->change
+		    : j->tests.policy.mode == GATE_CANARY ? "more requests to both versions"
+		                                          : "more requests");
 }
 
 static void unit_objects(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
@@ -262,7 +274,7 @@ static void unit_objects(const struct judge *j, const struct picture *p, const s
 
 static void not_comparable(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
-	const struct plain_guard *g = first_failed(v);
+	const struct plain_guard *g = first_failed(j, v);
 
 	if (!g)
 		g = &plain_guards[UNKNOWN_GUARD];
@@ -274,7 +286,7 @@ static void not_comparable(const struct judge *j, const struct picture *p, const
 
 static void invalid(const struct judge *j, const struct picture *p, const struct verdict *v, struct story *s)
 {
-	const struct plain_guard *g = first_failed(v);
+	const struct plain_guard *g = first_failed(j, v);
 
 	if (!g)
 		g = &plain_guards[UNKNOWN_GUARD];
