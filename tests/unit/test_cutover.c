@@ -296,6 +296,26 @@ static void culprits_are_those_of_e_bh(void **state)
 		fail_msg("%zu verdicts, %zu with several names, %zu with none", verdicts, several, together);
 }
 
+/* By far the strongest is that one endpoint is slower, within its margin; the other fails more than is agreed. */
+static void an_answer_to_the_strongest_accusation_is_none_to_another_that_is_named(void **state)
+{
+	struct load slower[2] = { { 950, 0, 50, 0, 11, 0 }, { 950, 9, 50, 0, 10, 0 } };
+	struct load and_fails[2] = { { 950, 0, 50, 0, 11, 0 }, { 950, 9, 50, 4, 10, 0 } };
+	struct world *w = world_new(&policy);
+	struct verdict v;
+
+	world_add(w, &(struct judge_endpoint){ .name = "GET /slower", .critical = true });
+	world_add(w, &(struct judge_endpoint){ .name = "GET /fails", .critical = true });
+	world_ticks(w, 12, slower);
+	assert_int_equal(world_verdict(w).kind, VERDICT_HOLD);
+	world_ticks(w, 8, and_fails);
+	v = world_verdict(w);
+	assert_true(v.endpoints[0].log_e_slow_bad > 2 * v.endpoints[1].log_e_bad);
+	assert_true(v.endpoints[0].log_e_slow_good >= log(20));
+	assert_int_equal(v.kind, VERDICT_ROLLBACK);
+	world_free(w);
+}
+
 static void of_many_culprits_the_strongest_are_told_and_the_rest_is_counted(void **state)
 {
 	static char names[30][16];
@@ -331,6 +351,7 @@ int main(void)
 		cmocka_unit_test(an_endpoint_that_joins_a_unit_later_starts_at_one_there_too),
 		cmocka_unit_test(units_are_invalid_where_the_run_is),
 		cmocka_unit_test(culprits_are_those_of_e_bh),
+		cmocka_unit_test(an_answer_to_the_strongest_accusation_is_none_to_another_that_is_named),
 		cmocka_unit_test(of_many_culprits_the_strongest_are_told_and_the_rest_is_counted),
 	};
 
