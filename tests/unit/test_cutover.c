@@ -222,6 +222,28 @@ static void units_are_invalid_where_the_run_is(void **state)
 	world_free(w);
 }
 
+/* While a clock jumps nothing that differs shows anything; the tick itself is not judged. */
+static void a_unit_objects_to_nothing_while_the_versions_cannot_be_compared(void **state)
+{
+	struct load l[5] = { GOOD, GOOD, GOOD, { 950, 10, 50, 3, 10, 0 }, GOOD };
+	struct world *w = shop(&policy);
+	struct verdict v;
+
+	do
+		world_ticks(w, 1, l);
+	while (v = world_verdict(w), v.cutovers[1].log_e_bad < log(20));
+	assert_int_equal(v.cutovers[1].kind, VERDICT_ROLLBACK);
+	w->clock_jump = 3600;
+	world_ticks(w, 1, l);
+	v = world_verdict(w);
+	assert_int_equal(v.cutovers[1].kind, VERDICT_HOLD);
+	assert_int_equal(v.kind, VERDICT_HOLD);
+	assert_null(reason_of(&v, "unit_worse"));
+	assert_null(reason_of(&v, "unit_within_margin"));
+	assert_non_null(strstr(v.summary, "the clock has jumped"));
+	world_free(w);
+}
+
 /* ---- culprits -----------------------------------------------------------------------------------------------------
  */
 
@@ -350,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_unit_without_endpoints_is_held_and_in_nobodys_way),
 		cmocka_unit_test(an_endpoint_that_joins_a_unit_later_starts_at_one_there_too),
 		cmocka_unit_test(units_are_invalid_where_the_run_is),
+		cmocka_unit_test(a_unit_objects_to_nothing_while_the_versions_cannot_be_compared),
 		cmocka_unit_test(culprits_are_those_of_e_bh),
 		cmocka_unit_test(an_answer_to_the_strongest_accusation_is_none_to_another_that_is_named),
 		cmocka_unit_test(of_many_culprits_the_strongest_are_told_and_the_rest_is_counted),
