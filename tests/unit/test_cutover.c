@@ -340,7 +340,7 @@ static void an_answer_to_the_strongest_accusation_is_none_to_another_that_is_nam
 
 static void of_many_culprits_the_strongest_are_told_and_the_rest_is_counted(void **state)
 {
-	static char names[30][16];
+	static char names[30][24];
 	struct world *w = world_new(&policy);
 	struct load l[30];
 	struct verdict v;
