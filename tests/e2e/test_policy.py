@@ -111,8 +111,8 @@ units:
 def test_each_unit_has_its_owner_and_its_verdict(pair):
     """The seo unit's margin of 1.05 cannot be shown in this time; the sitemap's weight is too small for a rollback."""
     path = pair([{"route": "GET /pay", "unit": "money"}, {"route": "GET /login", "unit": "money"},
-                 {"route": "GET /sitemap", "unit": "seo", "slo": {"error_rate": "0.001%"}}], {}, extra=UNITS)
-    doc, _ = gate(path, 15)
+                 {"route": "GET /sitemap", "unit": "seo", "slo": {"error_rate": "0.001%"}}], {}, {"max_latency_increase": "400%"}, UNITS)
+    doc, _ = gate(path, 25)
     units = {u["unit"]: u for u in doc["units"]}
     assert units["money"]["verdict"] == "promote" and units["money"]["owner"] == "team-pay", doc
     assert units["money"]["deciding"] == units["money"]["certified"] == 2, doc
