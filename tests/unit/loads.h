@@ -21,6 +21,7 @@ struct world {
 	double now, tick;
 	size_t n;
 	uint64_t lost;
+	double clock_jump;
 	bool unbalanced, warming;
 	struct histogram h[2 * LOADS_MAX];
 };
@@ -67,6 +68,7 @@ static inline int world_tick(struct world *w, const struct load *l)
 		          .lost_exchanges = w->lost,
 		          .ledger_balanced = !w->unbalanced,
 		          .warming = w->warming,
+		          .clock_jump = w->clock_jump,
 		          .endpoints = ep };
 	int err;
 

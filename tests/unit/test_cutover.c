@@ -138,7 +138,7 @@ static void a_unit_that_alone_would_be_rolled_back_holds_the_release_and_names_i
 	} while (v.cutovers[1].log_e_bad < log(20));
 	assert_int_equal(v.cutovers[1].kind, VERDICT_ROLLBACK);
 	assert_int_equal(v.kind, VERDICT_HOLD);
-	assert_false(v.has_eta && v.kind != VERDICT_HOLD);
+	assert_false(v.has_eta); /* more traffic alone will not promote it */
 	assert_string_equal(v.reasons[0].code, "unit_worse");
 	assert_non_null(strstr(v.reasons[0].text, "seo (owner: not named)"));
 	assert_non_null(strstr(v.cutovers[1].text, "GET /robots"));
@@ -222,6 +222,28 @@ static void units_are_invalid_where_the_run_is(void **state)
 	world_free(w);
 }
 
+/* While a clock jumps nothing that differs shows anything; the tick itself is not judged. */
+static void a_unit_objects_to_nothing_while_the_versions_cannot_be_compared(void **state)
+{
+	struct load l[5] = { GOOD, GOOD, GOOD, { 950, 10, 50, 3, 10, 0 }, GOOD };
+	struct world *w = shop(&policy);
+	struct verdict v;
+
+	do
+		world_ticks(w, 1, l);
+	while (v = world_verdict(w), v.cutovers[1].log_e_bad < log(20));
+	assert_int_equal(v.cutovers[1].kind, VERDICT_ROLLBACK);
+	w->clock_jump = 3600;
+	world_ticks(w, 1, l);
+	v = world_verdict(w);
+	assert_int_equal(v.cutovers[1].kind, VERDICT_HOLD);
+	assert_int_equal(v.kind, VERDICT_HOLD);
+	assert_null(reason_of(&v, "unit_worse"));
+	assert_null(reason_of(&v, "unit_within_margin"));
+	assert_non_null(strstr(v.summary, "the clock has jumped"));
+	world_free(w);
+}
+
 /* ---- culprits -----------------------------------------------------------------------------------------------------
  */
 
@@ -296,9 +318,29 @@ static void culprits_are_those_of_e_bh(void **state)
 		fail_msg("%zu verdicts, %zu with several names, %zu with none", verdicts, several, together);
 }
 
+/* By far the strongest is that one endpoint is slower, within its margin; the other fails more than is agreed. */
+static void an_answer_to_the_strongest_accusation_is_none_to_another_that_is_named(void **state)
+{
+	struct load slower[2] = { { 950, 0, 50, 0, 11, 0 }, { 950, 9, 50, 0, 10, 0 } };
+	struct load and_fails[2] = { { 950, 0, 50, 0, 11, 0 }, { 950, 9, 50, 4, 10, 0 } };
+	struct world *w = world_new(&policy);
+	struct verdict v;
+
+	world_add(w, &(struct judge_endpoint){ .name = "GET /slower", .critical = true });
+	world_add(w, &(struct judge_endpoint){ .name = "GET /fails", .critical = true });
+	world_ticks(w, 12, slower);
+	assert_int_equal(world_verdict(w).kind, VERDICT_HOLD);
+	world_ticks(w, 8, and_fails);
+	v = world_verdict(w);
+	assert_true(v.endpoints[0].log_e_slow_bad > 2 * v.endpoints[1].log_e_bad);
+	assert_true(v.endpoints[0].log_e_slow_good >= log(20));
+	assert_int_equal(v.kind, VERDICT_ROLLBACK);
+	world_free(w);
+}
+
 static void of_many_culprits_the_strongest_are_told_and_the_rest_is_counted(void **state)
 {
-	static char names[30][16];
+	static char names[30][24];
 	struct world *w = world_new(&policy);
 	struct load l[30];
 	struct verdict v;
@@ -330,7 +372,9 @@ int main(void)
 		cmocka_unit_test(a_unit_without_endpoints_is_held_and_in_nobodys_way),
 		cmocka_unit_test(an_endpoint_that_joins_a_unit_later_starts_at_one_there_too),
 		cmocka_unit_test(units_are_invalid_where_the_run_is),
+		cmocka_unit_test(a_unit_objects_to_nothing_while_the_versions_cannot_be_compared),
 		cmocka_unit_test(culprits_are_those_of_e_bh),
+		cmocka_unit_test(an_answer_to_the_strongest_accusation_is_none_to_another_that_is_named),
 		cmocka_unit_test(of_many_culprits_the_strongest_are_told_and_the_rest_is_counted),
 	};
 

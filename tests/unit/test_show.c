@@ -33,6 +33,7 @@ struct fixture {
 	struct latencies lat[MAX_ENDPOINTS][ARM_NR];
 	char names[MAX_ENDPOINTS][32];
 	struct verdict_endpoint judged[1];
+	struct verdict_cutover units[2];
 	struct version_figures versions[2];
 	const char *notes[2];
 };
@@ -104,6 +105,13 @@ static void add_verdict(struct fixture *x)
 	};
 	v->endpoints = x->judged;
 	v->n_endpoints = 1;
+	snprintf(v->summary, sizeof(v->summary), "The new version fails more requests.");
+	v->final = true;
+	x->units[0] = (struct verdict_cutover){ "checkout", "team-pay", VERDICT_ROLLBACK,    2, 2,
+		                                1,          4.5,        "worse on POST /pay" };
+	x->units[1] = (struct verdict_cutover){ "seo", NULL, VERDICT_HOLD, 1, 0, 0, 0, "nothing yet" };
+	v->cutovers = x->units;
+	v->n_cutovers = 2;
 }
 
 /* Two endpoints, the quieter one critical, and a third that nobody asked for. */
@@ -259,7 +267,10 @@ static void a_comparison_on_a_terminal_of_80_columns_is_the_golden_table(void **
 	                          "v1: listening on 127.0.0.1:8081\n"
 	                          "v2: waiting for the cgroup /shop-v2.slice\n"
 	                          "\n"
-	                          "Verdict: ROLLBACK\n"
+	                          "Verdict: ROLLBACK (final)\n"
+	                          "The new version fails more requests.\n"
+	                          "  ROLLBACK checkout (team-pay): worse on POST /pay\n"
+	                          "  HOLD seo (no owner named): nothing yet\n"
 	                          "  POST /pay: 4 of 100 failed on the canary, 5 of 1,000 before\n"
 	                          "  slower everywhere\n"
 	                          "  guard minimum_data: GET / has 20 of 500 requests\n"
@@ -290,7 +301,10 @@ static void a_comparison_off_a_terminal_is_the_golden_lines(void **state)
 		"overhead kernel_per_request=450ns agent_cpu=0.17% agent_rss=20.0MiB\n"
 		"note v1: listening on 127.0.0.1:8081\n"
 		"note v2: waiting for the cgroup /shop-v2.slice\n"
-		"verdict rollback\n"
+		"verdict rollback final\n"
+		"summary The new version fails more requests.\n"
+		"unit checkout rollback owner=\"team-pay\" certified=1/2: worse on POST /pay\n"
+		"unit seo hold owner=\"-\" certified=0/0: nothing yet\n"
 		"reason errors_worse \"POST /pay\": 4 of 100 failed on the canary, 5 of 1,000 before\n"
 		"reason latency_worse: slower everywhere\n"
 		"guard minimum_data: GET / has 20 of 500 requests\n"
@@ -493,7 +507,7 @@ static void colours_come_only_when_asked_for_and_only_on_a_terminal(void **state
 	struct fixture *x = shop();
 	char *text = shown(&x->c, SHOW_TERMINAL, 80, 40, true, 240);
 
-	assert_non_null(strstr(text, "\033[31mVerdict: ROLLBACK\033[0m"));
+	assert_non_null(strstr(text, "\033[31mVerdict: ROLLBACK (final)\033[0m"));
 	free(text);
 	text = shown(&x->c, SHOW_TERMINAL, 80, 40, false, 240);
 	without_cursor(text);
@@ -829,6 +843,16 @@ static void the_document_of_a_verdict_keeps_its_contract(void **state)
 	assert_non_null(root);
 	assert_string(root, "schema", "tillwatch.verdict/1");
 	assert_string(root, "verdict", "rollback");
+	assert_string(root, "summary", "The new version fails more requests.");
+	assert_true(cJSON_IsTrue(at(root, "final")));
+	assert_string(root, "units.0.unit", "checkout");
+	assert_string(root, "units.0.owner", "team-pay");
+	assert_string(root, "units.0.verdict", "rollback");
+	assert_number(root, "units.0.endpoints", 2);
+	assert_number(root, "units.0.deciding", 2);
+	assert_number(root, "units.0.certified", 1);
+	assert_number(root, "units.0.log_e_bad", 4.5);
+	assert_true(cJSON_IsNull(at(root, "units.1.owner")));
 	assert_string(root, "reasons.0.code", "errors_worse");
 	assert_string(root, "reasons.0.endpoint", "POST /pay");
 	assert_true(cJSON_IsNull(at(root, "reasons.1.endpoint")));

@@ -37,6 +37,9 @@ static void call(const struct picture *p, const struct guards_result *guards, bo
 	if (!guards->valid) {
 		f->kind = VERDICT_INVALID;
 		tell(f, "the counts cannot be trusted");
+	} else if (p->worse && !guards->comparable) {
+		f->kind = VERDICT_HOLD;
+		tell(f, "it looks worse, but that is not to be relied on while a guard says so");
 	} else if (p->worse && p->answered) {
 		f->kind = VERDICT_HOLD;
 		tell(f, "worse than the baseline (%.60s: %s requests), but shown to be within the margins", where,
@@ -60,7 +63,7 @@ void judge_cutovers(struct judge *j, struct guards_result guards, struct verdict
 	bool ready = all_but_data(out);
 
 	for (size_t i = 0; i < j->n_cutovers; i++) {
-		const struct judged_cutover *c = &j->cutovers[i];
+		struct judged_cutover *c = &j->cutovers[i];
 		struct verdict_cutover *f = &j->cutover_figures[i];
 
 		*f = (struct verdict_cutover){
@@ -72,6 +75,7 @@ void judge_cutovers(struct judge *j, struct guards_result guards, struct verdict
 			.log_e_bad = c->picture.log_e_bad,
 		};
 		call(&c->picture, &guards, ready, f);
+		c->objects = c->picture.worse && guards.valid && guards.comparable;
 	}
 	out->cutovers = j->cutover_figures;
 	out->n_cutovers = j->n_cutovers;
@@ -82,7 +86,7 @@ const struct verdict_cutover *objecting_cutover(const struct verdict *v, const s
 	const struct verdict_cutover *holds = NULL;
 
 	for (size_t i = 0; i < j->n_cutovers; i++) {
-		if (!j->cutovers[i].picture.worse)
+		if (!j->cutovers[i].objects)
 			continue;
 		if (v->cutovers[i].kind == VERDICT_ROLLBACK)
 			return &v->cutovers[i];
@@ -98,7 +102,7 @@ void tell_cutovers(const struct judge *j, struct verdict *out)
 		const struct verdict_cutover *f = &out->cutovers[i];
 		const char *owner = f->owner ? f->owner : "not named";
 
-		if (!j->cutovers[i].picture.worse)
+		if (!j->cutovers[i].objects)
 			continue;
 		if (f->kind == VERDICT_ROLLBACK)
 			reason(out, "unit_worse", NULL,

@@ -277,22 +277,6 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->end = t->end;
 }
 
-/* Second opinions that are due, in turn: with more endpoints than fit into a tick they wait for the next ones. */
-static void form_opinions(struct judge *j)
-{
-	size_t formed = 0;
-
-	for (size_t i = 0; i < j->n && formed < OPINIONS_A_TICK; i++) {
-		struct evidence *ev = &j->eps[j->next_opinion++ % j->n]->ev;
-
-		if (!opinion__is_due(&ev->opinion))
-			continue;
-		opinion__form(&ev->opinion, &j->tests.opinion, ev->shift);
-		formed++;
-	}
-	j->next_opinion = j->n ? j->next_opinion % j->n : 0;
-}
-
 /* The canary against the baseline in the same seconds; true if both were served. */
 static bool take_both(struct judge *j, struct judged_endpoint *ep, const struct endpoint_tick *tick, double seconds)
 {

@@ -11,14 +11,23 @@
  *  - evidence comes from ticks in which nobody warmed up, at most 0.1 % was lost and the ledger balanced, and there
  *    from the endpoints that both arms served; other ticks are shown, not judged.
  *
- * What the verdict rests on (alpha is the policy's, both for rollback and for promotion):
+ * What the verdict rests on (alpha is the policy's for a rollback, promote_alpha that for a certificate):
  *  - rollback: the weighted mean of the e-values of all endpoints and tests reaches 1/alpha. A mean of e-values is one
  *    under any dependence (Vovk & Wang 2021): the chance that a release which is nowhere worse is ever rolled back is
  *    at most alpha, however often one looks. Errors need no minimum of data (an e-value is as valid after ten
- *    exchanges), latency waits for it: failing is urgent, slow is not.
- *  - promote: every endpoint that decides is certified on errors and on latency, each at alpha (intersection-union),
- *    and all guards hold. Those that decide are the critical ones; if there is none, those the config names; if there
- *    is none either, every one with at least 1 % of the exchanges.
+ *    exchanges), latency waits for it: failing is urgent, slow is not. Fail-fast endpoints hold half of the stake,
+ * their latency does not wait, and a rollback to which one of them alone is enough is final.
+ *  - culprits are named by e-BH over all endpoints and both kinds of evidence, with the stakes as weights: the expected
+ *    part of wrong names is at most alpha.
+ *  - promote: every endpoint that decides is certified on errors and on latency, each at promote_alpha
+ *    (intersection-union), by its own margins, and all guards hold. Those that decide are the critical ones; if there
+ * is none, those the config names; if there is none either, every one with at least 1 % of the exchanges.
+ *  - cut-over units are judged by the same rules, each as if it were the whole release: own deciders, own weighted
+ * mean. The release is promoted when all of them would be. One that would be rolled back, or is worse within its
+ * margins, holds the release, for its owner; it never rolls it back, because what is said of several units is not held
+ * to alpha.
+ *  - the deadline: what is still hold (or invalid) in the first tick that ends at it or beyond was not called in time.
+ * It becomes what at_deadline says, and is not promoted later. Every verdict from then on is final.
  *  - errors are certified by the weighted mean of two e-values (0.9 and 0.1), so by either at that price:
  *      ratio: the canary's error share is below max_error_ratio times the baseline's;
  *      floor: the canary's error share is below 1 %, or below the endpoint's announced error rate if that is lower.

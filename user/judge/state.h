@@ -55,6 +55,7 @@ struct judged_cutover {
 	enum deciders who;
 	struct stake stake;
 	struct picture picture; /* of the latest verdict */
+	bool objects;           /* worse, as far as that can be told, so that the release must not be promoted */
 };
 
 /* The accusations of a release or a unit, and which of them are to be named; scratch. */

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+What the policy makes of a real pair of nginx: an endpoint that must not wait, a deadline, units with owners of their
+own. Both stand before the same application, which takes its time, and are loaded alike; one may fail by itself.
+"""
+import json
+
+import pytest
+
+from tw import servers, watch
+from tw.load import Wrk
+from tw.watch import Background, config_text, run
+
+GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "100%", "min_requests": 200, "warmup": "0s",
+        "tick": "500ms"}
+PATHS = ("/login", "/pay", "/sitemap")
+SPAN = 60
+# A location that fails now and then, by the request's number on its connection: no clock, no chance.
+LOCATION = "location = {path} {{ if ($connection_requests ~ \"{which}$\") {{ return 500; }} proxy_pass http://127.0.0.1:{app}; }}"
+
+
+@pytest.fixture(autouse=True)
+def not_in_a_dry_run():
+    if watch.DRY:
+        pytest.skip("a dry run does not run the tool")
+
+
+def locations(app, failing):
+    return "\n".join(LOCATION.format(path=p, which=failing.get(p, "none"), app=app.port) for p in PATHS)
+
+
+@pytest.fixture
+def pair(tmp_path, nginx, started):
+    """pair(endpoints, canary failures, ...): both versions under load; returns the config's path."""
+
+    def make(endpoints, failing, gate=None, extra=""):
+        app = started(servers.app(tmp_path, options=["--delay-ms", 5]))
+        versions = [nginx(name=n, server=locations(app, f)) for n, f in (("stable", {}), ("fresh", failing))]
+        path = tmp_path / "policy.yaml"
+        path.write_text(config_text(
+            {"v1": ("baseline", {"listen": str(versions[0].port)}), "v2": ("canary", {"listen": str(versions[1].port)})},
+            endpoints, dict(GATE, **(gate or {})), extra=extra))
+        for i, v in enumerate(versions):
+            started(Wrk(tmp_path, v.port, PATHS, 6, SPAN + 30, f"wrk{i}", pause=4))
+        return path
+
+    return make
+
+
+def gate(path, span=SPAN):
+    r = run("gate", "-c", path, "--for", f"{span}s", "--json", seconds=span + 30)
+    doc = json.loads(r.out)
+    assert r.code == {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}[doc["verdict"]], r
+    return doc, r
+
+
+def codes(doc):
+    return [r["code"] for r in doc["reasons"]]
+
+
+def check_summary(doc):
+    s = doc["summary"]
+    assert s.endswith(".") and s[0].isupper() and 80 < len(s) < 600, s
+
+
+def test_a_gate_ends_at_once_when_an_endpoint_that_must_not_wait_fails(pair):
+    path = pair([{"route": "GET /login", "fail_fast": True}, "GET /pay", "GET /sitemap"], {"/login": "[0-4]"})
+    doc, r = gate(path)
+    assert doc["verdict"] == "rollback" and doc["final"], doc
+    assert r.seconds < SPAN * 2 / 3, r
+    assert "fail_fast" in codes(doc), doc
+    assert "GET /login" in doc["summary"], doc
+    assert [e["fail_fast"] for e in doc["endpoints"] if e["endpoint"] == "GET /login"] == [True]
+    check_summary(doc)
+
+
+def test_without_it_the_gate_waits_for_its_time(pair):
+    path = pair(["GET /login", "GET /pay", "GET /sitemap"], {"/login": "[0-4]"})
+    doc, r = gate(path, 10)
+    assert doc["verdict"] == "rollback" and not doc["final"], doc
+    assert r.seconds >= 10, r
+    assert "fail_fast" not in codes(doc), doc
+
+
+@pytest.mark.parametrize("then,verdict", [("rollback", "rollback"), ("hold", "hold")])
+def test_the_deadline_makes_of_a_hold_what_was_agreed(pair, then, verdict):
+    path = pair(["GET /login", "GET /pay", "GET /sitemap"], {},
+                {"min_requests": 1_000_000_000, "deadline": "4s", "at_deadline": then})
+    doc, r = gate(path)
+    assert doc["verdict"] == verdict and doc["final"], doc
+    assert codes(doc)[0] == "deadline" and doc["eta_seconds"] is None, doc
+    assert 4 <= r.seconds < SPAN * 2 / 3, r
+    assert "time allowed is over" in doc["summary"], doc
+    check_summary(doc)
+
+
+def test_a_release_that_is_as_good_is_promoted_before_its_deadline(pair):
+    path = pair(["GET /login", "GET /pay", "GET /sitemap"], {}, {"deadline": "30s", "at_deadline": "rollback"})
+    doc, r = gate(path)
+    assert doc["verdict"] == "promote" and doc["final"], doc
+    assert r.seconds < SPAN, r
+
+
+UNITS = """
+units:
+  money: { owner: "team-pay" }
+  seo: { owner: "team-web", max_error_ratio: 1.05 }
+"""
+
+
+def test_each_unit_has_its_owner_and_its_verdict(pair):
+    """The seo unit's margin of 1.05 cannot be shown in this time; the sitemap's weight is too small for a rollback."""
+    path = pair([{"route": "GET /pay", "unit": "money"}, {"route": "GET /login", "unit": "money"},
+                 {"route": "GET /sitemap", "unit": "seo", "slo": {"error_rate": "0.001%"}}], {}, {"max_latency_increase": "400%"}, UNITS)
+    doc, _ = gate(path, 25)
+    units = {u["unit"]: u for u in doc["units"]}
+    assert units["money"]["verdict"] == "promote" and units["money"]["owner"] == "team-pay", doc
+    assert units["money"]["deciding"] == units["money"]["certified"] == 2, doc
+    assert units["seo"]["verdict"] == "hold" and units["seo"]["owner"] == "team-web", doc
+    assert doc["verdict"] == "hold", doc
+    margins = {e["endpoint"]: e["max_error_ratio"] for e in doc["endpoints"]}
+    assert margins["GET /sitemap"] == 1.05 and margins["GET /pay"] == 2, doc
+
+
+def test_a_unit_that_alone_would_be_rolled_back_holds_the_release(pair):
+    """
+    With half of the traffic evidence at most doubles with a tick: a dozen ticks are enough for the unit, in which the
+    endpoint is alone, and not for the release, of which it holds a two-thousandth.
+    """
+    path = pair([{"route": "GET /pay", "unit": "money", "weight": 0.979}, {"route": "GET /login", "unit": "money"},
+                 {"route": "GET /sitemap", "unit": "seo"}], {"/sitemap": "[0-4]7"}, extra=UNITS)
+    others = Background("gate", "-c", path, "--for", "9s")
+    doc, _ = gate(path, 9)
+    units = {u["unit"]: u for u in doc["units"]}
+    assert units["money"]["verdict"] != "rollback", doc
+    assert units["seo"]["verdict"] == "rollback", doc
+    assert doc["verdict"] == "hold" and "unit_worse" in codes(doc), doc
+    assert "The unit seo (owner: team-web)" in doc["summary"], doc
+    check_summary(doc)
+    text = others.result()
+    assert text.code == 20 and text.out.startswith("hold: The unit seo (owner: team-web)"), text
+    assert "unit seo (owner: team-web): rollback: worse than the baseline, most of it on GET /sitemap" in text.out, text
