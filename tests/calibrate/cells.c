@@ -132,12 +132,13 @@ bool cells__next(struct cells_iter *it, struct cell *c)
 #define CANARY_5_PERCENT .rate = 200, .share = { 0.05 }, .errors = 0.01, .gap = PACE, .ticks = HALF_HOUR
 
 const struct bad_cell bad_cells[] = {
-	{ { CANARY_5_PERCENT, .name = "errors x1.5 (the margin)", .error_ratio = 1.5 }, 300, 5 },
+	{ { CANARY_5_PERCENT, .name = "errors x1.5 (the margin)", .error_ratio = 1.5 }, 300, 1 },
 	{ { CANARY_5_PERCENT, .name = "errors x2", .error_ratio = 2 }, 120, 1 },
 	{ { CANARY_5_PERCENT, .name = "errors x5", .error_ratio = 5 }, 60, 1 },
 	{ { CANARY_5_PERCENT, .name = "everything fails", .error_ratio = 100 }, 20, 1 },
 	/* Within the margin of 20 %: shown to be slower, and often shown to be no more slower than is agreed. */
 	{ { CANARY_5_PERCENT, .name = "latency +10 % (in the margin)", .slower = 1.1 }, 300, 100 },
+	{ { CANARY_5_PERCENT, .name = "latency +20 % (the margin)", .slower = 1.2 }, 120, 1 },
 	{ { CANARY_5_PERCENT, .name = "latency +25 %", .slower = 1.25 }, 120, 1 },
 	{ { CANARY_5_PERCENT, .name = "errors x2, bursts of 2", .error_ratio = 2, .burst = 2 }, INFINITY, 1 },
 	{ { CANARY_5_PERCENT, .name = "errors x2, bursts of 5", .error_ratio = 2, .burst = 5 }, INFINITY, 1 },

@@ -15,6 +15,7 @@
 
 const struct gate_policy release_policy = {
 	.alpha = 0.05,
+	.promote_alpha = 0.01,
 	.max_error_ratio = 1.5,
 	.max_latency_increase = 0.2,
 	.min_requests = 500,

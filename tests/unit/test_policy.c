@@ -31,19 +31,19 @@ static void every_key_of_the_gate_arrives(void **state)
 	config__free(c);
 }
 
-static void the_gate_has_defaults_and_one_alpha_unless_two_are_given(void **state)
+static void the_gate_has_defaults_and_a_promotion_has_to_be_surer_than_a_rollback(void **state)
 {
 	struct config *c = parse_ok(HEAD);
 	struct gate_policy p;
 
-	assert_true(c->gate.promote_alpha == 0.05 && c->gate.deadline == 0.0 && c->gate.share_tolerance == 0.10);
+	assert_true(c->gate.promote_alpha == 0.01 && c->gate.deadline == 0.0 && c->gate.share_tolerance == 0.10);
 	assert_int_equal(c->gate.at_deadline, DEADLINE_HOLD);
 	assert_int_equal(c->gate.mode, GATE_CANARY);
 	assert_true(c->gate.max_dropped_sessions == NO_DROP_LIMIT);
 	gate_policy__defaults(&p);
 	assert_memory_equal(&p, &c->gate, sizeof(p));
 	config__free(c);
-	c = parse_ok(HEAD "gate: { alpha: 1% }\n");
+	c = parse_ok(HEAD "gate: { alpha: 10% }\n");
 	assert_true(c->gate.promote_alpha == 0.01);
 	config__free(c);
 	c = parse_ok(HEAD "gate: { promote_alpha: 10% }\n");
@@ -309,7 +309,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_of_the_gate_arrives),
-		cmocka_unit_test(the_gate_has_defaults_and_one_alpha_unless_two_are_given),
+		cmocka_unit_test(the_gate_has_defaults_and_a_promotion_has_to_be_surer_than_a_rollback),
 		cmocka_unit_test(units_and_who_is_in_them_arrive),
 		cmocka_unit_test(words_and_numbers_of_the_policy_that_mean_nothing_are_refused),
 		cmocka_unit_test(what_cannot_be_bad_is_refused),

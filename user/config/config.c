@@ -71,7 +71,6 @@ static struct config *config__new(const char *name)
 	c->file = strdup(name);
 	c->max_endpoints = DEFAULT_ENDPOINTS;
 	gate_policy__defaults(&c->gate);
-	c->gate.promote_alpha = 0; /* until it is given, or all has been read */
 	if (!c->file) {
 		config__free(c);
 		return NULL;
@@ -89,11 +88,7 @@ static int fill(struct config *c, const struct source *s, const struct ynode *ro
 	err = schema__read(s, &config_schema, config_schema.what, root, c);
 	if (!err)
 		err = link_units(s, c);
-	if (err)
-		return err;
-	if (c->gate.promote_alpha <= 0)
-		c->gate.promote_alpha = c->gate.alpha;
-	return check_config(s, c);
+	return err ? err : check_config(s, c);
 }
 
 int config__parse(struct config **out, const char *text, size_t len, const char *name, struct err *e)

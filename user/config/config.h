@@ -123,7 +123,7 @@ struct gate_policy {
 	double warmup;                 /* seconds, 10 */
 	double tick;                   /* seconds, 5 */
 	double timeout;                /* seconds, 30: an answer that has not begun by then is none */
-	double promote_alpha;          /* alpha unless given: of certifying one that is beyond a margin */
+	double promote_alpha;          /* 0.01: of certifying one that is beyond a margin */
 	double deadline;               /* seconds since the start; 0: none */
 	enum at_deadline at_deadline;  /* hold */
 	double share_tolerance;        /* 0.10: either version's share may be off by this part of what was planned */

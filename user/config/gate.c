@@ -12,7 +12,7 @@ void gate_policy__defaults(struct gate_policy *p)
 {
 	*p = (struct gate_policy){
 		.alpha = 0.05,
-		.promote_alpha = 0.05,
+		.promote_alpha = 0.01,
 		.max_error_ratio = 1.5,
 		.max_latency_increase = 0.20,
 		.min_requests = 500,

@@ -123,14 +123,14 @@ static const struct key endpoint_keys[] = {
 SCHEMA(endpoint, "endpoint");
 
 static const struct key gate_keys[] = {
-	{ FIELD(gate_policy, alpha),		 read_share,	0.0001, 0.5,  "0.05", false, NULL },
+	{ FIELD(gate_policy, alpha),		 read_share,	0.0001, 0.5,  "1%", false, NULL },
 	{ FIELD(gate_policy, max_error_ratio),	 read_number,	1.01,	100,  "1.5",  false, NULL },
 	{ FIELD(gate_policy, max_latency_increase), read_share, 0.01,	10,   "20%",  false, NULL },
 	{ FIELD(gate_policy, min_requests),	 read_count,	1,	1e9,  "500",  false, NULL },
 	{ FIELD(gate_policy, warmup),		 read_duration, 0,	3600, "10s",  false, NULL },
 	{ FIELD(gate_policy, tick),		 read_duration, 0.1,	300,  "5s",   false, NULL },
 	{ FIELD(gate_policy, timeout),		 read_duration, 0.01,	3600, "30s",  false, NULL },
-	{ FIELD(gate_policy, promote_alpha),	 read_share,	0.0001, 0.5,  "0.05", false, NULL },
+	{ FIELD(gate_policy, promote_alpha),	 read_share,	0.0001, 0.5,  "1%", false, NULL },
 	{ FIELD(gate_policy, deadline),		 read_duration, 1,	604800, "30m", false, NULL },
 	{ FIELD(gate_policy, at_deadline),	 read_at_deadline, 0,	0,    "rollback", false, NULL },
 	{ FIELD(gate_policy, share_tolerance),	 read_share,	0.01,	1,    "10%",  false, NULL },

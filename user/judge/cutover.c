@@ -48,7 +48,7 @@ static void call(const struct picture *p, const struct guards_result *guards, bo
 		f->kind = VERDICT_ROLLBACK;
 		tell(f, "worse than the baseline, most of it on %.60s: %s requests; chance would do this to %s", where,
 		     what, one_in(p->log_e_bad).s);
-	} else if (p->deciding && p->certified == p->deciding && ready) {
+	} else if (p->deciding && p->certified == p->deciding && ready && !p->leans) {
 		f->kind = VERDICT_PROMOTE;
 		tell(f, "as good as the baseline on all %zu endpoints that decide", p->deciding);
 	} else {

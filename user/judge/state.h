@@ -45,6 +45,7 @@ struct picture {
 	size_t n_endpoints, deciding, certified;
 	double log_e_bad; /* the weighted mean */
 	bool worse;
+	bool leans; /* towards worse, but it is not enough: there is more evidence for it than against it */
 	struct accusation strongest; /* the largest part of the evidence */
 	double strongest_share;      /* log of that part, its stake included */
 	bool answered;               /* worse, but each accusation is certified to lie within the margin */

@@ -238,6 +238,9 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 
 	if (g)
 		SAY(s->found, "Nothing shows that the new version is worse than %s, but %s", the_old(j), g->found);
+	else if (p->leans && p->deciding && p->certified == p->deciding)
+		SAY(s->found, "Nothing shows that the new version is worse than %s, but what was seen leans that way",
+		    the_old(j));
 	else
 		SAY(s->found,
 		    "Nothing shows that the new version is worse than %s, but it has not been shown to be as good%s",

@@ -30,7 +30,8 @@ int verdict_exit_code(enum verdict_kind kind)
 
 /*
  *  counts   | worse | within the margins | a unit is worse | deciding endpoints     | verdict
- *  trusted  |       | in what is worse   | by itself       | certified, guards hold |
+ *  trusted  |       | in what is worse   | by itself       | certified, guards hold, |
+ *           |       |                    |                 | nothing leans to worse |
  *  whatever, and a hard stop has come                                                | rollback
  *  no       |       |                    |                 |                        | invalid
  *  yes      | yes, but nothing that differs shows anything                          | hold
@@ -64,13 +65,17 @@ static void decide(const struct judge *j, const struct picture *p, struct guards
 		tell_culprits(j, p, out);
 	} else if (objecting_cutover(out, j)) {
 		tell_cutovers(j, out);
-	} else if (all && guards.sufficient) {
+	} else if (all && guards.sufficient && !p->leans) {
 		out->kind = VERDICT_PROMOTE;
 		tell_certified(j, p, out);
 	} else {
 		reason(out, "undecided", NULL,
 		       "nothing shows that the canary is worse; %zu of %zu endpoints that decide are certified to be as good",
 		       p->certified, p->deciding);
+		if (all && p->leans)
+			reason(out, "leaning", NULL,
+			       "what was seen leans towards the canary being worse, though not by enough to say so: it is not "
+			       "promoted while it does");
 		tell_failed_guards(out);
 		tell_missing(j, out);
 	}
