@@ -160,6 +160,13 @@ def test_a_config_error_is_wrong_usage_and_names_the_line(tmp_path):
     assert r.code == 2 and f"{path}:2:" in r.err and r.out == "", r
 
 
+def test_only_margins_that_differ_are_said_to(shop):
+    rate = ("--share", "5%", "--rate", f"{CHECKOUT}=40/s,0.5%")
+    assert "where nothing else is said" not in run("plan", "-c", shop(), *rate).out
+    own = shop(endpoints=({"route": CHECKOUT, "critical": True, "max_error_ratio": 1.2}, CART))
+    assert "where nothing else is said" in run("plan", "-c", own, *rate).out
+
+
 def test_margins_of_an_endpoint_and_the_deadline_of_the_gate_are_planned_with(shop):
     endpoints = [{"route": CHECKOUT, "critical": True}, {"route": CART, "critical": True, "max_error_ratio": 4}]
     path = shop(endpoints=endpoints, gate={"deadline": "20m"})

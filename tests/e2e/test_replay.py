@@ -165,6 +165,22 @@ def test_a_stricter_margin_would_have_held_what_was_promoted(release, tmp_path):
     assert len(re.findall(r"^ +[\d.]+ m?s  (promote|hold)", people.out, re.M)) <= len(again["ticks"]), people
 
 
+def test_a_canary_by_itself_is_replayed_as_well(shop, tmp_path):
+    config = tmp_path / "alone.yaml"
+    config.write_text(config_text({"v2": ("canary", {"listen": str(shop.ports[1])})},
+                                  [{"route": "GET /checkout", "critical": True, "slo": {"error_rate": "1%", "p95": "1s"}}],
+                                  dict(GATE, mode="absolute")))
+    shop.load(20)
+    r = run("gate", "-c", config, "--for", "6s", "--json", "--log", shop.log)
+    said = exact(r.out)
+    assert r.code == 10, r
+    assert lines_of(shop.log)[0]["baseline"] is None
+    again, doc = replay(shop.log)
+    assert again.code == 10 and doc["ticks"][-1]["verdict"] == said and doc["other_figures"] == "0", again
+    people = run("replay", shop.log)
+    assert people.code == 10 and "(null)" not in people.out and "v2 (canary)" in people.out, people
+
+
 def test_a_run_that_is_killed_leaves_a_log_that_is_replayed_up_to_there(shop, tmp_path, watching):
     w = watching(text=shop.text(), args=["--log", shop.log])
     shop.load(60)

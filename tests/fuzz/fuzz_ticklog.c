@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/ticklog user/judge user/judge/stats user/model user/config user/base
+ * sources: user/ticklog user/judge user/model user/config user/base
  * libs: -lcjson -lyaml -lz -lm
  *
  * Any bytes as a tick log whose checks are taken for granted, so that what stands behind them is reached. It must hold

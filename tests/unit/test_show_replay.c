@@ -101,6 +101,7 @@ static void another_verdict_and_other_figures_are_two_things(void **state)
 static void people_are_told_what_differs_and_foreign_bytes_stay_out(void **state)
 {
 	struct gate_policy strict = header.policy;
+	struct log_header alone = header;
 	struct replay_head h = { &header, &strict, "strict.yaml" };
 	struct verdict v = verdict_of(VERDICT_HOLD, 0);
 	struct log_tick t = tick_of(true, VERDICT_PROMOTE, 0);
@@ -121,6 +122,11 @@ static void people_are_told_what_differs_and_foreign_bytes_stay_out(void **state
 	                          "tillwatch 0.1.0\nunder the policy of strict.yaml: max_error_ratio 1.1 instead of "
 	                          "1.5, min_requests 700 instead of 500, deadline 60 instead of none, at_deadline "
 	                          "rollback instead of hold\n");
+	free(text);
+	alone.version[ARM_BASELINE] = NULL;
+	h = (struct replay_head){ &alone, &alone.policy, NULL };
+	text = printed(head, &h);
+	assert_string_equal(text, "shop: v2 (canary), run r1 of 2026-11-21T10:13:20Z, watched by tillwatch 0.1.0\n");
 	free(text);
 	text = printed(tick, &replayed);
 	assert_string_equal(text,

@@ -10,8 +10,8 @@
 
 #include "cmd/cmd.h"
 #include "cmd/plan_input.h"
-#include "judge/plan_shape.h"
 #include "judge/endpoint.h"
+#include "judge/plan_shape.h"
 #include "session/session.h"
 #include "show/figures.h"
 #include "show/plan.h"
@@ -222,8 +222,9 @@ static void fill_rows(const struct plan_report *r, const struct plan *p, struct 
 
 static bool has_own_margins(const struct gate_policy *gate, const struct plan_endpoint *ep)
 {
-	return ep->def.margins.max_error_ratio != gate->max_error_ratio ||
-	       ep->def.margins.max_latency_increase != gate->max_latency_increase;
+	struct margins m = plan__margins(gate, ep);
+
+	return m.max_error_ratio != gate->max_error_ratio || m.max_latency_increase != gate->max_latency_increase;
 }
 
 static int plan_and_print(const struct config *c, struct traffic *t, const struct plan_shares *shares,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the judge is told of an endpoint that is watched, by what the configuration says of its route. */
+/* What a judge is told of a configuration, whether releases are watched, planned or replayed. */
 #ifndef TW_JUDGE_ENDPOINT_H
 #define TW_JUDGE_ENDPOINT_H
 
@@ -13,7 +13,7 @@ struct judge_endpoint judge_endpoint__watched(const char *name, const struct con
  * endpoint in the one it is in; otherwise those of the judge must begin with the configuration's, in its order.
  */
 void judge_endpoint__apply(struct judge_endpoint *e, const struct config *c, const struct route *r);
-/* Cut-over unit i of c; its strings are the configuration's. */
+/* The configuration's unit i, which is i + 1 to the endpoints that are in it: judges get all of them in this order. */
 struct judge_cutover judge_cutover__of(const struct config *c, size_t i);
 
 #endif

@@ -74,11 +74,17 @@ static void put_policy(struct frame *f, const struct replay_head *h)
 void show_replay_head(FILE *out, const struct replay_head *h)
 {
 	struct frame f;
+	struct line l;
 
 	begin(&f);
-	frame_prose(&f, 0, PLAIN, 0, "%s: %s (baseline) against %s (canary), run %s of %s, watched by tillwatch %s",
-	            h->log->service, h->log->version[ARM_BASELINE], h->log->version[ARM_CANARY], h->log->run,
-	            h->log->started, h->log->tillwatch);
+	line_init_long(&l);
+	line_put(&l, "%s: ", h->log->service);
+	if (h->log->version[ARM_BASELINE])
+		line_put(&l, "%s (baseline) against ", h->log->version[ARM_BASELINE]);
+	line_put(&l, "%s (canary), run %s of %s, watched by tillwatch %s",
+	         h->log->version[ARM_CANARY] ? h->log->version[ARM_CANARY] : "nothing", h->log->run, h->log->started,
+	         h->log->tillwatch);
+	frame_prose(&f, 0, PLAIN, 0, "%s", l.text);
 	if (h->config)
 		put_policy(&f, h);
 	draw(&f, out);

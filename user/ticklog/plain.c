@@ -22,47 +22,40 @@
 #define ALL_OF static const __attribute__((unused)) struct
 
 ALL_OF tick a_tick = {
-	0,     0,        /* start, end */
-	0,     0,     0, /* lost_events, lost_exchanges, seen */
-	false, false,    /* ledger_balanced, warming */
-	NULL,            /* endpoints: encode.c */
-	false,           /* ledger_unknown */
-	{ 0 }, { 0 },    /* baseline, canary: encode.c */
-	0,     0,        /* planned_share, clock_jump */
+	0, 0,         /* start, end */
+	0, 0, 0,      /* lost_events, lost_exchanges, seen */
+	false, false, /* ledger_balanced, warming */
+	NULL,         /* endpoints: encode.c */
+	false,        /* ledger_unknown */
+	{ 0 }, { 0 }, /* baseline, canary: encode.c */
+	0, 0,         /* planned_share, clock_jump */
 };
 ALL_OF arm_run an_arm_run = {
-	0, 0,     0, /* seen, lost_events, lost_exchanges */
-	0, 0,        /* opened, dropped */
-	0, false,    /* builds, gone */
+	0, 0, 0,  /* seen, lost_events, lost_exchanges */
+	0, 0,     /* opened, dropped */
+	0, false, /* builds, gone */
 };
 ALL_OF endpoint_tick an_endpoint_tick = {
 	{ 0 }, { 0 }, /* baseline, canary: encode.c */
 };
 ALL_OF arm_tick an_arm_tick = {
-	0,     0,    /* n, bad */
-	NULL,  NULL, /* latency, waited: encode.c */
-	{ 0 },       /* outcome: encode.c */
-	NULL,        /* groups: encode.c */
+	0, 0,       /* n, bad */
+	NULL, NULL, /* latency, waited: encode.c */
+	{ 0 },      /* outcome: encode.c */
+	NULL,       /* groups: encode.c */
 };
 ALL_OF connection_groups some_groups = {
 	{ 0 }, { 0 }, { 0 }, false, /* n, bad, slow, has_slow: encode.c */
 };
 ALL_OF histogram a_histogram = {
-	0,
-	0,
-	0,     /* count, sum, max */
-	{ 0 }, /* b: encode.c */
+	0, 0, 0, /* count, sum, max */
+	{ 0 },   /* b: encode.c */
 };
 ALL_OF judge_endpoint an_endpoint = {
-	NULL, /* name: encode.c */
-	false,
-	false, /* critical, named */
-	0,
-	0,
-	0,             /* weight, slo_p95, slo_error_rate */
-	0,
-	0,
-	0,             /* slo_p50, slo_p90, slo_p99 */
+	NULL,          /* name: encode.c */
+	false, false,  /* critical, named */
+	0, 0, 0,       /* weight, slo_p95, slo_error_rate */
+	0, 0, 0,       /* slo_p50, slo_p90, slo_p99 */
 	UNIT_EXCHANGE, /* unit: encode.c */
 	{ 0, 0 },      /* margins */
 	false,         /* fail_fast */

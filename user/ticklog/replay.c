@@ -97,8 +97,8 @@ static int take_header(struct replay *r, const struct log_header *h, struct err 
 	if (!r->judge)
 		return err_set(e, errno, errno == EINVAL ? "the policy has no meaning" : "out of memory");
 	for (size_t i = 0; other_units(r) && i < r->other->n_units; i++) {
-		const struct cutover_unit *unit = &r->other->units[i];
-		int err = add_cutover(r, &(struct judge_cutover){ unit->name, unit->owner }, e);
+		const struct judge_cutover unit = judge_cutover__of(r->other, i);
+		int err = add_cutover(r, &unit, e);
 
 		if (err)
 			return err;
