@@ -121,7 +121,7 @@ class InPlace:
 
     def load(self, name, server):
         self.started(server)
-        self.started(Wrk(self.tmp, self.port, ("/checkout",), 32, 60, f"wrk-{name}", pause=2))
+        self.started(Wrk(self.tmp, self.port, ("/checkout",), 64, 75, f"wrk-{name}", pause=2))
         return server
 
     def gate(self, matches, span):
@@ -134,10 +134,10 @@ class InPlace:
         return AttachedGate(self.tmp, self.started, path, span)
 
     def roll_out(self, matches, start):
-        """start(name) starts that version; the gate sees 16 s of the old one, and the new one for the rest of 45 s."""
+        """start(name) starts that version; the gate sees 18 s of the old one, and the new one for the rest of 55 s."""
         old = self.load("old", start("old"))
-        gate = self.gate(matches, "45s")
-        time.sleep(16)
+        gate = self.gate(matches, "55s")
+        time.sleep(18)
         old.stop()
         self.load("new", start("new"))
         return gate.verdict()
