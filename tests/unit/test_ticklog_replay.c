@@ -76,7 +76,7 @@ static void endpoints_of_another_configuration_are_found_by_their_names(void **s
 	struct config *c = config_of(VERSIONS "endpoints:\n"
 	                                      "  - { route: \"GET /nobody\", critical: true }\n"
 	                                      "  - { route: \"GET /cart/{id}\", slo: { p95: 2ms } }\n"
-	                                      "gate: { min_requests: 50, timeout: 1s }\n");
+	                                      "gate: { min_requests: 50, timeout: 1s, promote_alpha: 5% }\n");
 	static struct replayed again;
 	static struct said said;
 	struct rig_way way = rig_way;

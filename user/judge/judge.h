@@ -21,9 +21,9 @@
  *    part of wrong names is at most alpha.
  *  - promote: every endpoint that decides is certified on errors and on latency, each at promote_alpha
  *    (intersection-union), by its own margins, all guards hold, and the evidence as a whole does not lean towards worse
- *    (E <= 1: the release may be within its margins and still be about to be found worse). Those that decide are the
- * critical ones; if there is none, those the config names; if there is none either, every one with at least 1 % of the
- * exchanges.
+ *    (three to one: the release may be within its margins and still be about to be found worse). Those that decide are
+ * the critical ones; if there is none, those the config names; if there is none either, every one with at least 1 % of
+ * the exchanges.
  *  - cut-over units are judged by the same rules, each as if it were the whole release: own deciders, own weighted
  * mean. The release is promoted when all of them would be. One that would be rolled back, or is worse within its
  * margins, holds the release, for its owner; it never rolls it back, because what is said of several units is not held

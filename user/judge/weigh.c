@@ -73,14 +73,14 @@ static void picture_add(struct picture *p, const struct accusation *a, double sh
 	p->strongest = *a;
 }
 
-/* What a sum of logarithms may be off by: no evidence at all is an e-value of 1. */
-#define ROUNDING 1e-9
+/* Three to one: a release may be within its margins and still be about to be found worse. */
+#define LEANS 1.0986122887 /* log 3 */
 
 /* Every accusation that is named has to be answered, and the strongest where none is. */
 static void picture_end(const struct judge *j, struct picture *p, struct accusations *all)
 {
 	p->worse = p->log_e_bad >= j->tests.need;
-	p->leans = !p->worse && p->log_e_bad > ROUNDING;
+	p->leans = !p->worse && p->log_e_bad >= LEANS;
 	all->n_named = 0;
 	if (!p->worse)
 		return;

@@ -50,6 +50,7 @@ void cells_free(struct session *s)
 	for (size_t i = 0; i < s->n_live; i++) {
 		free(s->live[i]->total.status);
 		latencies__free(&s->live[i]->lat);
+		free(s->live[i]->tick_waited);
 		free(s->live[i]);
 	}
 	free(s->live);
@@ -85,14 +86,30 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 	return 0;
 }
 
+static struct histogram *cell_waited(struct cell *c)
+{
+	if (!c->tick_waited)
+		c->tick_waited = calloc(1, sizeof(*c->tick_waited));
+	return c->tick_waited;
+}
+
 static int cell_times(struct cell *c, const struct tw_series *now)
 {
+	static struct histogram waited;
 	struct histogram *const gained[TW_LAT_NR] = {
 		[TW_LAT_SERVER] = &c->tick_latency,
-		[TW_LAT_WAITED] = &c->tick_waited,
+		[TW_LAT_WAITED] = &waited,
 	};
+	int err = latencies__follow(&c->lat, now, gained);
 
-	return latencies__follow(&c->lat, now, gained);
+	if (!waited.count)
+		return err;
+	if (cell_waited(c))
+		histogram_merge(c->tick_waited, &waited);
+	else
+		err = -ENOMEM;
+	memset(&waited, 0, sizeof(waited));
+	return err;
 }
 
 int cells_read(struct session *s)
@@ -227,8 +244,12 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 			s->lost_in_user_space++;
 	if (r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED)
 		histogram_add(&c->tick_latency, r->lat[TW_LAT_SERVER]);
-	if (r->lat[TW_LAT_WAITED] != TW_NOT_MEASURED)
-		histogram_add(&c->tick_waited, r->lat[TW_LAT_WAITED]);
+	if (r->lat[TW_LAT_WAITED] == TW_NOT_MEASURED)
+		return;
+	if (cell_waited(c))
+		histogram_add(c->tick_waited, r->lat[TW_LAT_WAITED]);
+	else
+		s->lost_in_user_space++;
 }
 
 /* It follows the record of its exchange, which has made the cell; without, the time would be nobody's. */

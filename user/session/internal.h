@@ -26,7 +26,8 @@ struct cell {
 	struct arm_figures total;  /* since the start */
 	uint64_t tick_n, tick_bad; /* since the last tick */
 	uint64_t tick_outcome[TW_OUTCOME_NR];
-	struct histogram tick_latency, tick_waited;
+	struct histogram tick_latency;
+	struct histogram *tick_waited; /* NULL: no client has given up yet, as on most endpoints */
 	struct connection_groups tick_groups;
 	uint64_t timeouts;     /* as far as is known: ended, or waiting too long; see cell_overdue() */
 	uint64_t tick_overdue; /* those waiting at the last tick: in it already */

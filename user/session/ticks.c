@@ -54,7 +54,7 @@ void cell_tick(const struct cell *c, struct arm_tick *t)
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
-	t->waited = c->tick_waited.count ? &c->tick_waited : NULL;
+	t->waited = c->tick_waited && c->tick_waited->count ? c->tick_waited : NULL;
 	/* Without a slot nothing is counted by group. */
 	t->groups = c->slot ? &c->tick_groups : NULL;
 }
@@ -78,7 +78,8 @@ static void ticks_reset(struct session *s)
 		c->tick_n = c->tick_bad = 0;
 		memset(c->tick_outcome, 0, sizeof(c->tick_outcome));
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
-		memset(&c->tick_waited, 0, sizeof(c->tick_waited));
+		if (c->tick_waited)
+			memset(c->tick_waited, 0, sizeof(*c->tick_waited));
 	}
 }
 
