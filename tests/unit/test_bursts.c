@@ -43,6 +43,7 @@ static double certify(struct service *s, enum unit unit, bool known, int only)
 	const struct habits h = { &s->d, &s->shares };
 	struct pair p = { 50, 950, 0, 16 };
 	struct by_group g = { .known = known };
+	struct block lanes[TW_GROUPS - 1] = { { 0 } };
 	struct ratio_test t;
 
 	fill(g.n_c, 50, -1);
@@ -50,6 +51,7 @@ static double certify(struct service *s, enum unit unit, bool known, int only)
 	fill(g.k_c, 0, -1);
 	fill(g.k_b, 16, only);
 	ratio_test__init(&t, unit, 1.5, lr_good, 1, bets_good, 1, 0);
+	t.bet.more = lanes;
 	ratio_test__certify(&t, &p, &g, &h);
 	return ratio_test__log_e(&t);
 }
@@ -120,6 +122,7 @@ static void without_groups_a_certificates_counts_are_divided_by_the_dispersion_o
 
 static void with_few_connections_the_lanes_are_merged_until_both_versions_are_in_each(void **state)
 {
+	struct block lanes[TW_GROUPS - 1] = { { 0 } };
 	struct ratio_test t;
 	struct service s;
 	struct connection_groups few = { .n = { 0 } };
@@ -132,6 +135,7 @@ static void with_few_connections_the_lanes_are_merged_until_both_versions_are_in
 	fill(g.n_b, 950, -1);
 	fill(g.k_b, 16, -1);
 	ratio_test__init(&t, UNIT_EXCHANGE, 1.5, lr_good, 1, bets_good, 1, 0);
+	t.bet.more = lanes;
 	ratio_test__certify(&t, &p, &g, &h);
 	assert_int_equal(t.lanes, 16);
 	few.n[3] = 50;

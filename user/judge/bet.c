@@ -76,7 +76,7 @@ static bool is_closed(const struct block *k, const struct pace *pace)
 
 void bet__add(struct bet *b, unsigned int lane, const struct pair *p, const struct pace *pace)
 {
-	struct block *k = &b->lane[lane];
+	struct block *k = lane ? &b->more[lane - 1] : &b->first;
 	double share, bad = p->k_c + p->k_b;
 
 	k->ticks++;
@@ -93,9 +93,11 @@ void bet__add(struct bet *b, unsigned int lane, const struct pair *p, const stru
 
 void bet__settle(struct bet *b, const struct pace *pace)
 {
-	for (unsigned int i = 0; i < TW_GROUPS; i++)
-		if (b->lane[i].bad > 0)
-			settle(b, &b->lane[i], pace);
+	if (b->first.bad > 0)
+		settle(b, &b->first, pace);
+	for (unsigned int i = 0; b->more && i < TW_GROUPS - 1; i++)
+		if (b->more[i].bad > 0)
+			settle(b, &b->more[i], pace);
 }
 
 double bet__log_e(const struct bet *b)

@@ -60,8 +60,9 @@ struct bet {
 	unsigned int n;
 	double rho0, share;
 	double rho[BET_MAX], w[BET_MAX];
-	double l[BET_MAX]; /* log wealth of each, its weight included */
-	struct block lane[TW_GROUPS];
+	double l[BET_MAX];   /* log wealth of each, its weight included */
+	struct block first;  /* lane 0 */
+	struct block *more;  /* [TW_GROUPS - 1], the owner's, for the others; NULL: there are none */
 	double size, blocks; /* bad events in blocks of late, and their number */
 };
 
@@ -74,7 +75,7 @@ struct pace {
 
 /* n <= BET_MAX; rho0 and all rho positive; weights sum to 1. */
 void bet__init(struct bet *b, double rho0, const struct alternative *a, unsigned int n, double share);
-/* One tick of one lane, lane < TW_GROUPS. */
+/* One tick of one lane, lane < TW_GROUPS; above 0 only where there are more. */
 void bet__add(struct bet *b, unsigned int lane, const struct pair *p, const struct pace *pace);
 /* Closes all blocks: the lanes are going to be cut anew. */
 void bet__settle(struct bet *b, const struct pace *pace);

@@ -125,6 +125,8 @@ void evidence__init(struct evidence *ev, const struct tests *t, const struct jud
 	                 SHARE);
 	ratio_test__init(&ev->slow_good, ep->unit, 1, tail_lighter, COUNT(tail_lighter), tail_lighter_bets,
 	                 COUNT(tail_lighter_bets), 0);
+	ev->errors_good.bet.more = ev->errors_lanes;
+	ev->slow_good.bet.more = ev->slow_lanes;
 	if (ep->slo_p95 > 0) {
 		ev->slo.bucket = histogram_bucket((uint64_t)fmin(ep->slo_p95 * 1e9, 1e18));
 		ev->slo.set = ev->slo.bucket < TW_BUCKETS - 1;

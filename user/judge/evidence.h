@@ -34,6 +34,7 @@ struct tests {
 	struct opinion_test opinion;
 };
 
+/* Points into itself: not to be copied. */
 struct evidence {
 	/* counted so far, in judged ticks that both arms served */
 	uint64_t n_c, n_b, bad_c, bad_b;
@@ -49,6 +50,7 @@ struct evidence {
 	struct dispersion bad_dispersion, slow_dispersion;
 
 	struct ratio_test errors_bad, errors_good;
+	struct block errors_lanes[TW_GROUPS - 1], slow_lanes[TW_GROUPS - 1]; /* of the two certificates */
 	struct floor_test floor;
 	struct ratio ratio;
 

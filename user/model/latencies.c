@@ -6,23 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct latency_row *row_at(const struct latencies *l, unsigned int i)
+{
+	return &l->chunk[i / LATENCY_CHUNK][i % LATENCY_CHUNK];
+}
+
 static struct latency_row *row_get(struct latencies *l, unsigned int bucket)
 {
-	struct latency_row *grown;
-	unsigned int room;
+	struct latency_row **chunk = &l->chunk[l->n_rows / LATENCY_CHUNK];
 
 	if (l->row_of[bucket])
-		return &l->rows[l->row_of[bucket] - 1];
-	if (l->n_rows == l->room) {
-		room = l->room ? l->room + l->room / 2 : 16;
-		grown = realloc(l->rows, room * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		l->rows = grown;
-		l->room = room;
-	}
+		return row_at(l, l->row_of[bucket] - 1u);
+	if (l->n_rows % LATENCY_CHUNK == 0)
+		*chunk = calloc(LATENCY_CHUNK, sizeof(**chunk));
+	if (!*chunk)
+		return NULL;
 	l->row_of[bucket] = (uint16_t)++l->n_rows;
-	return memset(&l->rows[l->n_rows - 1], 0, sizeof(*l->rows));
+	return row_at(l, l->n_rows - 1);
 }
 
 int latencies__add(struct latencies *l, enum tw_latency kind, uint64_t ns)
@@ -96,7 +96,7 @@ void latencies__histogram(const struct latencies *l, enum tw_latency kind, struc
 		return;
 	for (unsigned int i = 0; i < TW_BUCKETS; i++)
 		if (l->row_of[i])
-			out->b[i] = l->rows[l->row_of[i] - 1].n[kind];
+			out->b[i] = row_at(l, l->row_of[i] - 1u)->n[kind];
 	out->count = l->count[kind];
 	out->sum = l->sum[kind];
 	out->max = l->max[kind];
@@ -104,6 +104,7 @@ void latencies__histogram(const struct latencies *l, enum tw_latency kind, struc
 
 void latencies__free(struct latencies *l)
 {
-	free(l->rows);
+	for (unsigned int i = 0; i < LATENCY_CHUNKS; i++)
+		free(l->chunk[i]);
 	memset(l, 0, sizeof(*l));
 }

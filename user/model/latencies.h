@@ -10,6 +10,9 @@
 
 #include "model/histogram.h"
 
+#define LATENCY_CHUNK  8
+#define LATENCY_CHUNKS ((TW_BUCKETS + LATENCY_CHUNK - 1) / LATENCY_CHUNK)
+
 struct latency_row {
 	uint64_t n[TW_LAT_NR];
 	uint32_t seen[TW_LAT_NR]; /* of the kernel's counters, modulo 2^32 */
@@ -19,9 +22,9 @@ struct latencies {
 	uint64_t count[TW_LAT_NR];
 	uint64_t sum[TW_LAT_NR], max[TW_LAT_NR]; /* ns */
 	uint64_t seen_sum[TW_LAT_NR];            /* of the kernel's counters */
-	uint16_t row_of[TW_BUCKETS];             /* index + 1 in rows, 0: none */
-	unsigned int n_rows, room;
-	struct latency_row *rows;
+	uint16_t row_of[TW_BUCKETS];             /* number of the row + 1, 0: none */
+	unsigned int n_rows;
+	struct latency_row *chunk[LATENCY_CHUNKS]; /* of LATENCY_CHUNK rows each: what is full never moves */
 };
 
 /* One observation. 0 or -ENOMEM. */
