@@ -128,6 +128,25 @@ def test_a_router_that_does_not_deal_as_the_stage_says_keeps_the_promotion_back(
         assert doc["verdict"] == "hold" and "sample_ratio" in {r["code"] for r in doc["reasons"]}, doc
 
 
+# --- answers that are no errors, and people who are turned away all the same ---------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_a_canary_that_turns_people_away_is_not_promoted(nginx, tmp_path, started, status):
+    arm = 'location /checkout {{ return {} "/elsewhere"; }}'
+    both = [nginx(name="stable", server=arm.format(200)), nginx(name="fresh", server=arm.format(status))]
+    gate = started(Gate(tmp_path, arms(both[0].port, both[1].port), "12s"))
+    for i, server in enumerate(both):
+        started(Wrk(tmp_path, server.port, ("/checkout",), 4, 60, f"wrk{i}", pause=5))
+    doc = gate.document()
+    answers = guard(doc, "answers")
+    if status == 200:
+        assert answers["ok"] and doc["verdict"] == "promote", doc
+    else:
+        assert not answers["ok"] and "GET /checkout: 100 % of the canary's answers" in answers["text"], doc["guards"]
+        assert doc["verdict"] == "hold" and "turns more requests away" in doc["summary"], doc
+
+
 # --- arms that go, and an observer that is stopped ----------------------------------------------------------------
 
 

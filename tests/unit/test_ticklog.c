@@ -38,11 +38,11 @@ static const char *const golden[] = {
 	"_share\":0.25,\"clock_jump\":-3600.5,\"baseline\":{\"seen\":\"18446744073709551614\",\"lost_events\":1,\"lost_"
 	"exchanges\":2,\"opened\":3,\"dropped\":\"9007199254740993\",\"builds\":4294967295,\"gone\":false},\"canary\":{\""
 	"seen\":4,\"lost_events\":5,\"lost_exchanges\":6,\"opened\":7,\"dropped\":8,\"builds\":9,\"gone\":true},\"endpoin"
-	"ts\":[{\"i\":0,\"slow_bucket\":160,\"baseline\":{\"n\":3,\"bad\":1,\"outcomes\":{\"answered\":2,\"timeout\":1},\"lat"
-	"ency\":{\"count\":3,\"sum\":7000,\"max\":3000,\"b\":[[0,1],[449,2]]},\"waited\":{\"count\":1,\"sum\":50,\"max\":50,"
-	"\"b\":[[3,1]]},\"groups\":{\"n\":[[0,2],[15,1]],\"bad\":[[15,1]],\"slow\":[]}},\"canary\":{\"n\":0,\"bad\":0,\"outc"
-	"omes\":{}}}],\"verdict\":\"hold\",\"log_e_bad\":-0.25,\"crc\":\"e3245a9a\"}",
-	"{\"end\":1,\"verdict\":\"hold\",\"crc\":\"2100ddd6\"}",
+	"ts\":[{\"i\":0,\"slow_bucket\":160,\"baseline\":{\"n\":3,\"bad\":1,\"turned_away\":2,\"outcomes\":{\"answered\":2,\""
+	"timeout\":1},\"latency\":{\"count\":3,\"sum\":7000,\"max\":3000,\"b\":[[0,1],[449,2]]},\"waited\":{\"count\":1,\"s"
+	"um\":50,\"max\":50,\"b\":[[3,1]]},\"groups\":{\"n\":[[0,2],[15,1]],\"bad\":[[15,1]],\"slow\":[]}},\"canary\":{\"n\""
+	":0,\"bad\":0,\"turned_away\":0,\"outcomes\":{}}}],\"verdict\":\"hold\",\"log_e_bad\":-0.25,\"crc\":\"c0ce3714\"}",
+	"{\"end\":1,\"verdict\":\"hold\",\"crc\":\"79ad58f9\"}",
 };
 
 static const struct tick golden_tick = {
@@ -68,7 +68,8 @@ static struct log_record golden_record(int i)
 
 	h.b[0] = waited.b[3] = g.n[15] = g.bad[15] = 1;
 	h.b[449] = g.n[0] = 2;
-	c.baseline = (struct arm_tick){ .n = 3, .bad = 1, .latency = &h, .waited = &waited, .groups = &g };
+	c.baseline =
+		(struct arm_tick){ .n = 3, .bad = 1, .turned_away = 2, .latency = &h, .waited = &waited, .groups = &g };
 	c.baseline.outcome[TW_ANSWERED] = 2;
 	c.baseline.outcome[TW_TIMEOUT] = 1;
 	if (i == LOG_HEADER)

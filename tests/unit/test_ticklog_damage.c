@@ -231,7 +231,7 @@ static void replay_with(const struct bytes *b, unsigned int i, const char *text,
 	",\"clock_jump\":0,\"baseline\":" RUN ",\"canary\":" run ",\"endpoints\":[" counts                  \
 	"],\"verdict\":\"hold\",\"log_e_bad\":0"
 #define TICK(counts)      TICK_OF("0", RUN, counts)
-#define ARM(more)         "{\"n\":1,\"bad\":0,\"outcomes\":{}" more "}"
+#define ARM(more)         "{\"n\":1,\"bad\":0,\"turned_away\":0,\"outcomes\":{}" more "}"
 #define BOTH(i, more)     "{\"i\":" i ",\"baseline\":" ARM() ",\"canary\":" ARM(more) "}"
 #define ENDPOINT(n, name) "{\"endpoint\":" n ",\"name\":\"" name "\",\"critical\":true,\"named\":true,\"fail_fast\":false"
 #define WEIGHTS(w)        ",\"weight\":" w ",\"slo_p50\":null,\"slo_p90\":null,\"slo_p95\":null,\"slo_p99\":null,\"slo_error_rate\":null"
@@ -290,14 +290,16 @@ static const struct {
 	{ 5, TICK("{\"i\":0,\"slow_bucket\":450,\"baseline\":" ARM() ",\"canary\":" ARM() "}"),
 	  "\"slow_bucket\" is not a bucket" },
 	{ 5, TICK("{\"i\":0,\"baseline\":" ARM() "}"), "endpoint 0, counts: \"canary\" is missing" },
-	{ 5, TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":1,\"bad\":2,\"outcomes\":{}}}"),
+	{ 5, TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":1,\"bad\":2,\"turned_away\":0,\"outcomes\":{}}}"),
 	  "the judge refuses this tick" },
-	{ 5, TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":9007199254740993,\"bad\":0,\"outcomes\":{}}}"),
+	{ 5,
+	  TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":9007199254740993,\"bad\":0,\"turned_away\":0,\"outcomes\":{}}}"),
 	  "endpoint 0, canary: \"n\" is not a count (from 2^53 on they are strings of digits)" },
-	{ 5, TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":\"17\",\"bad\":0,\"outcomes\":{}}}"),
+	{ 5,
+	  TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":\"17\",\"bad\":0,\"turned_away\":0,\"outcomes\":{}}}"),
 	  "\"n\" is not a count" },
 	{ 5,
-	  TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":\"18446744073709551616\",\"bad\":0,\"outcomes\":"
+	  TICK("{\"i\":0,\"baseline\":" ARM() ",\"canary\":{\"n\":\"18446744073709551616\",\"bad\":0,\"turned_away\":0,\"outcomes\":"
 	                                      "{}}}"),
 	  "\"n\" is not a count" },
 	{ 6, TICK(""), "tick 1 where tick 2 should be" },

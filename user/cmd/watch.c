@@ -272,7 +272,7 @@ const struct command cmd_gate = {
 	"gate", "Watches for a while and gives the verdict as the exit code",
 	"-c FILE --for T [--stage SHARE] [--json] [--log FILE]",
 	"Ends before T when nothing is left to wait for: what a fail_fast endpoint shows is enough for a\n"
-	"rollback, or the config's deadline has passed.\n"
+	"rollback, a hard stop has come, or the config's deadline has passed.\n"
 	"Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",
 	gate
 };

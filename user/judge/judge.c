@@ -126,6 +126,7 @@ int judge__add_endpoint(struct judge *j, const struct judge_endpoint *ep)
 	j->named[j->n] = ep->named;
 	evidence__init(&added->ev, &j->tests, ep);
 	placebo__init(&added->placebo, &added->ev);
+	answers__init(&added->answers, &added->ev);
 	note_who_decides(j, ep);
 	if (j->dealt)
 		added->weight = stake__newcomer(&j->stake);
@@ -198,7 +199,8 @@ static int check(struct judge *j, const struct tick *t, size_t n_endpoints)
 	for (size_t i = 0; i < n_endpoints; i++) {
 		const struct endpoint_tick *ep = &t->endpoints[i];
 
-		if (ep->baseline.bad > ep->baseline.n || ep->canary.bad > ep->canary.n)
+		if (ep->baseline.bad > ep->baseline.n || ep->canary.bad > ep->canary.n ||
+		    ep->baseline.turned_away > ep->baseline.n || ep->canary.turned_away > ep->canary.n)
 			return -EINVAL;
 	}
 	/* Not a number fails each comparison. */
@@ -281,6 +283,7 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 static bool take_both(struct judge *j, struct judged_endpoint *ep, const struct endpoint_tick *tick, double seconds)
 {
 	placebo__tick(&ep->placebo, &ep->ev, tick);
+	answers__tick(&ep->answers, &ep->ev, tick);
 	evidence__tick(&ep->ev, &j->tests, tick, seconds);
 	evidence__learn(&ep->ev, tick);
 	if (!serves_both(tick))

@@ -58,6 +58,19 @@ static double percent(uint64_t part, uint64_t of)
 	return of ? 100 * (double)part / (double)of : 0;
 }
 
+struct words figure(double x)
+{
+	struct words t;
+
+	if (fabs(x) >= 99.5)
+		snprintf(t.s, sizeof(t.s), "%.0f", x);
+	else if (x != 0 && fabs(x) < 1e-4)
+		snprintf(t.s, sizeof(t.s), "%.6f", x);
+	else
+		snprintf(t.s, sizeof(t.s), "%.2g", x);
+	return t;
+}
+
 /* How rare such evidence is where nothing is wrong, by Ville's inequality. */
 struct words one_in(double log_e)
 {
@@ -116,15 +129,18 @@ static void tell_errors(const struct judge *j, const struct judged_endpoint *ep,
 	if (ratio__estimate(&ev->ratio, &ratio)) {
 		ratio__interval(&ev->ratio, &j->tests.grid, j->tests.policy.alpha, &low, &high);
 		if (high < RATIO_MAX)
-			snprintf(times, sizeof(times), ", %.2g times as many (%.2g to %.2g)", ratio, low, high);
+			snprintf(times, sizeof(times), ", %.12s times as many (%.12s to %.12s)", figure(ratio).s,
+			         figure(low).s, figure(high).s);
 		else
-			snprintf(times, sizeof(times), ", %.2g times as many (at least %.2g)", ratio, low);
+			snprintf(times, sizeof(times), ", %.12s times as many (at least %.12s)", figure(ratio).s,
+			         figure(low).s);
 	}
 	reason(out, "errors_worse", ep->def.name,
-	       "%.50s: %.2g %% of %" PRIu64 " canary requests failed%s, %.2g %% of %" PRIu64
+	       "%.50s: %s %% of %" PRIu64 " canary requests failed%s, %s %% of %" PRIu64
 	       " on the baseline%s; chance would do this to %s%s",
-	       ep->def.name, percent(ev->bad_c, ev->n_c), ev->n_c, cause_of(ev).s, percent(ev->bad_b, ev->n_b), ev->n_b,
-	       times, one_in(errors_evidence(ep)).s, bursts_of(ev, &ev->bad_dispersion).s);
+	       ep->def.name, figure(percent(ev->bad_c, ev->n_c)).s, ev->n_c, cause_of(ev).s,
+	       figure(percent(ev->bad_b, ev->n_b)).s, ev->n_b, times, one_in(errors_evidence(ep)).s,
+	       bursts_of(ev, &ev->bad_dispersion).s);
 }
 
 static void tell_slow(const struct judged_endpoint *ep, struct verdict *out)
@@ -142,8 +158,9 @@ static void tell_slow(const struct judged_endpoint *ep, struct verdict *out)
 	if (ev->threshold.set)
 		snprintf(limit, sizeof(limit), " (latest limit %s)", duration(histogram_upper(ev->threshold.bucket)).s);
 	reason(out, "latency_worse", ep->def.name,
-	       "%.50s: %.2g %% of canary requests were slow%s, %.2g %% on the baseline; chance would do this to %s%s",
-	       ep->def.name, percent(ev->slow_c, ev->timed_c), limit, percent(ev->slow_b, ev->timed_b),
+	       "%.50s: %s %% of canary requests were slow%s, %s %% on the baseline; chance would do this to %s%s",
+	       ep->def.name, figure(percent(ev->slow_c, ev->timed_c)).s, limit,
+	       figure(percent(ev->slow_b, ev->timed_b)).s,
 	       one_in(ratio_test__log_e(&ev->slow_bad) + (ep->alone ? alone__log_e_slow(ep->alone) : 0)).s,
 	       bursts_of(ev, &ev->slow_dispersion).s);
 }

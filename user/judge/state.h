@@ -5,6 +5,7 @@
 
 #include "judge/alone.h"
 #include "judge/evidence.h"
+#include "judge/guards/answers.h"
 #include "judge/guards/placebo.h"
 #include "judge/guards/split.h"
 #include "judge/judge.h"
@@ -15,6 +16,7 @@ struct judged_endpoint {
 	double weight, weight_in_unit; /* parts of the release's stake, and of its unit's */
 	struct evidence ev;
 	struct placebo placebo;
+	struct answers answers;
 	struct alone *alone; /* NULL: nothing was announced, and it is not asked for */
 	bool hard;           /* holds a part of the stake on hard stops */
 	/* for the latest verdict */
@@ -129,7 +131,7 @@ bool judge__decides(const struct judge *j, const struct judged_endpoint *ep);
 struct guards_result {
 	bool valid;      /* false: the counts cannot be trusted, nothing may be concluded */
 	bool sufficient; /* false: no promotion yet */
-	bool traffic;    /* false: rates say nothing about the future */
+	bool patient;    /* what fails, if anything, is only a matter of time: data, warm-up */
 	bool comparable; /* false: what the versions differ by shows nothing, one way or the other; also not sufficient
 	                  */
 };

@@ -70,9 +70,10 @@ static void tell_baseline(const struct judged_endpoint *ep, enum limit_kind kind
 
 	text[0] = '\0';
 	if (kind == LIMIT_ERRORS && ev->n_b)
-		snprintf(text, len, "; the baseline's %.2g %%", percent((double)ev->bad_b, (double)ev->n_b));
+		snprintf(text, len, "; the baseline's %.12s %%", figure(percent((double)ev->bad_b, (double)ev->n_b)).s);
 	else if (kind == LIMIT_P95 && ev->slo.set && ev->timed_b)
-		snprintf(text, len, "; the baseline's %.2g %%", percent((double)ev->slow_b, (double)ev->timed_b));
+		snprintf(text, len, "; the baseline's %.12s %%",
+		         figure(percent((double)ev->slow_b, (double)ev->timed_b)).s);
 }
 
 static void tell_breach(const struct judge *j, const struct judged_endpoint *ep, enum limit_kind kind,
@@ -88,9 +89,9 @@ static void tell_breach(const struct judge *j, const struct judged_endpoint *ep,
 	if (lower > 0)
 		snprintf(least, sizeof(least), " (at least %.3g %%)", 100 * lower);
 	reason(out, "slo_breached", ep->def.name,
-	       "%.60s: %.2g %% of %.0f canary requests %s%s, announced are at most %s%s; chance would do this to %s that "
+	       "%.60s: %s %% of %.0f canary requests %s%s, announced are at most %s%s; chance would do this to %s that "
 	       "keeps to it",
-	       ep->def.name, percent(t->k, t->n), t->n, w.what, least, w.limit, baseline,
+	       ep->def.name, figure(percent(t->k, t->n)).s, t->n, w.what, least, w.limit, baseline,
 	       one_in(absolute__log_e_above(t)).s);
 }
 
@@ -130,13 +131,13 @@ static void tell_dropped(const struct judge *j, struct verdict *out)
 	char baseline[80] = "";
 
 	if (j->tests.policy.mode == GATE_CANARY)
-		snprintf(baseline, sizeof(baseline), "; the baseline %" PRIu64 " (%.2g %%)", r->dropped_b,
-		         percent((double)r->dropped_b, (double)r->served_b));
+		snprintf(baseline, sizeof(baseline), "; the baseline %" PRIu64 " (%.12s %%)", r->dropped_b,
+		         figure(percent((double)r->dropped_b, (double)r->served_b)).s);
 	reason(out, "sessions_dropped", NULL,
-	       "the canary has dropped %" PRIu64 " sessions (%.2g %% of its requests), of which %" PRIu64
+	       "the canary has dropped %" PRIu64 " sessions (%s %% of its requests), of which %" PRIu64
 	       " are allowed%s",
-	       r->dropped_c, percent((double)r->dropped_c, (double)r->served_c), j->tests.policy.max_dropped_sessions,
-	       baseline);
+	       r->dropped_c, figure(percent((double)r->dropped_c, (double)r->served_c)).s,
+	       j->tests.policy.max_dropped_sessions, baseline);
 }
 
 bool stopped_hard(const struct judge *j, const struct picture *p, struct verdict *out)

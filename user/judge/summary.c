@@ -76,6 +76,8 @@ static const struct plain_guard {
 	{ "no_traffic", "requests do not reach both versions", "requests to both of them" },
 	{ "sample_ratio", "the new version does not get the part of the traffic that was planned for it",
 	  "the planned part of the traffic" },
+	{ "answers", "it turns more requests away", "its owner's word that this is meant, or an answer that is not" },
+	{ "uncompared", "what it alone has to offer fails", "requests there that do not fail" },
 	{ "clock", "the clock has jumped", "time in which the clock runs evenly" },
 	{ "time", "the clock went backwards", "a clock that runs on" },
 	{ "warm_up", "a program has only just started", "time to warm up" },
@@ -246,7 +248,10 @@ static void undecided(const struct judge *j, const struct picture *p, const stru
 		    "Nothing shows that the new version is worse than %s, but it has not been shown to be as good%s",
 		    the_old(j), where_not(p).s);
 	SAY(s->sure, "and to go ahead now would be a guess");
-	SAY(s->open, "that it is worse than was agreed cannot be ruled out");
+	if (p->deciding && p->certified == p->deciding)
+		SAY(s->open, "differences smaller than was agreed cannot be ruled out");
+	else
+		SAY(s->open, "that it is worse than was agreed cannot be ruled out");
 	if (is_too_fine(j))
 		SAY(s->change, "only a wider limit for slowness would change this, the one set cannot be measured");
 	else if (v->has_eta)

@@ -152,7 +152,7 @@ void judge__verdict(struct judge *j, struct verdict *out)
 	}
 	apply_deadline(j, out);
 	tell_opinions(j, out);
-	if (out->kind == VERDICT_HOLD && !p.worse && !objecting_cutover(out, j) && guards.traffic && !out->final)
+	if (out->kind == VERDICT_HOLD && !p.worse && !objecting_cutover(out, j) && guards.patient && !out->final)
 		plan_rest(j, &p, out);
 	for (size_t i = 0; i < j->n; i++)
 		fill_figures(j, j->eps[i], &j->figures[i]);

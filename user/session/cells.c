@@ -59,6 +59,12 @@ void cells_free(struct session *s)
 
 /* ---- counters ---------------------------------------------------------------------------------------------------- */
 
+/* Neither a success nor an error: a canary that sends its users elsewhere, or knows no such page any more. */
+static bool is_turned_away(const struct tw_rule *rule, unsigned int status)
+{
+	return status >= 300 && status < 500 && !(rule->statuses[status >> 6] >> (status & 63) & 1);
+}
+
 int cell_add(struct cell *c, const struct tw_counters *now)
 {
 	const struct tw_counters *last = &c->last;
@@ -80,6 +86,8 @@ int cell_add(struct cell *c, const struct tw_counters *now)
 
 		if (n && arm_status_add(&c->total, codes[i], n))
 			return -ENOMEM;
+		if (is_turned_away(c->rule, codes[i]))
+			c->tick_turned_away += n;
 	}
 	c->total.bad += (uint32_t)(now->bad - last->bad);
 	c->tick_bad += (uint32_t)(now->bad - last->bad);
@@ -235,6 +243,7 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	c->total.cut[r->outcome % TW_OUTCOME_NR] += r->cut;
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
+	c->tick_turned_away += is_turned_away(c->rule, r->status);
 	if (record_is_bad(c->rule, r)) {
 		c->total.bad++;
 		c->tick_bad++;

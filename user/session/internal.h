@@ -23,8 +23,8 @@ struct cell {
 	bool overdue_is_bad; /* by the rule, whatever will end it */
 	struct tw_counters last;
 	struct latencies lat;
-	struct arm_figures total;  /* since the start */
-	uint64_t tick_n, tick_bad; /* since the last tick */
+	struct arm_figures total;                    /* since the start */
+	uint64_t tick_n, tick_bad, tick_turned_away; /* since the last tick */
 	uint64_t tick_outcome[TW_OUTCOME_NR];
 	struct histogram tick_latency;
 	struct histogram *tick_waited; /* NULL: no client has given up yet, as on most endpoints */

@@ -51,6 +51,7 @@ void cell_tick(const struct cell *c, struct arm_tick *t)
 	t->n = c->tick_n + overdue - c->tick_outcome[TW_UNOBSERVED];
 	bad = (int64_t)(c->tick_bad + overdue);
 	t->bad = bad < 0 ? 0 : (uint64_t)bad < t->n ? (uint64_t)bad : t->n;
+	t->turned_away = c->tick_turned_away < t->n - t->bad ? c->tick_turned_away : t->n - t->bad;
 	memcpy(t->outcome, c->tick_outcome, sizeof(t->outcome));
 	t->outcome[TW_TIMEOUT] += overdue;
 	t->latency = t->n ? &c->tick_latency : NULL;
@@ -75,7 +76,7 @@ static void ticks_reset(struct session *s)
 		c->tick_overdue = cell_overdue(c);
 		if (!c->tick_n)
 			continue;
-		c->tick_n = c->tick_bad = 0;
+		c->tick_n = c->tick_bad = c->tick_turned_away = 0;
 		memset(c->tick_outcome, 0, sizeof(c->tick_outcome));
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
 		if (c->tick_waited)

@@ -39,7 +39,7 @@ ALL_OF endpoint_tick an_endpoint_tick = {
 	{ 0 }, { 0 }, /* baseline, canary: encode.c */
 };
 ALL_OF arm_tick an_arm_tick = {
-	0, 0,       /* n, bad */
+	0,     0, 0, /* n, bad, turned_away */
 	NULL, NULL, /* latency, waited: encode.c */
 	{ 0 },      /* outcome: encode.c */
 	NULL,       /* groups: encode.c */
@@ -83,6 +83,7 @@ TABLE(arm_run);
 static const struct plain_field arm_fields[] = {
 	FIELD(arm_tick, COUNT, n),
 	FIELD(arm_tick, COUNT, bad),
+	FIELD(arm_tick, COUNT, turned_away),
 };
 TABLE(arm);
 

@@ -26,6 +26,10 @@ bool guard_purity(const struct judge *j, struct verdict *out);
 bool guard_vanished(const struct judge *j, struct verdict *out);
 bool guard_clock(const struct judge *j, struct verdict *out);
 
+/* answers.c */
+bool guard_answers(const struct judge *j, struct verdict *out);
+bool guard_uncompared(const struct judge *j, struct verdict *out);
+
 /* split.c, placebo.c */
 bool guard_sample_ratio(const struct judge *j, struct verdict *out);
 bool guard_placebo(const struct judge *j, struct verdict *out);

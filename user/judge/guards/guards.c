@@ -126,22 +126,26 @@ static bool time_runs(const struct judge *j, struct verdict *out)
 struct guards_result judge__guards(const struct judge *j, struct verdict *out)
 {
 	struct guards_result result = { .valid = true, .sufficient = true, .comparable = true };
+	bool time_mends;
 
 	out->n_guards = 0;
-	result.sufficient &= minimum_data(j, out);
-	result.sufficient &= warm_up(j, out);
+	time_mends = minimum_data(j, out);
+	time_mends &= warm_up(j, out);
 	result.valid &= guard_lost_events(j, out);
 	result.valid &= guard_differential_loss(j, out);
 	result.valid &= guard_ledger(j, out);
 	result.valid &= guard_purity(j, out);
-	result.traffic = no_traffic(j, out);
-	result.sufficient &= result.traffic;
+	result.sufficient &= no_traffic(j, out);
 	result.sufficient &= guard_vanished(j, out);
 	result.sufficient &= simultaneity(j, out);
 	result.sufficient &= guard_sample_ratio(j, out);
+	result.sufficient &= guard_answers(j, out);
+	result.sufficient &= guard_uncompared(j, out);
 	result.comparable &= guard_placebo(j, out);
 	result.comparable &= guard_clock(j, out);
 	result.sufficient &= time_runs(j, out);
 	result.sufficient &= result.comparable;
+	result.patient = result.sufficient;
+	result.sufficient &= time_mends;
 	return result;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "judge/guards/guard.h"
+#include "judge/steps.h"
 
 #define CLEARLY      3.0   /* standard deviations beyond which losses differ by more than chance */
 #define LARGE_PART   0.25  /* of the difference that is judged */
@@ -20,11 +21,11 @@ bool guard_lost_events(const struct judge *j, struct verdict *out)
 	if (r->lossy && !high)
 		return guard(out, "lost_events", false,
 		             "more than 0.1 %% of the latest requests were lost or could not be followed to their end, "
-		             "as by answers that are not well-formed HTTP (%.2g %% in all)",
-		             percent);
+		             "as by answers that are not well-formed HTTP (%s %% in all)",
+		             figure(percent).s);
 	return guard(out, "lost_events", !high,
-	             "%.2g %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit",
-	             percent);
+	             "%s %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit",
+	             figure(percent).s);
 }
 
 bool guard_ledger(const struct judge *j, struct verdict *out)
@@ -92,18 +93,17 @@ bool guard_differential_loss(const struct judge *j, struct verdict *out)
 
 	if (high_c || high_b)
 		return guard(out, "differential_loss", false,
-		             "%.2g %% of the canary's requests and %.2g %% of the baseline's were lost; 0.1 %% is the "
+		             "%s %% of the canary's requests and %s %% of the baseline's were lost; 0.1 %% is the "
 		             "limit for each",
-		             fmin(100, 100 * lost_c), fmin(100, 100 * lost_b));
+		             figure(fmin(100, 100 * lost_c)).s, figure(fmin(100, 100 * lost_b)).s);
 	if (!is_side_by_side(j) || !c->seen || !b->seen)
 		return guard(out, "differential_loss", true, "not applicable: there are no losses of two versions");
 	apart = fabs(lost_c - lost_b);
 	chance = fraction(lost_of(c) + lost_of(b), c->seen + b->seen);
 	chance = CLEARLY * sqrt(chance * (1 / (double)c->seen + 1 / (double)b->seen));
 	judged = difference_judged(j, out->log_e_bad >= j->tests.need);
-	return guard(
-		out, "differential_loss", apart <= chance || apart <= LARGE_PART * judged,
-		"%.2g %% of the canary's requests and %.2g %% of the baseline's were lost; a difference of %.2g %% "
-		"in errors is judged",
-		100 * lost_c, 100 * lost_b, 100 * judged);
+	return guard(out, "differential_loss", apart <= chance || apart <= LARGE_PART * judged,
+	             "%s %% of the canary's requests and %s %% of the baseline's were lost; a difference of %s %% "
+	             "in errors is judged",
+	             figure(100 * lost_c).s, figure(100 * lost_b).s, figure(100 * judged).s);
 }

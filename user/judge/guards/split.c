@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "judge/guards/guard.h"
+#include "judge/steps.h"
 #include "judge/stats/logspace.h"
 #include "judge/stats/srm.h"
 
@@ -333,10 +334,10 @@ bool guard_sample_ratio(const struct judge *j, struct verdict *out)
 		return guard(out, "sample_ratio", true, "nothing has been dealt to either version yet");
 	return guard(
 		out, "sample_ratio", !f.mismatch,
-		"the canary gets %.3g %% of the requests where %.3g %% were planned%s (off by %.2g %%, up to %.3g %% is tolerated)",
+		"the canary gets %.3g %% of the requests where %.3g %% were planned%s (off by %s %%, up to %.3g %% is tolerated)",
 		100 * f.share, 100 * s->planned,
 		f.mismatch                         ? ", and not by chance"
 		: f.deviation > p->share_tolerance ? ", which may be chance so far"
 						   : "",
-		fmin(100 * f.deviation, 1e6), 100 * p->share_tolerance);
+		figure(fmin(100 * f.deviation, 1e6)).s, 100 * p->share_tolerance);
 }
