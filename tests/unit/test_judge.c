@@ -631,6 +631,21 @@ static void losing_more_than_one_in_a_thousand_makes_the_verdict_invalid(void **
 	judge__free(r.j);
 }
 
+/* What was under way at the attach may be lost from sight, whoever the versions are. */
+static void what_is_lost_while_the_observation_begins_is_not_held_against_the_rest(void **state)
+{
+	struct run r = start(&policy, &checkout);
+
+	r.lost = 40;
+	ticks(&r, 1, 950, 0, 50, 0);
+	expect(&r, VERDICT_HOLD, "undecided");
+	r.lost = 0;
+	ticks(&r, 20, 950, 0, 50, 0);
+	expect(&r, VERDICT_PROMOTE, "certified");
+	assert_true(verdict_of(&r).endpoints[0].n_c == 20 * 50);
+	judge__free(r.j);
+}
+
 static void an_invalid_run_is_not_rolled_back_either(void **state)
 {
 	struct run r = start(&policy, &checkout);
@@ -978,6 +993,7 @@ int main(void)
 		cmocka_unit_test(a_margin_finer_than_a_bucket_is_said_to_be_so),
 		cmocka_unit_test(too_few_requests_hold_a_promotion_and_tell_when),
 		cmocka_unit_test(losing_more_than_one_in_a_thousand_makes_the_verdict_invalid),
+		cmocka_unit_test(what_is_lost_while_the_observation_begins_is_not_held_against_the_rest),
 		cmocka_unit_test(an_invalid_run_is_not_rolled_back_either),
 		cmocka_unit_test(a_ledger_that_nobody_can_check_is_no_reason_and_says_so),
 		cmocka_unit_test(ticks_of_a_warm_up_are_not_judged),

@@ -370,8 +370,30 @@ static int make_ready(struct judge *j, const struct tick *t, size_t n)
 	return err;
 }
 
+/*
+ * What was under way when the observation began cannot always be followed to its end. That says nothing of the rest, so
+ * a first tick that lost too much is not judged, and its losses are forgotten.
+ */
+static bool began_in(const struct run_state *run, const struct tick *t)
+{
+	const struct arm_run *c = &t->canary, *b = &t->baseline;
+
+	return !run->ticks && (loss_is_high(t->lost_events, t->lost_exchanges, t->seen) ||
+	                       loss_is_high(c->lost_events, c->lost_exchanges, c->seen) ||
+	                       loss_is_high(b->lost_events, b->lost_exchanges, b->seen));
+}
+
+static void forget_losses(struct tick *t)
+{
+	t->lost_events = t->lost_exchanges = 0;
+	t->canary.lost_events = t->canary.lost_exchanges = 0;
+	t->baseline.lost_events = t->baseline.lost_exchanges = 0;
+	t->warming = true;
+}
+
 int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 {
+	struct tick first;
 	int err;
 
 	err = check(j, t, n_endpoints);
@@ -379,6 +401,11 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 		err = make_ready(j, t, n_endpoints);
 	if (err)
 		return err;
+	if (began_in(&j->run, t)) {
+		first = *t;
+		forget_losses(&first);
+		t = &first;
+	}
 	observe(&j->run, t, n_endpoints);
 	observe_clock(&j->run, t, j->tests.policy.tick);
 	if (is_judged(&j->run))
