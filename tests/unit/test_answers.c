@@ -150,6 +150,49 @@ static void once_the_baseline_serves_it_too_it_is_compared(void **state)
 	judge__free(r.j);
 }
 
+/* The critical endpoint is in order; the errors are where the canary has most of the traffic, and no entry. */
+static void errors_that_moved_to_where_nobody_asked_keep_the_promotion_back(void **state)
+{
+	struct release r;
+
+	begin(&r);
+	for (int i = 0; i < 30; i++) {
+		struct endpoint_tick eps[2] = { { { .n = 950 }, { .n = 50 } },
+			                        { { .n = 10 }, { .n = 50, .bad = 20 } } };
+
+		assert_int_equal(tick(&r, eps), 0);
+		judge__verdict(r.j, &v);
+		assert_int_not_equal(v.kind, VERDICT_PROMOTE);
+	}
+	assert_false(guard_of(&r, "elsewhere")->ok);
+	assert_non_null(strstr(guard_of(&r, "elsewhere")->text, "GET /new does not decide, but 40 % of 1500"));
+	judge__free(r.j);
+}
+
+static void chance_elsewhere_keeps_no_promotion_back(void **state)
+{
+	struct dice dice = { 11 };
+	int blamed = 0;
+
+	for (int run = 0; run < 200; run++) {
+		struct release r;
+		bool ok = true;
+
+		begin(&r);
+		for (int i = 0; i < 60; i++) {
+			struct endpoint_tick eps[2] = { { { .n = 950 }, { .n = 50 } }, { { .n = 100 }, { .n = 10 } } };
+
+			eps[1].baseline.bad = dice_binomial(&dice, 100, 0.05);
+			eps[1].canary.bad = dice_binomial(&dice, 10, 0.05);
+			assert_int_equal(tick(&r, eps), 0);
+			ok &= guard_of(&r, "elsewhere")->ok;
+		}
+		blamed += !ok;
+		judge__free(r.j);
+	}
+	assert_true(blamed <= 4);
+}
+
 static void more_turned_away_than_came_is_no_tick(void **state)
 {
 	struct endpoint_tick eps[2] = { { { .n = 9 }, { .n = 5, .turned_away = 6 } } };
@@ -167,6 +210,8 @@ int main(void)
 		cmocka_unit_test(one_that_turns_as_many_away_as_the_baseline_is_not_blamed),
 		cmocka_unit_test(an_endpoint_that_only_the_canary_serves_must_not_fail),
 		cmocka_unit_test(once_the_baseline_serves_it_too_it_is_compared),
+		cmocka_unit_test(errors_that_moved_to_where_nobody_asked_keep_the_promotion_back),
+		cmocka_unit_test(chance_elsewhere_keeps_no_promotion_back),
 		cmocka_unit_test(more_turned_away_than_came_is_no_tick),
 	};
 

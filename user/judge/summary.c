@@ -77,6 +77,8 @@ static const struct plain_guard {
 	{ "sample_ratio", "the new version does not get the part of the traffic that was planned for it",
 	  "the planned part of the traffic" },
 	{ "answers", "it turns more requests away", "its owner's word that this is meant, or an answer that is not" },
+	{ "elsewhere", "it plainly fails more where nothing was asked to be as good",
+	  "requests there that do not fail" },
 	{ "uncompared", "what it alone has to offer fails", "requests there that do not fail" },
 	{ "clock", "the clock has jumped", "time in which the clock runs evenly" },
 	{ "time", "the clock went backwards", "a clock that runs on" },

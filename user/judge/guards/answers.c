@@ -13,14 +13,17 @@
 #define ALONE_SHARE 0.01
 #define ALONE_SIGMA 3.0
 #define ALONE_LEAST 20 /* requests */
+/* By how much, and how many standard deviations, failures elsewhere must differ to be told. */
+#define ELSEWHERE_MORE  0.01
+#define ELSEWHERE_SIGMA 4.0
 
-static const double more[] = { 1.5, 3, 10 };
+static const double more_often[] = { 1.5, 3, 10 };
 static const struct alternative much_more[] = { { 1.5, 0.4 }, { 3, 0.4 }, { 10, 0.1 }, { 1, 0.1 } };
 
 void answers__init(struct answers *a, const struct evidence *like)
 {
 	*a = (struct answers){ 0 };
-	ratio_test__init(&a->turned_away, like->unit, 1, more, 3, much_more, 4, 0.001);
+	ratio_test__init(&a->turned_away, like->unit, 1, more_often, 3, much_more, 4, 0.001);
 }
 
 void answers__tick(struct answers *a, const struct evidence *ev, const struct endpoint_tick *tick)
@@ -102,7 +105,46 @@ bool guard_uncompared(const struct judge *j, struct verdict *out)
 		return guard(out, "uncompared", true, "%zu endpoints are served by the canary only%s", only,
 		             only ? ", and hardly anything fails there" : "");
 	return guard(out, "uncompared", false,
-	             "%.60s: only the canary serves it, and %.3g %% of %" PRIu64
+	             "%.60s: only the canary serves it, and %s %% of %" PRIu64
 	             " requests failed there: there is nothing to compare them with",
-	             worst->def.name, percent(worst->answers.only_bad_c, worst->answers.only_c), worst->answers.only_c);
+	             worst->def.name, figure(percent(worst->answers.only_bad_c, worst->answers.only_c)).s,
+	             worst->answers.only_c);
+}
+
+/*
+ * Not an e-value: it may be looked at too often, so it is asked to be far out, bursts allowed for, and it does no more
+ * than to hold a promotion for as long as it is true.
+ */
+static bool fails_elsewhere(const struct evidence *ev)
+{
+	double n_c = (double)ev->n_c, n_b = (double)ev->n_b, all, more, sigma;
+
+	if (ev->n_c < ALONE_LEAST || !ev->n_b)
+		return false;
+	all = (double)(ev->bad_c + ev->bad_b) / (n_c + n_b);
+	more = (double)ev->bad_c / n_c - (double)ev->bad_b / n_b;
+	sigma = sqrt(all * (1 - all) * (1 / n_c + 1 / n_b) * dispersion__phi(&ev->bad_dispersion));
+	return more > ELSEWHERE_MORE && more > ELSEWHERE_SIGMA * sigma;
+}
+
+bool guard_elsewhere(const struct judge *j, struct verdict *out)
+{
+	const struct judged_endpoint *worst = NULL;
+
+	if (!is_side_by_side(j))
+		return guard(out, "elsewhere", true, "not applicable: nothing is compared endpoint by endpoint");
+	for (size_t i = 0; i < j->n; i++) {
+		const struct judged_endpoint *ep = j->eps[i];
+
+		if (!judge__decides(j, ep) && fails_elsewhere(&ep->ev) && (!worst || ep->ev.bad_c > worst->ev.bad_c))
+			worst = ep;
+	}
+	if (!worst)
+		return guard(out, "elsewhere", true,
+		             "endpoints that do not decide do not plainly fail more on the canary");
+	return guard(out, "elsewhere", false,
+	             "%.60s does not decide, but %s %% of %" PRIu64 " canary requests failed there, %s %% of %" PRIu64
+	             " on the baseline",
+	             worst->def.name, figure(percent(worst->ev.bad_c, worst->ev.n_c)).s, worst->ev.n_c,
+	             figure(percent(worst->ev.bad_b, worst->ev.n_b)).s, worst->ev.n_b);
 }

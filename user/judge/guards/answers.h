@@ -3,7 +3,9 @@
  * What no test of errors looks at, and what would make a promotion a mistake all the same:
  *  - answers that turn people away (3xx, 4xx) without being errors by the rule: a canary that knows a page no more, or
  *    sends everybody to the login, is fast and free of errors;
- *  - endpoints that only the canary serves: there is nothing to compare them with.
+ *  - endpoints that only the canary serves: there is nothing to compare them with;
+ *  - endpoints that do not decide and on which the canary plainly fails more, before the evidence suffices to call it:
+ *    errors may have moved to where nobody asked for a certificate.
  *
  * Neither rolls anything back: what such an answer means, only the owner knows.
  */

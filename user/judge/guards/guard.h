@@ -29,6 +29,7 @@ bool guard_clock(const struct judge *j, struct verdict *out);
 /* answers.c */
 bool guard_answers(const struct judge *j, struct verdict *out);
 bool guard_uncompared(const struct judge *j, struct verdict *out);
+bool guard_elsewhere(const struct judge *j, struct verdict *out);
 
 /* split.c, placebo.c */
 bool guard_sample_ratio(const struct judge *j, struct verdict *out);

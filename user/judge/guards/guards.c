@@ -141,6 +141,7 @@ struct guards_result judge__guards(const struct judge *j, struct verdict *out)
 	result.sufficient &= guard_sample_ratio(j, out);
 	result.sufficient &= guard_answers(j, out);
 	result.sufficient &= guard_uncompared(j, out);
+	result.sufficient &= guard_elsewhere(j, out);
 	result.comparable &= guard_placebo(j, out);
 	result.comparable &= guard_clock(j, out);
 	result.sufficient &= time_runs(j, out);
