@@ -100,7 +100,7 @@ def test_detection_takes_hardly_more_than_the_least_that_any_test_needs(shop):
 
 def test_what_cannot_be_called_in_the_time_given_is_named_with_what_would_help(shop):
     path = shop()
-    args = ["plan", "-c", path, "--rate", f"{CHECKOUT}=40/s,0.5%", "--rate", f"{CART}=400/s,0.5%", "--share", "5%"]
+    args = ["plan", "-c", path, "--rate", f"{CHECKOUT}=70/s,0.5%", "--rate", f"{CART}=400/s,0.5%", "--share", "5%"]
     r = run(*args, "--within", "30m", seconds=10)
     assert r.code == 0 and f"{CHECKOUT} not before" in r.out and "% of the traffic" in r.out, r
     doc = document(run(*args, "--within", "30m", "--json", seconds=10))

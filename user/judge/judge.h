@@ -85,12 +85,12 @@ struct connection_groups {
 struct arm_tick {
 	uint64_t n;                      /* exchanges ended */
 	uint64_t bad;                    /* of these, errors */
-	uint64_t turned_away;            /* of these, answered with a 3xx or 4xx that is no error by the rule */
 	const struct histogram *latency; /* the server's own time in this tick; NULL: none */
 	/* What clients that gave up had waited: the least that the server would have taken; NULL: none did. */
 	const struct histogram *waited;
 	uint64_t outcome[TW_OUTCOME_NR];        /* of n: told as a reason, nothing is decided by it */
 	const struct connection_groups *groups; /* NULL: not known, or the unit does not ask for them */
+	uint64_t turned_away;                   /* of n: answered with a 3xx or 4xx that is no error by the rule */
 };
 
 struct endpoint_tick {

@@ -8,6 +8,7 @@
 #define RESERVE        0.02 /* of the stake, for endpoints that appear later */
 #define FAIL_FAST_PART 0.5  /* of what is dealt, where there are such endpoints */
 #define CRITICAL_PART  0.8  /* of what is left of it, when both kinds exist */
+#define LEFT_PART      0.05 /* of the stake, for those that asked for none, even if others asked for all */
 #define NEWCOMERS_HALF 16   /* newcomers after which half of the reserve is gone */
 
 /* Who is there to be dealt to, apart from those that asked for a weight. */
@@ -39,10 +40,13 @@ static struct claims claims_of(struct judged_endpoint *const *eps, size_t n)
 static void deal_release(struct stake *s, struct judged_endpoint *const *eps, size_t n)
 {
 	struct claims c = claims_of(eps, n);
-	double rest = 1 - RESERVE - s->hard, scale = 1, fast, critical;
+	double rest = 1 - RESERVE - s->hard, most = rest, scale = 1, fast, critical;
 
-	if (c.asked > 0 && (c.asked > rest || !(c.critical + c.others)))
-		scale = rest / c.asked;
+	/* Whatever was asked for: what has no stake cannot be found to be worse. */
+	if (c.critical + c.others)
+		most = rest * (1 - LEFT_PART);
+	if (c.asked > 0 && (c.asked > most || !(c.critical + c.others)))
+		scale = most / c.asked;
 	rest = fmax(0, rest - c.asked * scale);
 	fast = c.fail_fast ? rest * FAIL_FAST_PART : 0;
 	rest -= fast;

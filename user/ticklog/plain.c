@@ -39,10 +39,11 @@ ALL_OF endpoint_tick an_endpoint_tick = {
 	{ 0 }, { 0 }, /* baseline, canary: encode.c */
 };
 ALL_OF arm_tick an_arm_tick = {
-	0,     0, 0, /* n, bad, turned_away */
+	0, 0,       /* n, bad */
 	NULL, NULL, /* latency, waited: encode.c */
 	{ 0 },      /* outcome: encode.c */
 	NULL,       /* groups: encode.c */
+	0,          /* turned_away */
 };
 ALL_OF connection_groups some_groups = {
 	{ 0 }, { 0 }, { 0 }, false, /* n, bad, slow, has_slow: encode.c */
