@@ -328,8 +328,8 @@ class RawServer:
             except OSError:
                 return
             t = threading.Thread(target=self._serve, args=(sock,), daemon=True)
-            self._threads.append(t)
             t.start()
+            self._threads.append(t)  # not before: a thread that has not started is not alive either
 
     def _serve(self, sock):
         sock.settimeout(30)
