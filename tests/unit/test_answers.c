@@ -84,6 +84,7 @@ static void a_canary_that_turns_everybody_away_without_an_error_is_held(void **s
 	assert_non_null(strstr(guard_of(&r, "answers")->text, "POST /pay: 100 % of the canary's"));
 	assert_int_equal(v.kind, VERDICT_HOLD);
 	assert_non_null(strstr(v.summary, "turns more requests away"));
+	assert_false(v.has_eta); /* more of the same would not mend it */
 	judge__free(r.j);
 }
 

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "session/internal.h"
+#include "tw_status.h"
 
 #define TIMEOUT 30.0 /* s */
 
@@ -134,6 +135,28 @@ static void counters_of_32_bits_may_wrap_between_two_readings(void **state)
 	assert_int_equal(c.tick_bad, 5);
 }
 
+/* 3xx and 4xx, as far as the rule does not call them errors; those are counted as such. */
+static void people_are_turned_away_by_what_is_neither_a_success_nor_an_error(void **state)
+{
+	struct tw_rule r = rule(TW_FAULTS, 0);
+	struct tw_counters now = { .exchanges = 12, .bad = 2 };
+	struct cell c = { 0 };
+	struct arm_tick t = { 0 };
+
+	r.statuses[429 >> 6] |= 1ULL << (429 & 63);
+	now.status[tw_status_index[200]] = 5;
+	now.status[tw_status_index[302]] = 3;
+	now.status[tw_status_index[404]] = 2;
+	now.status[tw_status_index[429]] = 2;
+	cell_rule(&c, &r, TIMEOUT);
+	assert_int_equal(cell_add(&c, &now), 0);
+	cell_tick(&c, &t);
+	assert_int_equal(t.n, 12);
+	assert_int_equal(t.bad, 2);
+	assert_int_equal(t.turned_away, 5);
+	free(c.total.status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +164,7 @@ int main(void)
 		cmocka_unit_test(one_that_is_bad_while_it_waits_is_told_then_and_not_again),
 		cmocka_unit_test(one_that_may_still_be_good_is_told_when_it_has_ended),
 		cmocka_unit_test(an_end_that_no_look_foresaw_never_makes_less_than_nothing_bad),
+		cmocka_unit_test(people_are_turned_away_by_what_is_neither_a_success_nor_an_error),
 		cmocka_unit_test(counters_of_32_bits_may_wrap_between_two_readings),
 	};
 

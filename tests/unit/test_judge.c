@@ -635,13 +635,19 @@ static void losing_more_than_one_in_a_thousand_makes_the_verdict_invalid(void **
 static void what_is_lost_while_the_observation_begins_is_not_held_against_the_rest(void **state)
 {
 	struct run r = start(&policy, &checkout);
+	struct verdict v;
 
 	r.lost = 40;
 	ticks(&r, 1, 950, 0, 50, 0);
 	expect(&r, VERDICT_HOLD, "undecided");
+	expect(&r, VERDICT_HOLD, "warm_up");
 	r.lost = 0;
 	ticks(&r, 20, 950, 0, 50, 0);
 	expect(&r, VERDICT_PROMOTE, "certified");
+	v = verdict_of(&r);
+	for (size_t i = 0; i < v.n_guards; i++)
+		if (!strcmp(v.guards[i].name, "lost_events"))
+			assert_non_null(strstr(v.guards[i].text, "40 more in the first tick"));
 	assert_true(verdict_of(&r).endpoints[0].n_c == 20 * 50);
 	judge__free(r.j);
 }

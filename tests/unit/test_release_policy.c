@@ -388,6 +388,28 @@ static void how_often_it_is_asked_for_does_not_move_the_deadline(void **state)
 	world_free(once);
 }
 
+/* Whoever asks for all of the stake for one endpoint does not want the others to fail unseen. */
+static void one_endpoint_cannot_take_the_stake_of_all_others(void **state)
+{
+	const struct judge_endpoint all = { .name = "POST /pay", .critical = true, .named = true, .weight = 1 };
+	const struct judge_endpoint none = { .name = "GET /map", .named = true };
+	struct load l[2] = { { 950, 2, 50, 0, 10, 0 }, { 950, 0, 50, 50, 10, 0 } };
+	struct world *w = world_new(&policy);
+	const struct reason *why;
+	struct verdict v;
+
+	world_add(w, &all);
+	world_add(w, &none);
+	world_ticks(w, 10, l);
+	v = world_verdict(w);
+	assert_int_equal(v.kind, VERDICT_ROLLBACK);
+	why = reason_of(&v, "errors_worse");
+	assert_non_null(why);
+	assert_string_equal(why->endpoint, "GET /map");
+	assert_non_null(strstr(why->text, "100 % of 500 canary requests failed"));
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +425,7 @@ int main(void)
 		cmocka_unit_test(what_is_still_held_at_the_deadline_becomes_what_was_agreed),
 		cmocka_unit_test(an_invalid_run_stays_invalid_at_the_deadline),
 		cmocka_unit_test(what_was_called_in_time_stays_what_the_evidence_says),
+		cmocka_unit_test(one_endpoint_cannot_take_the_stake_of_all_others),
 		cmocka_unit_test(how_often_it_is_asked_for_does_not_move_the_deadline),
 	};
 

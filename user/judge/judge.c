@@ -372,7 +372,7 @@ static int make_ready(struct judge *j, const struct tick *t, size_t n)
 
 /*
  * What was under way when the observation began cannot always be followed to its end. That says nothing of the rest, so
- * a first tick that lost too much is not judged, and its losses are forgotten.
+ * a first tick that lost too much is not judged, as if it were a warm-up, and what it lost is told apart.
  */
 static bool began_in(const struct run_state *run, const struct tick *t)
 {
@@ -383,8 +383,9 @@ static bool began_in(const struct run_state *run, const struct tick *t)
 	                       loss_is_high(b->lost_events, b->lost_exchanges, b->seen));
 }
 
-static void forget_losses(struct tick *t)
+static void forget_losses(struct run_state *run, struct tick *t)
 {
+	run->forgotten = t->lost_events > t->lost_exchanges ? t->lost_events : t->lost_exchanges;
 	t->lost_events = t->lost_exchanges = 0;
 	t->canary.lost_events = t->canary.lost_exchanges = 0;
 	t->baseline.lost_events = t->baseline.lost_exchanges = 0;
@@ -403,7 +404,7 @@ int judge__tick(struct judge *j, const struct tick *t, size_t n_endpoints)
 		return err;
 	if (began_in(&j->run, t)) {
 		first = *t;
-		forget_losses(&first);
+		forget_losses(&j->run, &first);
 		t = &first;
 	}
 	observe(&j->run, t, n_endpoints);

@@ -53,9 +53,9 @@ static struct words duration(double seconds)
 	return t;
 }
 
-static double percent(uint64_t part, uint64_t of)
+double percent(double part, double of)
 {
-	return of ? 100 * (double)part / (double)of : 0;
+	return of > 0 ? 100 * part / of : 0;
 }
 
 struct words figure(double x)

@@ -79,6 +79,7 @@ struct run_state {
 	uint64_t served_c, served_b;    /* exchanges, judged or not */
 	unsigned int idle_c, idle_b;    /* ticks without any since the last one */
 	uint64_t seen, lost_events, lost_exchanges;
+	uint64_t forgotten;              /* lost in the first tick, which is left out for it */
 	bool warming, unbalanced, lossy; /* the latest tick */
 	bool lossy_arm;                  /* the latest tick; one arm by itself */
 	bool ledger_unknown;             /* in the latest tick */

@@ -63,6 +63,8 @@ void tell_failed_guards(struct verdict *out);
 struct words {
 	char s[80];
 };
+/* 100 part / of; of nothing it is 0. */
+double percent(double part, double of);
 /* Two significant digits, and never an exponent: "0.021", "5.4", "120". */
 struct words figure(double x);
 /* "at most 1 release in 30": how rare such evidence is where nothing is wrong. */

@@ -38,11 +38,6 @@ double hard_evidence(const struct judge *j)
 	return sum + log(j->stake.hard) - log((double)j->n_hard);
 }
 
-static double percent(double part, double of)
-{
-	return of > 0 ? 100 * part / of : 0;
-}
-
 struct words_of_limit {
 	char what[96], limit[48];
 };

@@ -62,7 +62,7 @@ void cells_free(struct session *s)
 /* Neither a success nor an error: a canary that sends its users elsewhere, or knows no such page any more. */
 static bool is_turned_away(const struct tw_rule *rule, unsigned int status)
 {
-	return rule && status >= 300 && status < 500 && !(rule->statuses[status >> 6] >> (status & 63) & 1);
+	return status >= 300 && status < 500 && !(rule->statuses[status >> 6] >> (status & 63) & 1);
 }
 
 int cell_add(struct cell *c, const struct tw_counters *now)

@@ -7,7 +7,10 @@
 #include "judge/guards/guard.h"
 #include "judge/steps.h"
 
-/* As rarely as this a clean release is kept from its promotion. */
+/*
+ * As rarely as this a clean release is kept from its promotion, whatever belongs together inside a tick. What goes on
+ * for ticks (a robot asking for pages that are not there) is not discounted: then its owner looks, and lets it pass.
+ */
 #define ANSWERS_ALPHA 0.01
 /* Failures on an endpoint of the canary's own that no floor would pass, and by how much chance may exceed it. */
 #define ALONE_SHARE 0.01
@@ -44,11 +47,6 @@ void answers__tick(struct answers *a, const struct evidence *ev, const struct en
 	a->turned_c += c->turned_away;
 	a->turned_b += b->turned_away;
 	ratio_test__add(&a->turned_away, &p, &habits);
-}
-
-static double percent(uint64_t part, uint64_t of)
-{
-	return of ? 100 * (double)part / (double)of : 0;
 }
 
 /* log of an endpoint's part of the mean; it has the weight that it has in the release. */

@@ -66,6 +66,8 @@ static bool minimum_data(const struct judge *j, struct verdict *out)
 
 static bool warm_up(const struct judge *j, struct verdict *out)
 {
+	if (j->run.warming && j->run.forgotten && j->run.ticks == 1)
+		return guard(out, "warm_up", false, "the observation has just begun");
 	if (j->run.warming)
 		return guard(out, "warm_up", false, "a process has just started and is still warming up");
 	return guard(out, "warm_up", true, "no process is warming up");

@@ -2,6 +2,7 @@
 /* What was lost: too much of it, more on one side than on the other, or without a trace. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "judge/guards/guard.h"
 #include "judge/steps.h"
@@ -15,17 +16,21 @@ bool guard_lost_events(const struct judge *j, struct verdict *out)
 {
 	const struct run_state *r = &j->run;
 	double lost = fmax((double)r->lost_events, (double)r->lost_exchanges);
-	double percent = r->seen ? fmin(100, 100 * lost / (double)r->seen) : lost > 0 ? 100 : 0;
+	double share = r->seen ? fmin(100, percent(lost, (double)r->seen)) : lost > 0 ? 100 : 0;
 	bool high = loss_is_high(r->lost_events, r->lost_exchanges, r->seen);
+	char forgotten[96] = "";
 
+	if (r->forgotten)
+		snprintf(forgotten, sizeof(forgotten), "; %" PRIu64 " more in the first tick, which is left out for it",
+		         r->forgotten);
 	if (r->lossy && !high)
 		return guard(out, "lost_events", false,
 		             "more than 0.1 %% of the latest requests were lost or could not be followed to their end, "
-		             "as by answers that are not well-formed HTTP (%s %% in all)",
-		             figure(percent).s);
+		             "as by answers that are not well-formed HTTP (%s %% in all%s)",
+		             figure(share).s, forgotten);
 	return guard(out, "lost_events", !high,
-	             "%s %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit",
-	             figure(percent).s);
+	             "%s %% of all requests were lost or could not be followed to their end; 0.1 %% is the limit%s",
+	             figure(share).s, forgotten);
 }
 
 bool guard_ledger(const struct judge *j, struct verdict *out)
