@@ -3,7 +3,7 @@
 #   make            builds ./tillwatch
 #   make unit       unit tests (cmocka); SAN=1 runs them under the sanitizers
 #   make calibrate  how often the judge is wrong and how soon it is right, by simulation, beside other ways of judging
-#   sudo make demo  sudo make test  sudo make bench: each does all its own set-up
+#   sudo make demo  sudo make test  sudo make bench: each does all its own set-up; TLS=1 runs the demo over TLS
 #
 # V=1 shows the commands, SAN=1 builds with address and undefined-behaviour sanitizers (into build/san),
 # VMLINUX_H=FILE compiles the kernel programs against another vmlinux.h.
@@ -40,12 +40,12 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat
 CFLAGS := -std=gnu11 -g $(OPT) $(WARN) -fstack-protector-strong -fPIE -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' \
 	-Iuser -Iinclude -Ibpf -I$(B)/gen $(EXTRA_CFLAGS)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(OPT)
-LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lm
+LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lcapstone -lnghttp2 -lm
 BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member \
 	-mcpu=v2 -Iinclude -Ibpf $(if $(filter-out bpf/vmlinux.h,$(VMLINUX_H)),-DTW_VMLINUX='"$(abspath $(VMLINUX_H))"')
 
 # One archive a folder, its sub-folders included; the order is the direction of the data, users first.
-FOLDERS := cmd show session ticklog judge capture model config base
+FOLDERS := cmd show session ticklog judge tls http2 capture model config base
 LIBS := $(FOLDERS:%=$(B)/lib%.a)
 SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c user/$(f)/*/*.c))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
@@ -139,4 +139,4 @@ clean:
 
 .PHONY: all unit calibrate packets test demo bench format check-format clean
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/foreign -prune -o -name '*.d' -print 2>/dev/null)

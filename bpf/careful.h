@@ -21,19 +21,21 @@ static __always_inline __u32 careful_load(struct ctx *x, __u32 held_at)
 	asm volatile("" : "+r"(n));
 	n = ((n - 1) & (H1_CAREFUL - 1)) + 1;
 	/* A value of its own each time, or the windows to come are proved once with a held segment and once without. */
+	if (x->plain)
+		return bpf_probe_read_user(x->l->window, n, x->user + x->s.off) ? 0 : n;
 	held_at ^= x->l->zero;
 	if (!held_at)
 		return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
 	h = held_get(x, 0);
 	at = x->s.off;
-	if (!h || at > TW_HELD_BYTES - H1_CAREFUL)
+	if (!h || at > TW_HELD_MOST)
 		return 0;
 	held_at = (held_at - 1) & (TW_HELD - 1);
 	return bpf_probe_read_kernel(x->l->window, n, &h->data[held_at][at]) ? 0 : n;
 }
 
 /* One window of the segment: body bytes are counted off, others go through the automaton. */
-static __always_inline enum next careful_window(struct ctx *x, int requests, __u32 held_at)
+static __always_inline enum next careful_step(struct ctx *x, int requests, __u32 held_at)
 {
 	struct tw_conn *c = x->c;
 	struct h1 *p = requests ? &c->rq : &c->rs;
@@ -41,18 +43,19 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 	__u32 n;
 
 	if (is_counting(p)) {
+		if (!body_skip(x, p))
+			return NEXT_CAREFUL;
 		if (!requests)
-			response_skip(x);
-		else if (body_skip(x, p))
-			h1_reset(p, H1_REQ);
+			return NEXT_ENDS;
+		h1_reset(p, H1_REQ);
 		return NEXT_CAREFUL;
 	}
 	if (requests && p->state == H1_REQ) {
-		c->t_head = x->now;
+		c->t_head = begin_time(x);
 	} else if (!requests && p->state == H1_RES) {
-		if (c->tail == c->head)
+		if (answering(x) == c->head)
 			response_stray(c);
-		c->t_first = x->now;
+		response_begins(x);
 	}
 	if (p->state == H1_LOST) {
 		segment_advance(x, x->s.len);
@@ -80,6 +83,30 @@ static __always_inline enum next careful_window(struct ctx *x, int requests, __u
 		c->rs_length = x->l->text.length;
 	segment_advance(x, x->l->used);
 	return requests ? request_event(x, e) : response_event(x, e);
+}
+
+static __always_inline enum next careful_window(struct ctx *x, int requests, __u32 held_at)
+{
+	enum next next;
+
+	segment_hide(x);
+	next = careful_step(x, requests, held_at);
+	return requests ? next : response_ends(x, next);
+}
+
+/*
+ * The preface of HTTP/2, of which only a byte or two had come at first, looks like a request until its version: twelve
+ * bytes of it have been taken then. On to the programs that follow such connections, if it is that.
+ */
+static __always_inline void careful_h2(struct ctx *x, void *tails)
+{
+	struct tw_conn *c = x->c;
+
+	if (x->l->text.method != ('P' | 'R' << 8 | 'I' << 16) || c->rq.state != H1_BAD || !h2_begins(x))
+		return;
+	c->rq.left = H2_PREFACE - 12;
+	c->rq.next = x->s.seq;
+	packet_tail(x, tails, TAIL_H2_FIRST);
 }
 
 static __always_inline int careful(struct __sk_buff *skb, int ingress, int requests, void *tails, __u32 self)
@@ -124,11 +151,13 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 		careful_again(&x, tails, self);
 		next = NEXT_LOST;
 	}
+	if (requests && unlikely(next == NEXT_LOST) && x.c->kind == TW_NEW && !held_at)
+		careful_h2(&x, tails);
 	flush = stream_close(&x, x.s.tcp_flags, requests);
 	if (next == NEXT_LOST)
 		flush = conn_lost(&x);
 	else if (ingress)
-		flush |= careful_held(&x, requests, tails, self);
+		flush |= careful_held(&x, requests, tails, self) ? conn_lost(&x) : 0;
 	return packet_end(&x, tails, flush);
 }
 

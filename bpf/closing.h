@@ -22,6 +22,23 @@ static __always_inline __u8 fin_in_turn(struct ctx *x, __u8 tcp_flags)
 	return tcp_flags;
 }
 
+/* What the server's close means for what is in flight. */
+static __always_inline __u32 server_closes(const struct tw_conn *c)
+{
+	__u8 first, rest;
+
+	if (c->rs.state == H1_LOST)
+		return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED);
+	rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
+	if (c->rs.state == H1_UNTIL_CLOSE)
+		first = TW_ANSWERED;
+	else if (c->flags & TW_C_RQ_FIN)
+		first = TW_CLIENT_ABANDONED;
+	else
+		first = c->rs.state != H1_RES ? TW_TRUNCATED : TW_UNANSWERED;
+	return FLUSH(first, rest);
+}
+
 /*
  * What a side's FIN or RST means for what is in flight: the outcomes to flush with, or 0 when nothing ends (no flush is
  * 0: an exchange that a close ends is never all TW_ANSWERED).
@@ -30,7 +47,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 {
 	struct tw_conn *c = x->c;
 	__u32 next = requests ? c->rq.next : c->rs.next;
-	__u8 first, rest, fin;
+	__u8 rest, fin;
 
 	if (x->ingress && !requests)
 		tcp_flags = fin_in_turn(x, tcp_flags);
@@ -58,16 +75,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 		rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_RESET_BY_SERVER;
 		return FLUSH(rest, rest);
 	}
-	if (c->rs.state == H1_LOST)
-		return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED);
-	rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
-	if (c->rs.state == H1_UNTIL_CLOSE)
-		first = TW_ANSWERED;
-	else if (c->flags & TW_C_RQ_FIN)
-		first = TW_CLIENT_ABANDONED;
-	else
-		first = c->rs.state != H1_RES ? TW_TRUNCATED : TW_UNANSWERED;
-	return FLUSH(first, rest);
+	return server_closes(c);
 }
 
 /* Step is lost for good or until a place to join again is found: what to flush with. */
@@ -107,7 +115,7 @@ static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 {
 	struct tw_conn *c = x->c;
 
-	if (unlikely(flush) && (flush & FLUSH_LOST || c->tail != c->head)) {
+	if (unlikely(flush) && (flush & FLUSH_LOST || is_in_flight(c))) {
 		x->skb->cb[0] = x->lane;
 		x->skb->cb[2] = flush;
 		x->skb->cb[3] = x->by_tuple << 8;
@@ -123,10 +131,9 @@ static __always_inline int packet_end(struct ctx *x, void *tails, __u32 flush)
 static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails)
 {
 	struct ctx x = { .skb = skb };
-	__u32 what = skb->cb[2], i;
-	struct tw_pipe *pipe;
+	__u32 what = skb->cb[2];
 	struct tw_conn *c;
-	__u8 outcome;
+	int mine;
 
 	skb->cb[1] = 0;
 	if (!careful_enter(&x, ingress))
@@ -134,17 +141,15 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	x.now = segment_time(&x);
 	c = x.c;
 	streaming_end(c, what & 0xff);
-	for (i = 0; i < FLUSH_STEP; i++) {
-		if (c->tail == c->head)
-			break;
-		if (pending_pipe(&x, c->tail, 0, &pipe))
-			break;
-		outcome = what;
-		exchange_cut(&x, pipe, outcome);
-		what = (what & ~0xff) | (what >> 8 & 0xff);
+	mine = cut_claim(c);
+	if (likely(mine)) {
+		exchanges_cut(&x, &what);
+		if (is_in_flight(c))
+			exchanges_cut_piped(&x, pipe_get(&x, 0), &what, FLUSH_STEP);
+		cut_release(c);
 	}
 	skb->cb[2] = what;
-	if (c->tail != c->head) {
+	if (mine && is_in_flight(c)) {
 		turn_end(&x);
 		bpf_tail_call(skb, tails, TAIL_FLUSH);
 	}

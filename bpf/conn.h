@@ -21,8 +21,28 @@ struct ctx {
 	__u64 now;  /* when the segment arrived or left, if it has payload */
 	__u32 turn; /* tw_conn.turn when the program began, if turns is set */
 	__u32 turns;
-	__u32 stall; /* jiffies that the client's window was shut during the response that ends */
+	__u32 held_at; /* what is looked at is held segment held_at - 1; 0: it is the packet. Of HTTP/2 only. */
+	__u32 stall;   /* jiffies that the client's window was shut during the response that ends */
+	/* Plaintext of a TLS connection; see tls_plain.h. now is the arrival of its last byte. */
+	struct tw_tls *t;
+	const char *user;
+	int plain;     /* what is looked at lies at `user`, in a process, and not in a packet */
+	int later;     /* it is a response: another program sees it leave */
+	__u64 t_begin; /* arrival of its first byte */
+	__u64 t_read;  /* when the process first read of it; 0: not known */
 };
+
+/* When the first byte of what is looked at came. */
+static __always_inline __u64 begin_time(const struct ctx *x)
+{
+	return x->t ? x->t_begin : x->now;
+}
+
+/* The number of the request that the next response is to. */
+static __always_inline __u32 answering(const struct ctx *x)
+{
+	return x->later ? x->t->parsed : x->c->tail;
+}
 
 /*
  * Do two CPUs meet in what arrives on one connection? The one that is done later sees it. Nothing is written before the
@@ -56,8 +76,14 @@ static __always_inline __u64 segment_time(struct ctx *x)
 
 static __always_inline __u64 since(__u64 from, __u64 to)
 {
-	/* A departure stamped by TCP may precede a clock reading taken a moment earlier. */
-	return to > from ? to - from : 0;
+	__u64 n = to - from, behind = (__s64)n >> 63;
+
+	/*
+	 * A departure stamped by TCP may precede a clock reading taken a moment earlier. Not a branch, which the
+	 * verifier would follow both ways from each of many places.
+	 */
+	asm volatile("" : "+r"(behind));
+	return n & ~behind;
 }
 
 /* Inside a request head: tw_conn.t_head holds, and its text is kept from one segment to the next. */
@@ -110,6 +136,14 @@ static __always_inline __u8 conn_group(const struct tw_tuple *k)
 	return h >> 60;
 }
 
+/* Nothing is known of what has passed: the streams are joined where they can be. */
+static __always_inline void conn_joins(struct tw_conn *c)
+{
+	c->kind = TW_HTTP;
+	c->rq.state = c->rs.state = H1_LOST;
+	c->rq_lost = c->joining = 1;
+}
+
 /* Fills a zeroed state. rcv_nxt, snd_nxt: from the socket; fresh: no payload has passed yet. */
 static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *k, int client, __u32 rcv_nxt,
                                       __u32 snd_nxt, int fresh)
@@ -157,6 +191,50 @@ static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, co
 	return 1;
 }
 
+/*
+ * Does a connection begin with this segment, which a listener gets? It is the last ACK of a handshake, or comes for a
+ * connection that has gone. A handshake is known by its request; where the listener's queue for these has overflowed,
+ * cookies take their place, and nobody knows.
+ */
+static __always_inline int conn_begins(struct ctx *x, const struct tw_tuple *k)
+{
+	struct bpf_sock_tuple a = {};
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	__u32 size, state = BPF_TCP_LISTEN;
+	void *group = 0;
+	int stamp;
+
+	if (x->s.v6) {
+		size = sizeof(a.ipv6);
+		__builtin_memcpy(a.ipv6.saddr, k->remote, 16);
+		__builtin_memcpy(a.ipv6.daddr, k->local, 16);
+		a.ipv6.sport = bpf_htons(x->s.sport);
+		a.ipv6.dport = bpf_htons(x->s.dport);
+	} else {
+		size = sizeof(a.ipv4);
+		__builtin_memcpy(&a.ipv4.saddr, k->remote + 12, 4);
+		__builtin_memcpy(&a.ipv4.daddr, k->local + 12, 4);
+		a.ipv4.sport = bpf_htons(x->s.sport);
+		a.ipv4.dport = bpf_htons(x->s.dport);
+	}
+	sk = bpf_skc_lookup_tcp(x->skb, &a, size, BPF_F_CURRENT_NETNS, 0);
+	if (sk) {
+		state = sk->state;
+		bpf_sk_release(sk);
+	}
+	if (state != BPF_TCP_LISTEN)
+		return 1;
+	tp = bpf_skc_to_tcp_sock(x->sk);
+	if (!tp)
+		return 1;
+	if (tp->rx_opt.ts_recent_stamp)
+		return 1;
+	bpf_core_read(&group, sizeof(group), &((struct sock *)tp)->sk_reuseport_cb);
+	return group && !bpf_core_read(&stamp, sizeof(stamp), &((struct sock_reuseport *)group)->synq_overflow_ts) &&
+	       stamp;
+}
+
 /* By address: there is no socket that knows the sequence numbers, so the first packet's rule. */
 static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 {
@@ -170,6 +248,8 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	if (c)
 		return c;
 	if (!x->s.len && (test_mode || !(x->ingress && x->s.tcp_flags & TCP_FIN)))
+		return 0;
+	if (!test_mode && !conn_begins(x, &k))
 		return 0;
 	if (!x->l || bpf_skb_load_bytes(x->skb, x->s.l4 + 8, &ack, sizeof(ack)))
 		return 0;
@@ -291,11 +371,24 @@ static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 	return c;
 }
 
+static __always_inline struct tw_pipe *tls_pipe_get(struct tw_tls *t, int create)
+{
+	__u64 key = t->cookie;
+	struct tw_pipe *p = bpf_map_lookup_elem(&tls_pipes, &key);
+
+	if (p || !create)
+		return p;
+	bpf_map_update_elem(&tls_pipes, &key, &tls_empty_pipe, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&tls_pipes, &key);
+}
+
 static __always_inline struct h1_text *text_get(struct ctx *x, int create)
 {
 	struct h1_text *t;
 	struct tw_tuple k;
 
+	if (x->t)
+		return &x->t->text;
 	if (!x->by_tuple)
 		return bpf_sk_storage_get(&texts, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
@@ -315,6 +408,8 @@ static __always_inline struct tw_pipe *pipe_get(struct ctx *x, int create)
 	struct tw_pipe *p;
 	struct tw_tuple k;
 
+	if (x->t)
+		return tls_pipe_get(x->t, create);
 	if (!x->by_tuple)
 		return bpf_sk_storage_get(&pipes, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))

@@ -107,7 +107,8 @@ static __always_inline void record_fork(__u32 parent, __u32 child, __u32 version
 	r->parent = parent;
 	r->version = version;
 	r->t = bpf_ktime_get_ns();
-	bpf_ringbuf_submit(r, ring_flags());
+	/* What it does inside TLS is not seen before user space has come. */
+	bpf_ringbuf_submit(r, tls_watched ? BPF_RB_FORCE_WAKEUP : ring_flags());
 }
 
 #endif

@@ -322,8 +322,8 @@ static __always_inline int is_unaccepted(struct ctx *x)
 {
 	struct tcp_sock *tp;
 
-	if (!x->ingress || x->c->flags & TW_C_CLIENT)
-		return 0;
+	if (!x->ingress || x->t || x->c->flags & TW_C_CLIENT)
+		return 0; /* a TLS handshake has been answered before a request can come */
 	if (x->by_tuple)
 		return !test_mode;
 	tp = bpf_skc_to_tcp_sock(x->sk);
@@ -379,10 +379,16 @@ static __always_inline int exchange_push(struct ctx *x, __u64 hash, __u16 ep, __
 		flags |= TW_P_UNACCEPTED;
 	*pending_start(c, pipe, n) = t_start;
 	*pending_hash(c, pipe, n) = hash;
+	if (x->t && x->t_read) {
+		*pending_read(c, pipe, n) = x->t_read;
+		c->rd = n + 1;
+	}
 	p->endpoint = ep;
 	p->flags = flags;
 	p->version = c->version;
 	count(x->l, c->version, TW_L_REQUESTS);
+	if (x->t)
+		count(x->l, c->version, TW_L_TLS_REQUESTS);
 	if (unlikely(!(c->flags & TW_C_DECODED))) {
 		c->flags |= TW_C_DECODED;
 		c->kind = TW_HTTP;
@@ -403,6 +409,64 @@ static __always_inline void exchange_cut(struct ctx *x, struct tw_pipe *pipe, __
 	r->status = 0;
 	if (r->state != H1_LOST)
 		r->state = H1_RES;
+}
+
+static __always_inline int is_in_flight(const struct tw_conn *c)
+{
+	return (__s32)(*(volatile __u32 *)&c->head - *(volatile __u32 *)&c->tail) > 0;
+}
+
+/*
+ * Both sides may close at once, on two CPUs, and the socket go on a third: one of them ends what is in flight. Who is
+ * refused leaves it to the other, or, if both are, to the socket's end. 5.10 has no exchange of values.
+ */
+static __always_inline int cut_claim(struct tw_conn *c)
+{
+	__sync_fetch_and_add(&c->cutting, 1);
+	if (likely(*(volatile __u32 *)&c->cutting == 1))
+		return 1;
+	__sync_fetch_and_add(&c->cutting, -1);
+	return 0;
+}
+
+static __always_inline void cut_release(struct tw_conn *c)
+{
+	__sync_fetch_and_add(&c->cutting, -1);
+}
+
+/* The first outcome of FLUSH() is used up. */
+static __always_inline void flush_next(__u32 *what)
+{
+	*what = (*what & ~0xff) | (*what >> 8 & 0xff);
+}
+
+/* Cuts the oldest exchange with the first outcome of *what; for those behind it the rest is left there. */
+static __always_inline void exchange_cut_next(struct ctx *x, struct tw_pipe *pipe, __u32 *what)
+{
+	exchange_cut(x, pipe, *what);
+	flush_next(what);
+}
+
+/*
+ * The same with all that lie in the connection itself, which are the older ones. Then with those in the pipes map: in
+ * one loop for both kinds the verifier would follow either through the whole of it.
+ */
+static __always_inline void exchanges_cut(struct ctx *x, __u32 *what)
+{
+	struct tw_conn *c = x->c;
+	__u32 i;
+
+	for (i = 0; i < TW_INLINE_PENDING && is_in_flight(c) && !is_piped(c, c->tail); i++)
+		exchange_cut_next(x, 0, what);
+}
+
+static __always_inline void exchanges_cut_piped(struct ctx *x, struct tw_pipe *pipe, __u32 *what, __u32 most)
+{
+	struct tw_conn *c = x->c;
+	__u32 i;
+
+	for (i = 0; i < most && pipe && is_in_flight(c) && is_piped(c, c->tail); i++)
+		exchange_cut_next(x, pipe, what);
 }
 
 #endif

@@ -35,8 +35,8 @@ static __always_inline int held_missed(struct tw_conn *c, struct tw_held *h)
 	return (__s32)needed > 0 && (c->rq.state != H1_BODY || c->rq.left < needed);
 }
 
-/* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns. */
-static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tails, __u32 self)
+/* The segment has been used up: is there a held one that follows? Tail-calls into it, or returns 1: step is lost; 0. */
+static __always_inline int careful_held(struct ctx *x, int requests, void *tails, __u32 self)
 {
 	struct tw_conn *c = x->c;
 	__u32 expected = requests ? c->rq.next : c->rs.next, k;
@@ -50,7 +50,7 @@ static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tai
 		return 0;
 	k = held_next(x, h, expected);
 	if (!k)
-		return requests && held_missed(c, h) ? conn_lost(x) : 0;
+		return requests && held_missed(c, h);
 	s = &h->s[(k - 1) & (TW_HELD - 1)];
 	x->skb->cb[1] = expected - s->seq;
 	x->skb->cb[2] = s->len - (expected - s->seq);
@@ -61,7 +61,7 @@ static __always_inline __u32 careful_held(struct ctx *x, int requests, void *tai
 		c->rs.next = s->seq + s->len;
 	x->skb->cb[3] &= ~0xff; /* the packet's flags have been heeded */
 	careful_again(x, tails, self);
-	return conn_lost(x);
+	return 1;
 }
 
 /* Joins a stretch of body to one that is held and touches it. 1: done. */
@@ -117,7 +117,7 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 
 	/* Wholly inside the body that is being counted: only its place matters. */
 	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
-	if (!h || (!inside && n > TW_HELD_BYTES - H1_CAREFUL))
+	if (!h || (!inside && n > TW_HELD_MOST))
 		return -1;
 	if (!x->c->held)                                      /* what is left there waited for a stream that was lost */
 		__builtin_memset(h->s, 0, sizeof(h->s) + 16); /* and from, to, let_go */

@@ -57,6 +57,8 @@ static __always_inline void note_reader(struct sock *sk, const struct tw_conn *c
 		bpf_map_update_elem(&readers, &k, &one, BPF_ANY);
 }
 
+#include "tls_hooks.h"
+
 /* Gives every request that has arrived and was not read yet, whole or in part, its time of reading. */
 static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 {
@@ -73,15 +75,30 @@ static __always_inline void conn_read_at(struct sock *sk, struct tw_conn *c)
 		c->rd = c->tail;
 	if (c->flags & TW_C_PIPED)
 		p = bpf_sk_storage_get(&pipes, sk, 0, 0);
-	for (i = 0; i < TW_PIPELINE_MAX; i++) {
+	/* First those in the connection itself, as they are the older ones. */
+	for (i = 0; i < TW_INLINE_PENDING; i++) {
 		n = c->rd;
-		if (n == to)
+		if (n == to || is_piped(c, n))
 			break;
-		if (is_piped(c, n) && !p)
-			break;
-		*pending_read(c, is_piped(c, n) ? p : 0, n) = now;
+		*pending_read(c, 0, n) = now;
 		c->rd = n + 1;
 	}
+	for (i = 0; i < TW_PIPELINE_MAX && p; i++) {
+		n = c->rd;
+		if (n == to || !is_piped(c, n))
+			break;
+		*pending_read(c, p, n) = now;
+		c->rd = n + 1;
+	}
+}
+
+static __always_inline void h2_read_by(struct sock *sk, struct tw_conn *c)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	__u32 copied = 0;
+
+	bpf_core_read(&copied, sizeof(copied), &tp->copied_seq);
+	h2_read(c, copied);
 }
 
 SEC("?tp_btf/tcp_rcv_space_adjust")
@@ -90,9 +107,16 @@ int BPF_PROG(tw_read, struct sock *sk)
 	struct tw_conn *c;
 	__u32 tgid, i;
 
-	if (sock_side(sk) != TW_PORT_SERVER)
+	__u8 side = sock_side(sk);
+
+	if (!side)
 		return 0;
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	if (side == TW_PORT_CLIENT) {
+		if (c && c->kind == TW_TLS)
+			tls_received(sk, c);
+		return 0;
+	}
 	if (!c) {
 		/* Its first request may have come with the handshake, to the listener. */
 		struct tw_conn *e;
@@ -111,14 +135,20 @@ int BPF_PROG(tw_read, struct sock *sk)
 		note_reader(sk, e);
 		return 0;
 	}
-	if (c->kind == TW_IGNORED)
+	if (unlikely(c->kind >= TW_IGNORED && c->kind != TW_H2)) {
+		if (c->kind == TW_TLS)
+			tls_received(sk, c);
 		return 0;
+	}
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	if (c->tgid != tgid || !c->version) {
 		conn_read_by(c, tgid);
 		note_reader(sk, c);
 	}
-	conn_read_at(sk, c);
+	if (unlikely(c->kind == TW_H2))
+		h2_read_by(sk, c);
+	else
+		conn_read_at(sk, c);
 	return 0;
 }
 
@@ -127,11 +157,14 @@ int BPF_PROG(tw_read, struct sock *sk)
  * request; what only a vanished peer leaves behind is bounded here, and the rest counts as lost.
  */
 #define DESTROY_MAX 32
+/* So often it asks for its turn. */
+#define DESTROY_WAIT 512
 
 static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 {
 	struct tw_conn *c = x->c;
-	__u32 first, rest, outcome, i;
+	__u32 first, rest, what, i;
+	int err = x->t && x->t->err ? x->t->err : sk->sk_err;
 
 	if (c->rs.state == H1_LOST && c->rs.status)
 		first = rest = TW_UNOBSERVED;
@@ -139,11 +172,11 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		first = rest = TW_RESET_BY_SERVER;
 	else if (c->rs_flags & TW_C_RS_FIN)
 		first = rest = TW_UNANSWERED; /* it came after the server had closed: what resets it is the kernel */
-	else if (c->flags & TW_C_RQ_FIN && sk->sk_err != 110)
+	else if (c->flags & TW_C_RQ_FIN && err != 110)
 		first = rest = TW_CLIENT_ABANDONED;
-	else if (c->flags & TW_C_RQ_RST || sk->sk_err == 104 || sk->sk_err == 32)
+	else if (c->flags & TW_C_RQ_RST || err == 104 || err == 32)
 		first = rest = c->flags & TW_C_CLIENT ? TW_RESET_BY_SERVER : TW_RESET_BY_CLIENT;
-	else if (sk->sk_err == 110)
+	else if (err == 110)
 		first = rest = TW_TIMEOUT;
 	else {
 		first = c->rs.state != H1_RES && c->rs.state != H1_LOST ? TW_TRUNCATED : TW_UNANSWERED;
@@ -154,38 +187,44 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	streaming_end(c, first);
 	x->now = bpf_ktime_get_ns();
 	/*
-	 * See h1_scan_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as clang
-	 * moves it into the loop, behind constants.
+	 * See h1_scan_some_lines: the loop is proved once, not once for each outcome. A plain XOR would not do, as
+	 * clang moves it into the loop, behind constants.
 	 */
-	outcome = h1_hide(first, x->l->zero);
-	rest = h1_hide(rest, x->l->zero);
-	for (i = 0; i < DESTROY_MAX; i++) {
-		struct tw_pipe *pipe = 0;
-
-		if (c->tail == c->head)
-			break;
-		/* Looked up each time: or 6.1 proves the loop with it and without, which is too much. */
-		if (is_piped(c, c->tail)) {
-			pipe = bpf_sk_storage_get(&pipes, sk, 0, 0);
-			if (!pipe)
-				break;
-		}
-		exchange_cut(x, pipe, outcome);
-		outcome = rest;
+	what = h1_hide(FLUSH(first, rest), x->l->zero);
+	for (i = 0; i < DESTROY_WAIT && !cut_claim(c); i++)
+		; /* it is at its last steps */
+	if (x->t) {
+		tls_cut_some(x, &what, DESTROY_MAX);
+	} else {
+		exchanges_cut(x, &what);
+		if (is_in_flight(c))
+			exchanges_cut_piped(x, bpf_sk_storage_get(&pipes, sk, 0, 0), &what, DESTROY_MAX);
 	}
-	x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_LOST_EXCHANGES] += c->head - c->tail;
+	if (unlikely(is_in_flight(c)))
+		x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_LOST_EXCHANGES] += c->head - c->tail;
 	c->tail = c->head;
 }
 
-/* By now a socket has no port any more: it is asked for its state directly. */
-static __always_inline int sock_end(struct sock *sk)
+/* By now a socket has no port any more: it is asked for its state directly. tls: of such connections as well. */
+static __always_inline int sock_end(struct sock *sk, int tls)
 {
 	struct ctx x = {};
 
 	x.c = bpf_sk_storage_get(&conns, sk, 0, 0);
-	if (!x.c || x.c->tail == x.c->head)
+	if (!x.c)
 		return 0;
-	x.l = lane_claim(&x.lane);
+	if (unlikely(x.c->kind == TW_TLS)) {
+		x.t = tls ? tls_of(sk) : 0;
+		if (!x.t)
+			return 0;
+		x.c = &x.t->c;
+		tls_unfold(&x);
+		tls_unread(&x, sk);
+	}
+	if (!x.l && !is_in_flight(x.c))
+		return 0;
+	if (!x.l)
+		x.l = lane_claim(&x.lane);
 	if (!x.l)
 		return 0;
 	conn_destroy(&x, sk);
@@ -196,7 +235,8 @@ static __always_inline int sock_end(struct sock *sk)
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(tw_destroy, struct sock *sk)
 {
-	sock_end(sk);
+	sock_end(sk, 1);
+	tls_gone(sk);
 	return conn_gone(sk);
 }
 
@@ -216,6 +256,22 @@ static __always_inline void conn_dropped(struct sock *sk)
 	c->rs_flags |= TW_C_RS_UNREAD;
 }
 
+/* A TLS connection is ended when its socket goes, with the error that it had: a process may read from it until then. */
+static __always_inline int sock_fails(struct sock *sk)
+{
+	struct tw_conn *c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	struct tw_tls *t;
+
+	if (c && c->kind == TW_H2)
+		h2_gone(c, 0, sk->sk_err);
+	if (likely(!c || c->kind != TW_TLS))
+		return sock_end(sk, 0);
+	t = tls_of(sk);
+	if (t)
+		t->err = sk->sk_err;
+	return 0;
+}
+
 /* A socket that fails still has its error here; the application may read it away before the socket goes. */
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
@@ -223,7 +279,7 @@ int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
 	if (to != BPF_TCP_CLOSE)
 		return 0;
 	if (sk->sk_err)
-		return sock_end(sk);
+		return sock_fails(sk);
 	if (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)
 		conn_dropped(sk);
 	return 0;

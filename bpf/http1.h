@@ -6,8 +6,8 @@
  * builds the same source for tests and fuzzing.
  *
  * Two engines give the same answers:
- *  - h1_scan_request_line, h1_scan_status_line and h1_scan_lines read eight bytes at a time and only take a head that
- * lies whole and plain in the window; whatever they are not certain of, they leave (return 0) to
+ *  - h1_scan_request_line, h1_scan_status_line and h1_scan_some_lines read eight bytes at a time and only take a head
+ *    that lies whole and plain in the window; whatever they are not certain of, they leave (return 0) to
  *  - h1_run, a table-driven automaton that takes bytes as they come, split anywhere. Its table is built by h1_build
  *    (user/capture/http1_table.c) and is the specification of what is accepted.
  *
@@ -26,6 +26,7 @@
 #define H1_F_HEAD         8  /* method HEAD */
 #define H1_F_CONNECT      16 /* method CONNECT */
 
+#define H1_GO_ON 2       /* of a scan: there is more than it looks at in one go */
 #define H1_FIRST (~0ULL) /* no length is as large: see h1_digit */
 
 /* One direction of one connection. */
@@ -53,6 +54,7 @@ struct h1_text {
 struct h1_head {
 	__u64 hash;
 	__u64 content_length;
+	__u64 marks;    /* see h1_scan_some_lines */
 	__u32 len;      /* bytes of the head */
 	__u32 text_len; /* "METHOD /path" from the first byte on */
 	__u16 status;
@@ -100,7 +102,7 @@ static __always_inline __u64 h1_load(const __u8 *window, __u64 pos)
 }
 
 /*
- * The same place, of which the verifier knows no more than the width: see h1_scan_lines. Wide enough for any place
+ * The same place, of which the verifier knows no more than the width: see h1_scan_some_lines. Wide enough for any place
  * behind the window, too.
  */
 static __always_inline __u64 h1_hide(__u64 pos, __u64 zero)
@@ -144,20 +146,19 @@ static __always_inline int h1_number(const __u8 *window, __u64 pos, __u64 *out)
 }
 
 /*
- * Header lines from pos to the empty one: len, content_length and flags (added) of out. `fresh`: pos is at the start
- * of a line. 1: the head lies whole and plain in the window; 0: not certain.
+ * Header lines from pos to the empty one: len, content_length and flags (added) of out. 1: the head lies whole and
+ * plain in the window; 0: not certain; H1_GO_ON: after H1_LINES steps, len and marks of out are where to go on.
+ * marks: 1 at the start of a line, and where the length and the coding of the body are said, once that is known.
  *
  * Places are 64 bits wide because BPF compares 32-bit ones only after two shifts.
  *
  * `zero` is 0, but the verifier does not know it. What a loop carries along is XORed with it: a value that the verifier
  * knows nothing of lets it merge the paths through the loop, where known ones would be followed one by one.
  */
-static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fresh, __u64 n, __u64 zero,
-                                         struct h1_head *out)
+static __always_inline int h1_scan_some_lines(const __u8 *window, __u64 pos, __u64 marks, __u64 n, __u64 zero,
+                                              struct h1_head *out)
 {
-	/* Masked, or the verifier would take them and zero for one value and learn from the first check that it is 0.
-	 */
-	__u64 length_at = h1_hide(0, zero << 1), coding_at = h1_hide(0, zero << 2), done = 0, i;
+	__u64 length_at = marks >> 16 & 0xffff, coding_at = marks >> 32 & 0xffff, fresh = marks & 1, done = 0, i;
 
 	for (i = 0; i < H1_LINES; i++) {
 		__u64 w, m, k;
@@ -209,9 +210,13 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 		if (m)
 			pos = h1_hide(pos + rh_through(m), zero);
 	}
-	if (!done || pos > n)
-		return 0;
 	out->len = pos;
+	if (!done) {
+		out->marks = fresh | length_at << 16 | coding_at << 32;
+		return H1_GO_ON;
+	}
+	if (pos > n)
+		return 0;
 	out->content_length = 0;
 	if (coding_at) {
 		/* "g: chunked\r\n" and nothing else, or the careful engine. */
@@ -230,6 +235,18 @@ static __always_inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fr
 	return 1;
 }
 
+#ifndef __bpf__
+/* All of them: what verified.h does on the other side. */
+static inline int h1_scan_lines(const __u8 *window, __u64 pos, __u64 fresh, __u64 n, __u64 zero, struct h1_head *out)
+{
+	int i, found = h1_scan_some_lines(window, pos, fresh, n, zero, out);
+
+	for (i = 1; i < H1_HEADERS && found == H1_GO_ON; i++)
+		found = h1_scan_some_lines(window, out->len, out->marks, n, zero, out);
+	return found == 1;
+}
+#endif
+
 /* The target at *pos: folds its path into *h and moves *pos to the version; *path_end is where the path ended. */
 static __always_inline int h1_scan_target(const __u8 *window, __u64 *pos_, __u64 *h_, __u32 *path_end, __u64 n,
                                           __u64 zero)
@@ -245,6 +262,7 @@ static __always_inline int h1_scan_target(const __u8 *window, __u64 *pos_, __u64
 	else
 		h = rh_mix(h, RH_OTHER_FORM);
 	start = h;
+	pos ^= zero;
 	for (i = 0; i < 64; i++) {
 		__u64 w;
 
@@ -353,27 +371,36 @@ static __always_inline __u32 h1_scan_status_line(const __u8 *window, __u32 n, st
 	return 12;
 }
 
+/* At most four hexadecimal digits, those of w below `below`: *size. Returns how many; 0: they are not that. */
+static __always_inline __u64 h1_hex(__u64 w, __u64 below, __u64 *size)
+{
+	__u64 y = w & RH_LOW7, z = y | H1_LOWER, k = rh_count(below), v;
+	__u64 digit = (y + RH_ONES * 0x50) & ~(y + RH_ONES * 0x46) & ~w & RH_HIGH;
+	__u64 alpha = (z + RH_ONES * 0x1f) & ~(z + RH_ONES * 0x19) & ~w & RH_HIGH;
+
+	if (k > 4 || below & RH_HIGH & ~(digit | alpha))
+		return 0;
+	/* The value of each; the last one to the fourth byte; together. */
+	v = (w & RH_ONES * 0xf) + (alpha >> 7) * 9;
+	v = (v & below) << (32 - 8 * k);
+	*size = (v & 0xff) << 12 | (v >> 8 & 0xff) << 8 | (v >> 16 & 0xff) << 4 | (v >> 24 & 0xff);
+	return k;
+}
+
 /*
  * Whole plain chunks (size CR LF data CR LF, no extension, not the last one) at the start of the window: how many bytes
  * they take. What follows is the automaton's. Small chunks would otherwise cost a step of the careful engine each.
  */
-static __always_inline __u32 h1_walk_chunks(const __u8 *window, __u64 n, __u64 zero)
+static __always_inline __u64 h1_walk_chunks(const __u8 *window, __u64 n, __u64 zero)
 {
-	__u64 pos = zero & 1, i, k;
+	__u64 pos = zero & 1, i;
 
 	for (i = 0; i < H1_WALK; i++) {
-		__u64 size = 0, end;
+		__u64 w = h1_load(window, pos), m = rh_find(w, '\r'), size = 0, end, k;
 
-		for (k = 0; k < 4; k++) {
-			__u8 c = window[h1_at(pos + k)], l = c | 0x20;
-
-			if (c >= '0' && c <= '9')
-				size = size * 16 + c - '0';
-			else if (l >= 'a' && l <= 'f')
-				size = size * 16 + l - 'a' + 10;
-			else
-				break;
-		}
+		if (!m)
+			break;
+		k = h1_hex(w, rh_below(m), &size);
 		end = (pos + k + 2 + size) ^ zero;
 		if (!k || !size || end + 2 > n || end >= H1_WINDOW - 8)
 			break;
@@ -455,16 +482,16 @@ static __always_inline int h1_digit(struct h1 *p, __u8 c, __u32 base)
 }
 
 /*
- * The careful engine over at most H1_CAREFUL bytes. *consumed says how many were taken; fewer than n only with an event
+ * The careful engine over at most H1_RUN bytes. *consumed says how many were taken; fewer than n only with an event
  * other than H1_MORE. *length is the caller's to keep with p, as h1_text.length says. H1_CLASS(c) and H1_NEXT(i) give
  * the tables.
  */
-static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, __u64 *length, const __u8 *buf, __u32 n,
-                                            __u64 seed, __u32 *consumed)
+static __always_inline enum h1_event h1_run_some(struct h1 *p, struct h1_text *t, __u64 *length, const __u8 *buf,
+                                                 __u32 n, __u64 seed, __u32 *consumed)
 {
 	__u32 state = p->state, act = 0, i;
 
-	for (i = 0; i < H1_CAREFUL; i++) {
+	for (i = 0; i < H1_RUN; i++) {
 		__u8 c;
 		__u32 e;
 
@@ -522,5 +549,22 @@ static __always_inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, __u
 		return H1_MORE;
 	}
 }
+
+#ifndef __bpf__
+/* The same over any number of bytes: what verified.h does on the other side. */
+static inline enum h1_event h1_run(struct h1 *p, struct h1_text *t, __u64 *length, const __u8 *buf, __u32 n, __u64 seed,
+                                   __u32 *consumed)
+{
+	enum h1_event e = H1_MORE;
+	__u32 at = 0, used;
+
+	while (at < n && e == H1_MORE) {
+		e = h1_run_some(p, t, length, buf + at, n - at < H1_RUN ? n - at : H1_RUN, seed, &used);
+		at += used;
+	}
+	*consumed = at;
+	return e;
+}
+#endif
 
 #endif

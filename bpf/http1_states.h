@@ -6,8 +6,10 @@
 #define H1_WINDOW  2048 /* the fast engines' window */
 #define H1_SPARE   40   /* bytes behind it that may be loaded, but decide nothing */
 #define H1_WALK    128  /* chunks at a time */
-#define H1_LINES   192  /* steps of 32 bytes or a line */
+#define H1_LINES   24   /* steps of 32 bytes or a line, at a time */
+#define H1_HEADERS 8    /* times */
 #define H1_CAREFUL 128  /* the careful engine's window */
+#define H1_RUN     32   /* as many of its bytes at a time */
 #define H1_CLASSES 64   /* row of the table; 43 are used */
 #define H1_STATES  128
 

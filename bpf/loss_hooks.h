@@ -169,6 +169,8 @@ static __always_inline int conn_gone(struct sock *sk)
 	struct tw_losses *lost;
 	struct tw_live n;
 
+	if (c && c->kind == TW_H2)
+		h2_gone(c, 0, sk->sk_err);
 	if (c && c->shut_at)
 		__sync_fetch_and_add(&windows_shut, -1);
 	if (!c || !c->version)

@@ -31,7 +31,11 @@ _Static_assert(TW_MAX_VERSIONS <= 256, "tw_pending.version");
 #define TW_INLINE_PENDING 4
 #define TW_UNKNOWN_HASHES 4
 
-enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED };
+/*
+ * TW_TLS: the state proper lies in tls_conns. TW_H2: rq and rs walk frames (http2.h), whose heads lie in hash and seen;
+ * pushed counts the requests, rd those that are known to have been read. All from TW_IGNORED on are not looked at here.
+ */
+enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED, TW_TLS, TW_H2 };
 
 #define TW_C_CLIENT     1  /* we are the client end: requests leave, responses arrive */
 #define TW_C_BY_READER  2  /* the reading process decides the version */
@@ -62,9 +66,12 @@ struct tw_conn {
 	/* either side, rarely */
 	__u16 version;
 	__u8 kind;
-	__u8 flags;      /* TW_C_*; the requesting side's */
-	__u8 rs_flags;   /* TW_C_RS_*; the responding side's */
-	__u8 spoke;      /* the server has sent something since the requests were lost */
+	__u8 flags;    /* TW_C_*; the requesting side's */
+	__u8 rs_flags; /* TW_C_RS_*; the responding side's */
+	union {
+		__u8 spoke;  /* the server has sent something since the requests were lost */
+		__u8 h2_gap; /* a record has found no room since the last one */
+	};
 	__u8 joining;    /* found open: any request may be the first one seen */
 	__u8 held;       /* segments waiting in the held map */
 	__u32 tgid;      /* who reads */
@@ -77,15 +84,21 @@ struct tw_conn {
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
 	__u8 pad[2];
-	__u64 drain_hash; /* of the route, if drain_endpoint is not known yet */
+	union {
+		__u64 drain_hash; /* of the route, if drain_endpoint is not known yet */
+		__u64 h2_name;    /* see tw_h2_record.conn */
+	};
 
 	__u64 t_body[TW_INLINE_PENDING];  /* when request n was complete, if it came in pieces */
 	__u64 unknown[TW_UNKNOWN_HASHES]; /* routes that counted this connection before they had an endpoint */
 
 	/* the requesting side */
 	struct h1 rq;
-	__u32 pushed;                  /* head, as far as this side is concerned */
-	__u32 tail_seen;               /* tail, as it was when this side had to know it */
+	__u32 pushed; /* head, as far as this side is concerned */
+	union {
+		__u32 tail_seen;   /* tail, as it was when this side had to know it */
+		__u32 h2_rq_claim; /* programs that walk over its frames, or ask to: see h2_early.h */
+	};
 	__u64 hash[TW_INLINE_PENDING]; /* of request n at n modulo this */
 	__u32 turn;                    /* programs that have worked on arriving payload, and are done */
 	__u32 pad2;
@@ -107,7 +120,7 @@ struct tw_conn {
 	__u64 t_rq_fin; /* when the requesting side closed; 0: it has not */
 
 	struct h1 rs;
-	__u32 tail; /* exchanges ended: tail <= head */
+	__u32 tail; /* exchanges ended; beyond head only if two programs have ended the same one */
 	__u32 rd;   /* requests below this number have been read; the read hook's, as is t_read */
 	__u64 t_first, t_last;
 	__u64 drain_t; /* when the last response ended, until the client has acknowledged it; 0: nothing is waited for
@@ -115,8 +128,11 @@ struct tw_conn {
 	__u32 drain_seq;
 	__u16 drain_endpoint;
 	__u16 drain_version;
-	__u32 stall; /* jiffies that the client's window had been shut for when the response began */
-	__u32 pad5;
+	union {
+		__u32 stall;       /* jiffies that the client's window had been shut for when the response began */
+		__u32 h2_rs_claim; /* see h2_rq_claim */
+	};
+	__u32 cutting;                     /* programs that end what is in flight, see cut_claim */
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
 };
 _Static_assert(sizeof(struct tw_conn) + 72 <= 512, "tw_conn does not fit its allocation class");
@@ -135,7 +151,8 @@ struct tw_pipe {
 
 /* Segments that came before the bytes in front of them. */
 #define TW_HELD       8
-#define TW_HELD_BYTES 1664 /* a full Ethernet segment, and what the careful engine may load beyond it */
+#define TW_HELD_MOST  1536                 /* a full Ethernet segment */
+#define TW_HELD_BYTES (TW_HELD_MOST + 256) /* and what may be loaded beyond it */
 struct tw_held_segment {
 	__u32 seq, len;
 	__u64 t;
@@ -176,6 +193,12 @@ struct tw_memo {
 	__u64 endpoint; /* 0: none */
 };
 
+/* What a TLS hello says; see tls_hello.h. */
+struct tw_hello {
+	__u16 version, cipher;
+	char sni[64];
+};
+
 /*
  * Per-CPU working space. A program may be interrupted, or preempted, by another on the same CPU: each claims the first
  * free of TW_LANES, so that what is in a lane has one writer. Ledger rows are summed over lanes and CPUs.
@@ -183,13 +206,14 @@ struct tw_memo {
 struct tw_lane {
 	struct tw_ledger_row ledger[TW_MAX_VERSIONS]; /* first: user space reads this part */
 	__u32 busy;
-	__u32 zero; /* stays 0: see h1_scan_lines */
+	__u32 zero; /* stays 0: see h1_scan_some_lines */
 	/* What goes in and out of the functions of verified.h. */
 	struct h1_head head;
 	struct h1 run;
 	struct h1_text text;
 	__u32 used;
 	__u32 pad;
+	struct tw_hello hello;
 	struct tw_ended ended;
 	struct tw_memo memo[TW_MEMO];
 	__u8 window[H1_WINDOW + H1_SPARE];
@@ -208,7 +232,8 @@ const volatile __u32 ring_wakeup;  /* bytes in the ring from which on user space
 
 /* An exchange whose response has not begun after this time, ns, is a timeout. */
 const volatile __u64 response_timeout = ~0ULL;
-const volatile __u8 iterators_find_storage; /* since 5.11 */
+const volatile __u8 iterators_find_storage;    /* since 5.11 */
+const volatile __u8 sockets_tell_of_their_end; /* tw_destroy is there */
 
 /* ---- what changes while running ---------------------------------------------------------------------------------- */
 /*
@@ -229,6 +254,8 @@ __u32 jiffy_ns;
 __u32 detail_budget;
 /* Connections whose server's window is shut: while there are some, all acknowledgements that leave are looked at. */
 __u32 windows_shut;
+/* Some process's TLS library is watched. */
+__u32 tls_watched;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 
@@ -434,7 +461,7 @@ struct {
 /* Records for user space: see tw_abi.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 << 20);
+	__uint(max_entries, 8 << 20);
 } ring SEC(".maps");
 
 #endif

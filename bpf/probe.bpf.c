@@ -133,3 +133,23 @@ int try_inflight_early(struct bpf_iter__bpf_map_elem *ctx)
 		*(volatile int *)value;
 	return 0;
 }
+
+SEC("?uprobe")
+int try_uprobe(struct pt_regs *regs)
+{
+	return bpf_get_current_pid_tgid() != 0;
+}
+
+/* Told something. */
+SEC("?uprobe")
+int try_uprobe_told(struct pt_regs *regs)
+{
+	return bpf_get_attach_cookie(regs) != 0;
+}
+
+/* The same; user space loads it for another kind of attachment. */
+SEC("?uprobe")
+int try_uprobe_many(struct pt_regs *regs)
+{
+	return bpf_get_current_pid_tgid() != 0;
+}

@@ -53,19 +53,29 @@ static __always_inline void rh_classify(struct rh_segment *s, __u64 w, __u64 val
 	s->digit |= in & digit;
 }
 
-static __always_inline int rh_is_id(const struct rh_segment *s)
+/* All bits, if any is set in x. The empty asm keeps the compiler from making a branch of it; see h1_scan_some_lines. */
+static __always_inline __u64 rh_any(__u64 x)
 {
-	if (!s->len)
-		return 0;
-	if (!s->not_digit)
-		return 1;
-	return s->len >= 8 && !s->not_hex && s->digit;
+	__u64 n = -x;
+
+	asm volatile("" : "+r"(n));
+	return (__s64)(x | n) >> 63;
+}
+
+/* All bits, if the segment is an id: all digits; or eight or more hexadecimal ones and dashes, with a digit. */
+static __always_inline __u64 rh_is_id(const struct rh_segment *s)
+{
+	return rh_any(s->len) &
+	       (~rh_any(s->not_digit) | (rh_any(s->len >> 3) & ~rh_any(s->not_hex) & rh_any(s->digit)));
 }
 
 /* Ends a segment: h has the whole words, w the rest. */
 static __always_inline __u64 rh_segment_end(__u64 start, __u64 h, __u64 w, const struct rh_segment *s)
 {
-	return rh_is_id(s) ? rh_mix(start, RH_ID) : rh_close(h, w, s->len);
+	__u64 id = rh_is_id(s);
+
+	asm volatile("" : "+r"(id)); /* see rh_any */
+	return (rh_mix(start, RH_ID) & id) | (rh_close(h, w, s->len) & ~id);
 }
 
 /* Bit 7 of the lowest byte equal to c (and possibly of higher ones: only the lowest set bit is exact). */

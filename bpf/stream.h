@@ -9,60 +9,6 @@
 #ifndef TW_STREAM_H
 #define TW_STREAM_H
 
-enum next {
-	NEXT_DONE,    /* the segment has been used up */
-	NEXT_CAREFUL, /* from x->s.off on it needs the careful engine */
-	NEXT_HOLD,    /* it came too early */
-	NEXT_LOST,    /* step is lost */
-};
-
-/* Reads the segment from its current place into the lane's window. Returns the bytes read, 0 on failure. */
-static __always_inline __u32 window_load(struct ctx *x)
-{
-	__u32 n = x->s.len;
-
-	if (n > H1_WINDOW)
-		n = H1_WINDOW;
-	if (!n)
-		return 0;
-	/* The verifier of older kernels wants the bounds of n from one expression, and cannot know that n != 0. */
-	asm volatile("" : "+r"(n));
-	n = ((n - 1) & (H1_WINDOW - 1)) + 1;
-	return bpf_skb_load_bytes(x->skb, x->s.off, x->l->window, n) ? 0 : n;
-}
-
-/* Takes n bytes of the segment as used. */
-static __always_inline void segment_advance(struct ctx *x, __u32 n)
-{
-	x->s.off += n;
-	x->s.len -= n;
-	x->s.seq += n;
-}
-
-/* How far back a segment may lie to be one that was sent again; only asked while step is lost. */
-#define TW_AGAIN (1 << 24)
-
-/*
- * Brings the segment in step with `expected`: cuts off what was seen before. While step is lost nothing is waited for.
- * NEXT_CAREFUL here means: go on with it.
- */
-static __always_inline enum next segment_order(struct ctx *x, __u32 expected, int lost)
-{
-	__s32 ahead = x->s.seq - expected;
-
-	if (likely(ahead == 0) || (lost && (ahead > 0 || ahead < -TW_AGAIN)))
-		return NEXT_CAREFUL;
-	if (ahead > 0)
-		return NEXT_HOLD;
-	if ((__u32)-ahead >= x->s.len) {
-		count(x->l, x->c->version, TW_L_DUP_SEGMENTS);
-		segment_advance(x, x->s.len);
-		return NEXT_DONE;
-	}
-	segment_advance(x, -ahead);
-	return NEXT_CAREFUL;
-}
-
 /* Counts off body bytes. Returns 1 when the body has ended. */
 static __always_inline int body_skip(struct ctx *x, struct h1 *p)
 {
@@ -83,19 +29,6 @@ static __always_inline int body_skip(struct ctx *x, struct h1 *p)
 		return 0;
 	}
 	return 1;
-}
-
-static __always_inline int is_counting(const struct h1 *p)
-{
-	return p->state >= H1_BODY;
-}
-
-static __always_inline void h1_reset(struct h1 *p, __u8 state)
-{
-	p->left = 0;
-	p->status = 0;
-	p->flags = 0;
-	p->state = state;
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -180,20 +113,86 @@ static __always_inline enum next request_head(struct ctx *x)
 		route_send(x, h->hash, h->text_len);
 	c->rq.flags = h->flags;
 	c->rq.left = h->content_length;
-	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), x->now))
+	if (exchange_push(x, h->hash, ep, h->flags & (H1_F_HEAD | H1_F_CONNECT), begin_time(x)))
 		return NEXT_LOST;
 	segment_advance(x, h->len);
-	return request_body(x, x->now);
+	return request_body(x, begin_time(x));
 }
 
-/* What is this that does not start like HTTP/1? */
-static __always_inline enum tw_ledger stream_kind(const __u8 *b)
+/* Can a TLS record begin with these five bytes (RFC 8446, 5.1)? */
+static __always_inline int is_tls_record(const __u8 *b)
 {
-	if (b[0] == 0x16 && b[1] == 3)
-		return TW_L_OPAQUE_TLS;
-	if (b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ' && b[4] == '*')
-		return TW_L_HTTP2;
-	return TW_L_NOT_HTTP;
+	__u32 len = b[3] << 8 | b[4];
+
+	return b[0] >= 20 && b[0] <= 24 && b[1] == 3 && b[2] <= 4 && len && len <= 16384 + 2048;
+}
+
+/* Is this a connection whose bytes are TLS records? Asked of its first ones, or the first seen. */
+static __always_inline int tls_begins(struct ctx *x, __u32 n)
+{
+	struct tw_conn *c = x->c;
+
+	if (x->plain || n < 5 || !is_tls_record(x->l->window))
+		return 0;
+	if (c->kind == TW_NEW ? x->l->window[0] != 0x16 : !c->joining)
+		return 0;
+	count(x->l, c->version, TW_L_TLS);
+	c->kind = TW_TLS;
+	return 1;
+}
+
+/*
+ * A request without its first byte: Go's servers wait for the next one in a call that reads one byte, and of a call
+ * that began before we came it is not known what it read.
+ */
+static __always_inline int is_beheaded(const __u8 *window, __u32 n)
+{
+	__u32 v = *(const __u32 *)window, three = v & 0xffffff;
+
+#define WORD4(a, b, c, d) ((a) | (b) << 8 | (c) << 16 | (__u32)(d) << 24)
+	return n >= 4 &&
+	       (three == WORD4('E', 'T', ' ', 0) || three == WORD4('U', 'T', ' ', 0) ||
+	        v == WORD4('O', 'S', 'T', ' ') || v == WORD4('E', 'A', 'D', ' ') || v == WORD4('E', 'L', 'E', 'T') ||
+	        v == WORD4('A', 'T', 'C', 'H') || v == WORD4('P', 'T', 'I', 'O'));
+#undef WORD4
+}
+
+/* The first byte of one, alone: the rest will follow. */
+static __always_inline int is_headed(const struct ctx *x)
+{
+	return x->plain && x->s.len == 1 && x->l->window[0] >= 'A' && x->l->window[0] <= 'Z';
+}
+
+/* A request begins here, if it was lost where one does. */
+static __always_inline void request_found(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	if (unlikely(c->rq.state == H1_LOST) && c->flags & TW_C_DECODED)
+		count(x->l, c->version, TW_L_RESYNC);
+	/* Written only if they must be: the line is the other side's, too. */
+	if (unlikely(c->joining || c->rq_lost))
+		c->joining = c->rq_lost = 0;
+	h1_reset(&c->rq, H1_REQ);
+}
+
+/* Plaintext that no request begins with, on a connection that was found open: one has begun unseen. */
+static __always_inline void plain_unknown(struct ctx *x)
+{
+	if (!x->plain || !x->c->joining || x->t->opaque)
+		return;
+	x->t->opaque = OPAQUE_UNSEEN;
+	count(x->l, x->c->version, TW_L_OPAQUE_TLS);
+}
+
+/* Does HTTP/2 begin here, or go on where the connection was found open? There a request's head is taken for a sign. */
+static __always_inline int h2_is_found(struct ctx *x, __u32 n)
+{
+	const __u8 *b = x->l->window;
+
+	if (x->c->kind == TW_NEW || is_h2(x->c))
+		return h2_is_preface(b, n);
+	return x->c->joining && n >= TW_H2_HEAD && b[3] == H2_HEADERS && h2_may_be_head(b);
 }
 
 /*
@@ -203,7 +202,6 @@ static __always_inline enum tw_ledger stream_kind(const __u8 *b)
 static __always_inline enum next request_segment(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
-	enum tw_ledger kind;
 	enum next next;
 	__u32 n;
 
@@ -213,25 +211,24 @@ static __always_inline enum next request_segment(struct ctx *x)
 		if (unlikely(c->spoke))
 			c->spoke = 0;
 		n = window_load(x);
+		if (x->plain && unlikely(c->rq.state == H1_LOST) && is_beheaded(x->l->window, n)) {
+			plain_unknown(x);
+			return NEXT_DONE;
+		}
 		if (likely(n && scan_request(x->l, x->lane, n))) {
-			if (unlikely(c->rq.state == H1_LOST) && c->flags & TW_C_DECODED)
-				count(x->l, c->version, TW_L_RESYNC);
-			/* Written only if they must be: the line is the other side's, too. */
-			if (unlikely(c->joining || c->rq_lost))
-				c->joining = c->rq_lost = 0;
-			h1_reset(&c->rq, H1_REQ);
+			request_found(x);
 			next = request_head(x);
 			if (unlikely(next != NEXT_CAREFUL))
 				return next;
-		} else if (c->rq.state == H1_LOST) {
+		} else if (unlikely(tls_begins(x, n))) {
+			return NEXT_TLS;
+		} else if (unlikely(h2_is_found(x, n))) {
+			return NEXT_H2;
+		} else if (c->rq.state == H1_LOST && !is_headed(x)) {
+			plain_unknown(x);
 			return NEXT_DONE;
-		} else if (c->kind == TW_NEW) {
-			kind = n >= 5 ? stream_kind(x->l->window) : TW_L_NOT_HTTP;
-			if (kind != TW_L_NOT_HTTP) {
-				count(x->l, c->version, kind);
-				c->kind = TW_IGNORED;
-				return NEXT_DONE;
-			}
+		} else if (c->rq.state == H1_LOST) {
+			request_found(x);
 		}
 	}
 	if (unlikely(x->s.len) && is_counting(&c->rq) && body_skip(x, &c->rq))
@@ -300,7 +297,7 @@ static __always_inline void drain_end(struct ctx *x)
 /* Jiffies, in all, for which the other end's window has kept TCP from sending. */
 static __always_inline __u32 window_shut(struct ctx *x)
 {
-	struct tcp_sock *tp = x->ingress || x->by_tuple ? 0 : bpf_skc_to_tcp_sock(x->sk);
+	struct tcp_sock *tp = x->ingress || x->by_tuple || x->plain ? 0 : bpf_skc_to_tcp_sock(x->sk);
 	__u32 shut;
 
 	if (!tp)
@@ -316,7 +313,7 @@ static __always_inline void response_goes_on(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	if (unlikely(c->rs.state != H1_RES) && c->t_first == x->now)
+	if (!x->plain && unlikely(c->rs.state != H1_RES) && c->t_first == x->now)
 		c->stall = window_shut(x);
 }
 
@@ -325,12 +322,34 @@ static __always_inline void drain_begin(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	if (x->ingress || !is_drain_watched(&x->s, 0))
+	if (x->ingress || x->plain || !is_drain_watched(&x->s, 0))
 		return;
 	c->drain_seq = x->s.seq;
 	c->drain_endpoint = x->l->ended.endpoint;
 	c->drain_version = x->l->ended.version;
 	c->drain_t = c->t_last;
+}
+
+/* The response that is being written into a TLS session has its last byte; -1: too many are waiting to leave. */
+static __always_inline int response_due(struct ctx *x)
+{
+	struct tw_tls *t = x->t;
+	struct tls_due *d = &t->due[t->due_head & (TLS_DUES - 1)];
+
+	if (t->due_head - *(volatile __u32 *)&t->due_tail >= TLS_DUES)
+		return -1;
+	d->begin = t->resp_begin;
+	d->end = t->written - x->s.len;
+	d->status = t->c.rs.status;
+	d->t_first = t->resp_first;
+	d->stall = t->resp_stall;
+	t->resp_first = 0;
+	t->flags &= ~TLS_PART;
+	t->parsed++;
+	h1_reset(&t->c.rs, H1_RES);
+	barrier();
+	t->due_head++;
+	return 0;
 }
 
 /* The response has its last byte. */
@@ -339,13 +358,43 @@ static __always_inline void response_end(struct ctx *x, struct tw_pipe *pipe)
 	struct tw_conn *c = x->c;
 	__u16 status = c->rs.status;
 
+	if (x->later) {
+		if (response_due(x))
+			c->rs.state = H1_BAD; /* see response_broken */
+		return;
+	}
 	h1_reset(&c->rs, H1_RES);
 	x->stall = unlikely(c->t_first != c->t_last) ? window_shut(x) - c->stall : 0;
 	exchange_end(x, pipe, TW_ANSWERED, status, &c->drain_hash);
 	drain_begin(x);
 }
 
-/* A response head has ended: what follows it. NEXT_DONE: the connection has left HTTP. */
+/*
+ * What ends a response says so, and this does it, in one place: each copy would be followed by the verifier from every
+ * place that leads to it.
+ */
+static __always_inline enum next response_ends(struct ctx *x, enum next next)
+{
+	struct tw_conn *c = x->c;
+	__u16 status = c->rs.status;
+	struct tw_pipe *pipe;
+
+	if (unlikely(next != NEXT_ENDS) && next != NEXT_LEAVES)
+		return next;
+	if (unlikely(answering(x) == c->head))
+		return NEXT_CAREFUL;
+	if (pending_pipe(x, answering(x), 0, &pipe))
+		return NEXT_LOST;
+	response_end(x, pipe);
+	if (likely(next == NEXT_ENDS))
+		return NEXT_CAREFUL;
+	c->rs.status = status; /* a tunnel or another protocol: see upgraded_end */
+	count(x->l, c->version, TW_L_UPGRADED);
+	c->kind = TW_IGNORED;
+	return NEXT_DONE;
+}
+
+/* A response head has ended: what follows it. */
 static __always_inline enum next response_body(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
@@ -357,41 +406,39 @@ static __always_inline enum next response_body(struct ctx *x)
 		h1_reset(r, H1_RES);
 		return NEXT_CAREFUL;
 	}
-	if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
+	if (answering(x) == c->head || pending_pipe(x, answering(x), 0, &pipe))
 		return NEXT_LOST;
-	p = pending_in(c, pipe, c->tail);
-	if (unlikely(r->status == 101) || unlikely(p->flags & H1_F_CONNECT && r->status / 100 == 2)) {
-		__u16 status = r->status;
-
-		response_end(x, pipe);
-		r->status = status; /* a tunnel or another protocol: see upgraded_end */
-		count(x->l, c->version, TW_L_UPGRADED);
-		c->kind = TW_IGNORED;
-		return NEXT_DONE;
-	}
-	if (p->flags & H1_F_HEAD || r->status == 204 || r->status == 304) {
-		response_end(x, pipe);
-	} else if (r->flags & H1_F_CHUNKED) {
+	p = pending_in(c, pipe, answering(x));
+	if (unlikely(r->status == 101) || unlikely(p->flags & H1_F_CONNECT && r->status / 100 == 2))
+		return NEXT_LEAVES;
+	if (p->flags & H1_F_HEAD || r->status == 204 || r->status == 304)
+		return NEXT_ENDS;
+	if (r->flags & H1_F_CHUNKED) {
 		r->left = 0;
 		r->state = H1_CHUNK;
 	} else if (r->flags & H1_F_HAS_LENGTH && !(r->flags & H1_F_OTHER_CODING)) {
 		r->state = H1_BODY;
 		if (!r->left)
-			response_end(x, pipe);
+			return NEXT_ENDS;
 	} else {
 		r->state = H1_UNTIL_CLOSE;
 	}
 	return NEXT_CAREFUL;
 }
 
-/* Bytes of the response's body in the segment. */
-static __always_inline void response_skip(struct ctx *x)
+/* The first byte of a response, interim ones included. */
+static __always_inline void response_begins(struct ctx *x)
 {
-	struct tw_conn *c = x->c;
-	struct tw_pipe *pipe;
+	struct tw_tls *t = x->t;
 
-	if (body_skip(x, &c->rs) && c->tail != c->head && !pending_pipe(x, c->tail, 0, &pipe))
-		response_end(x, pipe);
+	if (!x->later) {
+		x->c->t_first = begin_time(x);
+		return;
+	}
+	t->resp_first = 0;
+	t->resp_begin = t->written - x->s.len;
+	barrier();
+	t->flags |= TLS_PART;
 }
 
 /*
@@ -405,46 +452,61 @@ static __always_inline void response_stray(struct tw_conn *c)
 	c->rs.state = H1_LOST;
 }
 
+/*
+ * A piece of fewer than eight bytes: can an answer begin so? Should it not, it breaks the grammar, and that is counted;
+ * to pass over a real one would give its request the next answer.
+ */
+static __always_inline int may_start_response(const __u8 *b, __u32 n)
+{
+	return n && b[0] == 'H' && (n < 2 || b[1] == 'T') && (n < 3 || b[2] == 'T') && (n < 4 || b[3] == 'P') &&
+	       (n < 5 || b[4] == '/');
+}
+
 /* A segment of responses, in step or, when step is lost, one that may start with a response. */
 static __always_inline enum next response_segment(struct ctx *x)
 {
 	struct h1_head *h = &x->l->head;
+	enum next next = NEXT_CAREFUL;
 	struct tw_conn *c = x->c;
-	enum next next;
 	__u32 n;
 
-	c->t_last = x->now;
+	if (!x->later)
+		c->t_last = x->now;
 	if (likely(c->rs.state == H1_RES || c->rs.state == H1_LOST)) {
-		if (unlikely(c->tail == c->head)) {
+		if (unlikely(answering(x) == c->head)) {
+			/* A server may say its preface before it has the client's. */
+			if ((c->kind == TW_NEW || is_h2(c)) && window_load(x) >= TW_H2_HEAD &&
+			    h2_is_settings(x->l->window))
+				return NEXT_H2;
 			response_stray(c);
 			return NEXT_DONE;
 		}
 		n = window_load(x);
+		if (x->later && unlikely(!n))
+			return NEXT_LATE;
 		if (unlikely(c->rs.state == H1_LOST)) {
-			if (n < 8 || !h1_starts_response(x->l->window))
+			if (n < 8 ? !may_start_response(x->l->window, n) : !h1_starts_response(x->l->window))
 				return NEXT_DONE;
 			h1_reset(&c->rs, H1_RES);
 		}
-		c->t_first = x->now;
+		response_begins(x);
 		if (likely(n && scan_response(x->l, x->lane, n))) {
 			c->rs.status = h->status;
 			c->rs.flags = h->flags;
 			c->rs.left = h->content_length;
 			segment_advance(x, h->len);
 			next = response_body(x);
-			if (next != NEXT_CAREFUL)
-				return next;
 		}
 	}
-	if (x->s.len && is_counting(&c->rs))
-		response_skip(x);
-	return x->s.len ? NEXT_CAREFUL : NEXT_DONE;
+	if (likely(next == NEXT_CAREFUL) && x->s.len && is_counting(&c->rs) && body_skip(x, &c->rs))
+		next = NEXT_ENDS;
+	next = response_ends(x, next);
+	return next == NEXT_CAREFUL && !x->s.len ? NEXT_DONE : next;
 }
 
 static __always_inline enum next response_event(struct ctx *x, enum h1_event e)
 {
 	struct tw_conn *c = x->c;
-	struct tw_pipe *pipe;
 
 	if (e == H1_BROKEN)
 		return NEXT_LOST;
@@ -453,9 +515,7 @@ static __always_inline enum next response_event(struct ctx *x, enum h1_event e)
 	} else if (e == H1_HEAD) {
 		return response_body(x);
 	} else if (e == H1_END) {
-		if (c->tail == c->head || pending_pipe(x, c->tail, 0, &pipe))
-			return NEXT_LOST;
-		response_end(x, pipe);
+		return answering(x) == c->head ? NEXT_LOST : NEXT_ENDS;
 	}
 	return NEXT_CAREFUL;
 }

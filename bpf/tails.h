@@ -13,7 +13,19 @@
 /* The kernel allows 32 a packet; the first has led here, and those of a flush must be left. */
 #define CAREFUL_CALLS (32 - 1 - TW_PIPELINE_MAX / FLUSH_STEP)
 
-enum { TAIL_REQUESTS, TAIL_RESPONSES, TAIL_HOLD, TAIL_FLUSH = TAIL_HOLD + 2, TAIL_NR };
+enum {
+	TAIL_REQUESTS,
+	TAIL_RESPONSES,
+	TAIL_HOLD,
+	TAIL_FLUSH = TAIL_HOLD + 2,
+	TAIL_TLS,
+	TAIL_TLS_GONE,
+	TAIL_TLS_FLUSH,
+	TAIL_H2_FIRST,
+	TAIL_H2,
+	TAIL_H2_EARLY,
+	TAIL_NR,
+};
 
 static __always_inline int packet_done(struct ctx *x)
 {
@@ -67,6 +79,18 @@ static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self
 	x->skb->cb[3] += 1 << 16;
 	turn_end(x);
 	bpf_tail_call(x->skb, tails, self);
+}
+
+/* What is left of the segment goes to another program. Returns only when that cannot be had. */
+static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
+{
+	x->skb->cb[0] = x->lane;
+	x->skb->cb[1] = x->s.off;
+	x->skb->cb[2] = x->s.len;
+	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
+	x->skb->cb[4] = 0;
+	turn_end(x);
+	bpf_tail_call(x->skb, tails, tail);
 }
 
 #endif

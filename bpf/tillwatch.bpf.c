@@ -20,6 +20,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "http1.h"
 #include "tw_bucket.h"
 #include "maps.h"
+#include "tls_maps.h"
 #include "lane.h"
 #include "line_memo.h"
 #include "packet.h"
@@ -29,47 +30,35 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "losses.h"
 #include "window.h"
 #include "exchange.h"
+#include "segment.h"
+#define H2_COPY_BYTES(to, from, n) bpf_probe_read_kernel(to, n, from)
+#include "http2_walk.h"
+#include "h2_maps.h"
+#include "h2_send.h"
+#include "h2_begin.h"
+#include "h2_early.h"
+#include "upgraded.h"
 #include "stream.h"
 #include "tails.h"
 #include "closing.h"
 #include "held.h"
 #include "careful.h"
+#include "h2_packet.h"
+#include "tls_hello.h"
+#include "tls_turns.h"
+#include "tls_wire.h"
+#include "tls_budget.h"
+#include "tls_packet.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-int ingress_requests(struct __sk_buff *skb);
-int ingress_responses(struct __sk_buff *skb);
-int ingress_hold_requests(struct __sk_buff *skb);
-int ingress_hold_responses(struct __sk_buff *skb);
-int egress_requests(struct __sk_buff *skb);
-int egress_responses(struct __sk_buff *skb);
-int ingress_flush(struct __sk_buff *skb);
-int egress_flush(struct __sk_buff *skb);
-
-/* The careful engine's programs; filled at load. */
+/* What the first programs hand over to; filled by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, TAIL_NR);
-	__uint(key_size, sizeof(__u32));
-	__array(values, int(struct __sk_buff *));
-} ingress_tails SEC(".maps") = {
-	.values = { [TAIL_REQUESTS] = &ingress_requests,
-	            [TAIL_RESPONSES] = &ingress_responses,
-	            [TAIL_HOLD + TAIL_REQUESTS] = &ingress_hold_requests,
-	            [TAIL_HOLD + TAIL_RESPONSES] = &ingress_hold_responses,
-	            [TAIL_FLUSH] = &ingress_flush },
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, TAIL_NR);
-	__uint(key_size, sizeof(__u32));
-	__array(values, int(struct __sk_buff *));
-} egress_tails SEC(".maps") = {
-	.values = { [TAIL_REQUESTS] = &egress_requests,
-	            [TAIL_RESPONSES] = &egress_responses,
-	            [TAIL_FLUSH] = &egress_flush },
-};
+	__type(key, __u32);
+	__type(value, __u32);
+} ingress_tails SEC(".maps"), egress_tails SEC(".maps");
 
 /* Which end of which watched port is this? 0: none. */
 static __always_inline __u8 packet_side(const struct segment *s, int ingress)
@@ -77,16 +66,42 @@ static __always_inline __u8 packet_side(const struct segment *s, int ingress)
 	return ports_side(ingress ? s->dport : s->sport, ingress ? s->sport : s->dport);
 }
 
+/* The packet of a TLS connection, or of one that will be: to its own programs. */
+static __always_inline void packet_tls(struct ctx *x, void *tails)
+{
+	if (test_mode || x->by_tuple)
+		return; /* its own socket will take it over, with the framing lost */
+	x->skb->cb[0] = x->skb->cb[1] = 0;
+	x->skb->cb[2] = x->now;
+	x->skb->cb[3] = x->now >> 32;
+	bpf_tail_call(x->skb, tails, TAIL_TLS);
+}
+
+/* The same of one that speaks HTTP/2, or may do so from now on. */
+static __always_inline void packet_h2(struct ctx *x, void *tails)
+{
+	x->l = lane_claim(&x->lane);
+	if (!x->l)
+		return;
+	packet_tail(x, tails, TAIL_H2_FIRST);
+	lane_release(x->l);
+}
+
 /* Finds or makes the connection's state. 0: this packet is not for us; the lane is claimed otherwise. */
-static __always_inline int packet_conn(struct ctx *x, __u8 side)
+static __always_inline int packet_conn(struct ctx *x, __u8 side, void *tails)
 {
 	int client = side == TW_PORT_CLIENT;
 
 	x->by_tuple = test_mode || (x->ingress && is_listener(x->sk));
 	x->c = unlikely(x->by_tuple) ? 0 : bpf_sk_storage_get(&conns, x->sk, 0, 0);
 	if (likely(x->c)) {
-		if (unlikely(x->c->kind == TW_IGNORED)) {
-			upgraded_packet(x, client);
+		if (unlikely(x->c->kind >= TW_IGNORED)) {
+			if (x->c->kind == TW_TLS)
+				packet_tls(x, tails);
+			else if (is_h2(x->c) || may_be_upgraded(x, client))
+				packet_h2(x, tails);
+			else
+				upgraded_packet(x, client);
 			return 0;
 		}
 	} else if (!x->s.len && !conn_waits(x, client)) {
@@ -99,8 +114,12 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 		return 0;
 	if (unlikely(!x->c))
 		x->c = x->by_tuple ? conn_by_tuple(x, client) : conn_create(x, client);
-	if (unlikely(!x->c || x->c->kind == TW_IGNORED)) {
+	if (unlikely(!x->c || x->c->kind >= TW_IGNORED)) {
 		lane_release(x->l);
+		if (x->c && x->c->kind == TW_TLS)
+			packet_tls(x, tails);
+		else if (x->c && (is_h2(x->c) || may_be_upgraded(x, client)))
+			packet_h2(x, tails);
 		return 0;
 	}
 	if (unlikely(!(x->c->flags & TW_C_COUNTED)) && x->s.len) {
@@ -108,18 +127,6 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side)
 		count(x->l, x->c->version, TW_L_CONNECTIONS);
 	}
 	return 1;
-}
-
-/* What is left of the segment goes to another program. Returns only when that cannot be had. */
-static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
-{
-	x->skb->cb[0] = x->lane;
-	x->skb->cb[1] = x->s.off;
-	x->skb->cb[2] = x->s.len;
-	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
-	x->skb->cb[4] = 0;
-	turn_end(x);
-	bpf_tail_call(x->skb, tails, tail);
 }
 
 static __always_inline int packet_segment(struct ctx *x, int requests, void *tails)
@@ -143,10 +150,26 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			 */
 			end = x->s.seq + x->s.len;
 			next = requests ? request_segment(x) : response_segment(x);
-			*expected = end;
+			if (likely(next != NEXT_H2))
+				*expected = end; /* or it is the walk's to say, see h2_order */
 			if (!requests)
 				response_goes_on(x);
 		}
+	}
+	/* What follows a 101 in its segment. */
+	if (unlikely(c->kind == TW_IGNORED) && !requests && c->rs.status == 101 && x->s.len) {
+		*expected = x->s.seq;
+		next = NEXT_H2;
+	}
+	if (unlikely(next == NEXT_TLS)) {
+		turn_end(x);
+		lane_release(x->l);
+		packet_tls(x, tails);
+		return 1;
+	}
+	if (unlikely(next == NEXT_H2)) {
+		packet_tail(x, tails, TAIL_H2_FIRST);
+		return packet_done(x);
 	}
 	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
 		packet_tail(x, tails, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
@@ -184,7 +207,7 @@ static __always_inline int packet(struct __sk_buff *skb, int ingress, void *tail
 		x.now = segment_time(&x);
 	/* It may be a request or a TIME_WAIT socket, which has no storage and is no tcp_sock: packet_conn finds out. */
 	x.sk = skb->sk;
-	if (!x.sk || !packet_conn(&x, side))
+	if (!x.sk || !packet_conn(&x, side, tails))
 		return 1;
 	if (ingress && x.s.len)
 		turn_begin(&x);
@@ -257,5 +280,68 @@ int egress_flush(struct __sk_buff *skb)
 	return flush(skb, 0, &egress_tails);
 }
 
+SEC("cgroup_skb/ingress")
+int ingress_tls(struct __sk_buff *skb)
+{
+	return tls_packet(skb, 1, &ingress_tails, TAIL_TLS);
+}
+
+SEC("cgroup_skb/egress")
+int egress_tls(struct __sk_buff *skb)
+{
+	return tls_packet(skb, 0, &egress_tails, TAIL_TLS);
+}
+
+SEC("cgroup_skb/egress")
+int egress_tls_gone(struct __sk_buff *skb)
+{
+	return tls_responses_gone(skb, &egress_tails);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_tls_flush(struct __sk_buff *skb)
+{
+	return tls_flush(skb, 1, &ingress_tails);
+}
+
+SEC("cgroup_skb/egress")
+int egress_tls_flush(struct __sk_buff *skb)
+{
+	return tls_flush(skb, 0, &egress_tails);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_h2_first(struct __sk_buff *skb)
+{
+	return h2_first(skb, 1, &ingress_tails);
+}
+
+SEC("cgroup_skb/egress")
+int egress_h2_first(struct __sk_buff *skb)
+{
+	return h2_first(skb, 0, &egress_tails);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_h2(struct __sk_buff *skb)
+{
+	return h2_packet(skb, 1, &ingress_tails);
+}
+
+SEC("cgroup_skb/egress")
+int egress_h2(struct __sk_buff *skb)
+{
+	return h2_packet(skb, 0, &egress_tails);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_h2_early(struct __sk_buff *skb)
+{
+	return h2_goes_on(skb, &ingress_tails);
+}
+
+#include "tls_plain.h"
+#include "tls_h2.h"
+#include "tls_calls.h"
 #include "hooks.h"
 #include "inflight.h"

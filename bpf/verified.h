@@ -10,11 +10,33 @@
 #include "tw_rule.h"
 #include "tw_status.h"
 
-__attribute__((noinline)) int scan_lines(__u32 lane, __u32 pos, __u32 fresh, __u32 n)
+__attribute__((noinline)) int scan_lines(__u32 lane, __u32 pos, __u64 marks, __u32 n)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? h1_scan_lines(l->window, pos, fresh, n, l->zero, &l->head) : 0;
+	return l ? h1_scan_some_lines(l->window, pos, marks, n, l->zero, &l->head) : 0;
+}
+
+/* From where that one has come to. */
+__attribute__((noinline)) int scan_more_lines(__u32 lane, __u32 n)
+{
+	struct tw_lane *l = lane_get(lane);
+	int i, found = H1_GO_ON;
+
+	if (!l)
+		return 0;
+	for (i = 1; i < H1_HEADERS && found == H1_GO_ON; i++)
+		found = scan_lines(lane, l->head.len, l->head.marks, n);
+	return found;
+}
+
+static __always_inline int scan_all_lines(__u32 lane, __u32 pos, __u32 fresh, __u32 n)
+{
+	int found = scan_lines(lane, pos, fresh, n);
+
+	if (unlikely(found == H1_GO_ON))
+		found = scan_more_lines(lane, n);
+	return found == 1;
 }
 
 __attribute__((noinline)) int scan_request_line(__u32 lane, __u32 n)
@@ -37,7 +59,7 @@ static __always_inline int scan_request(struct tw_lane *l, __u32 lane, __u32 n)
 		if (m)
 			line_note(l, m, pos);
 	}
-	return scan_lines(lane, pos, 1, n);
+	return scan_all_lines(lane, pos, 1, n);
 }
 
 /* The same for a response head. */
@@ -45,29 +67,60 @@ static __always_inline int scan_response(struct tw_lane *l, __u32 lane, __u32 n)
 {
 	__u32 pos = h1_scan_status_line(l->window, n, &l->head);
 
-	return pos && scan_lines(lane, pos, 0, n);
+	return pos && scan_all_lines(lane, pos, 0, n);
 }
 
-/* lane->window[0..n) through the automaton: lane->run and lane->text are its state, lane->used what it took. */
-__attribute__((noinline)) int run_request(__u32 lane, __u32 n)
+/* lane->window[at..at + n), at most H1_RUN bytes, through the automaton; lane->used is what it took. */
+static __always_inline int run_some(__u32 lane, __u32 at, __u32 n, int requests)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? (int)h1_run(&l->run, &l->text, &l->text.length, l->window, n, hash_seed, &l->used) : (int)H1_BROKEN;
+	if (!l)
+		return H1_BROKEN;
+	asm volatile("" : "+r"(at)); /* keeps the mask for the verifier, see h1_at */
+	at &= H1_CAREFUL - 1;
+	return h1_run_some(&l->run, requests ? &l->text : 0, &l->text.length, l->window + at, n, hash_seed, &l->used);
+}
+
+__attribute__((noinline)) int run_some_request(__u32 lane, __u32 at, __u32 n)
+{
+	return run_some(lane, at, n, 1);
+}
+
+__attribute__((noinline)) int run_some_response(__u32 lane, __u32 at, __u32 n)
+{
+	return run_some(lane, at, n, 0);
+}
+
+/* lane->window[0..n) through the automaton: lane->run and lane->text are its state, lane->used what it took. */
+static __always_inline int run_window(__u32 lane, __u32 n, int requests)
+{
+	struct tw_lane *l = lane_get(lane);
+	__u32 at = 0, some;
+	int e = H1_MORE, i;
+
+	if (!l)
+		return H1_BROKEN;
+	for (i = 0; i < H1_CAREFUL / H1_RUN && at < n && e == H1_MORE; i++) {
+		some = n - at < H1_RUN ? n - at : H1_RUN;
+		e = requests ? run_some_request(lane, at, some) : run_some_response(lane, at, some);
+		at += l->used;
+	}
+	l->used = at;
+	/* Below 100 it is no interim response: none follows it. */
+	if (!requests && e == H1_HEAD && l->run.status < 100)
+		l->run.status += TW_STATUS_LOW;
+	return e;
+}
+
+__attribute__((noinline)) int run_request(__u32 lane, __u32 n)
+{
+	return run_window(lane, n, 1);
 }
 
 __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 {
-	struct tw_lane *l = lane_get(lane);
-	enum h1_event e;
-
-	if (!l)
-		return H1_BROKEN;
-	e = h1_run(&l->run, 0, &l->text.length, l->window, n, hash_seed, &l->used);
-	/* Below 100 it is no interim response: none follows it. */
-	if (e == H1_HEAD && l->run.status < 100)
-		l->run.status += TW_STATUS_LOW;
-	return e;
+	return run_window(lane, n, 0);
 }
 
 /* lane->window[0..n): the bytes of whole chunks at its start. */
@@ -114,10 +167,19 @@ __attribute__((noinline)) __u64 waited_for(__u32 state, __u64 asked, __u64 t_fir
 	return now > asked ? now - asked : 0;
 }
 
+#define RING_STEP (16 << 10) /* more than a record has */
+
 static __always_inline __u64 ring_flags(void)
 {
-	/* Waking user space for each record would cost more than the record; it polls ten times a second. */
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 waits = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+
+	/*
+	 * Waking user space for each record would cost more than the record; it polls ten times a second. While it is
+	 * behind it is awake: it is woken when so much waits, and again with every so much more.
+	 */
+	if (likely(waits < ring_wakeup))
+		return BPF_RB_NO_WAKEUP;
+	return waits % ring_wakeup < RING_STEP ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void series_latency(struct tw_series *s, enum tw_latency kind, __u64 ns, __u32 bucket)

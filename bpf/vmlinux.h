@@ -52,6 +52,17 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_SYN_RECV = 3, BPF_TCP_CLOSE = 7, BPF_TCP_CLOSE_WAIT = 8, BPF_TCP_LISTEN = 10 };
 
 /* Part of the kernel's ABI: fixed offsets, no relocation. */
+#ifdef __TARGET_ARCH_x86
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
+	unsigned long orig_ax, ip, cs, flags, sp, ss;
+};
+#else
+struct user_pt_regs {
+	__u64 regs[31], sp, pc, pstate;
+};
+#endif
+
 struct bpf_sock {
 	__u32 bound_dev_if;
 	__u32 family;
@@ -68,6 +79,25 @@ struct bpf_sock {
 	__u32 state;
 	__s32 rx_queue_mapping;
 };
+
+struct bpf_sock_tuple {
+	union {
+		struct {
+			__be32 saddr;
+			__be32 daddr;
+			__be16 sport;
+			__be16 dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4];
+			__be32 daddr[4];
+			__be16 sport;
+			__be16 dport;
+		} ipv6;
+	};
+};
+
+#define BPF_F_CURRENT_NETNS (-1L)
 
 struct bpf_tcp_sock {
 	__u32 snd_cwnd;
@@ -198,6 +228,15 @@ struct sock {
 	atomic_t sk_drops;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	struct sock_reuseport *sk_reuseport_cb;
+};
+
+struct sock_reuseport {
+	unsigned int synq_overflow_ts;
+};
+
+struct tcp_options_received {
+	int ts_recent_stamp; /* of a listener: when its SYN queue overflowed last */
 };
 
 enum tcp_chrono {
@@ -209,15 +248,23 @@ enum tcp_chrono {
 
 /* Its first member is the struct sock. */
 struct tcp_sock {
+	__u32 copied_seq;
+	__u32 rcv_nxt;
 	__u32 segs_out;
 	__u32 total_retrans;
 	__u32 chrono_start;
 	__u32 chrono_stat[3];
 	__u8 chrono_type : 2;
+	struct tcp_options_received rx_opt;
 };
 
 enum skb_drop_reason {
 	SKB_DROP_REASON_NO_SOCKET = 3,
+};
+
+enum bpf_func_id {
+	BPF_FUNC_get_attach_cookie = 174,
+	BPF_FUNC_task_pt_regs = 175,
 };
 
 struct net_device {

@@ -63,6 +63,12 @@ __attribute__((noinline)) int window_told(struct __sk_buff *skb)
 		c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	else if (!segment_tuple(skb, &s, 0, &k))
 		c = bpf_map_lookup_elem(&early, &k);
+	if (c && c->kind == TW_TLS && !test_mode) {
+		__u64 cookie = bpf_get_socket_cookie(skb);
+		struct tw_tls *tls = bpf_map_lookup_elem(&tls_conns, &cookie);
+
+		c = tls ? &tls->c : 0;
+	}
 	if (c && c->kind == TW_HTTP)
 		window_leaves(c, segment_window(skb, &s), skb->tstamp ? skb->tstamp : bpf_ktime_get_ns());
 	return 1;

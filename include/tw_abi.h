@@ -76,7 +76,16 @@ enum tw_outcome {
  * says that none was seen, "000" to "099" are TW_STATUS_LOW higher.
  */
 #define TW_STATUS_LOW 1000
-#define TW_STATUS_END (TW_STATUS_LOW + 100) /* the highest, and 1 */
+/*
+ * A call of gRPC has a status of its own, which stands in the place of HTTP's. Codes that are not defined are unknown
+ * (statuscodes.md of gRPC).
+ */
+#define TW_STATUS_GRPC  1100
+#define TW_GRPC_NR      17
+#define TW_GRPC_UNKNOWN 2
+/* There was an answer, and its status could not be decoded: no rule can say whether it is bad, or good. */
+#define TW_STATUS_UNKNOWN (TW_STATUS_GRPC + TW_GRPC_NR)
+#define TW_STATUS_END     (TW_STATUS_UNKNOWN + 1) /* the highest, and 1 */
 
 /* Outcomes that the server answers for: bad unless a rule says otherwise. Of a timeout, see tw_rule.h. */
 #define TW_FAULTS (1U << TW_UNANSWERED | 1U << TW_TRUNCATED | 1U << TW_RESET_BY_SERVER | 1U << TW_TIMEOUT)
@@ -118,7 +127,7 @@ struct tw_rule {
 	__u64 statuses[16]; /* bit status & 63 of word status >> 6 */
 	__u64 slower_than;  /* ns; TW_NEVER_SLOW: however long it takes */
 	__u32 outcomes;     /* bit by enum tw_outcome */
-	__u32 pad;
+	__u32 grpc;         /* bit by gRPC's status */
 };
 
 #define TW_NEVER_SLOW (~0ULL)
@@ -137,8 +146,8 @@ enum tw_ledger {
 	TW_L_UNNAMED,        /* counted under "other" because naming was over its budget */
 	TW_L_CONNECTIONS,    /* watched connections on which payload was seen */
 	TW_L_DECODED,        /* of these, carried at least one HTTP exchange */
-	TW_L_OPAQUE_TLS,     /* started with a TLS record */
-	TW_L_HTTP2,          /* started with the HTTP/2 preface */
+	TW_L_OPAQUE_TLS,     /* TLS connections with data exchanged unread; TW_L_TLS_FOUND of them were read later */
+	TW_L_HTTP2,          /* speak HTTP/2 */
 	TW_L_NOT_HTTP,       /* started with anything else */
 	TW_L_UPGRADED,       /* left HTTP by 101 or CONNECT */
 	TW_L_DESYNC,         /* times a connection's byte stream was lost */
@@ -156,14 +165,57 @@ enum tw_ledger {
 	TW_L_UNREAD_VERSION, /* ended without anyone having read it: version not known */
 	TW_L_MOVED,          /* of the requests, went to another row when they ended: by then their version was known */
 	TW_L_LOST_DETAILS,   /* records of who cut an exchange, or of a new process, that could not be sent */
+	TW_L_TLS,            /* connections that started with a TLS record */
+	TW_L_TLS_MOVED,      /* of these, went to another row when a process read them: it decides the version */
+	TW_L_TLS_FOUND,      /* opaque ones whose plaintext was found after all */
+	TW_L_TLS_JOINED,     /* connections whose session object in the process is known */
+	TW_L_TLS_UNJOINED,   /* calls that read from a watched connection, and whose plaintext is not known to be its */
+	TW_L_TLS_MISMATCH,   /* of these, because the socket has another session */
+	TW_L_TLS_UNFRAMED,   /* times the beginnings of records were lost on the wire */
+	TW_L_TLS_REQUESTS,   /* of the requests, those inside TLS */
+	TW_L_TLS_WITHHELD,   /* of the opaque ones, those whose process was not read for the sake of the budget */
+	TW_L_TLS_WITHDRAWN,  /* of the requests, in flight when their process was read no more: taken back */
 	TW_L_NR,
 };
 
 /* Lanes a CPU, see bpf/maps.h; the value of the lanes map starts with a row for each version. */
 #define TW_LANES 4
 
+/* Key of the TLS connections by name. */
+struct tw_tls_name {
+	__u16 version;    /* of the service */
+	__u16 negotiated; /* as on the wire: 0x0303 is TLS 1.2 */
+	char sni[44];     /* what the client asked for, cut off; empty: it named none, or there are too many names */
+};
+
 struct tw_ledger_row {
 	__u64 c[TW_L_NR];
+};
+
+/* Beside the version, in the key of its turns: those of connections that are left to themselves for the budget. */
+#define TW_TURNS_WITHHELD 0x100
+
+/* How a process is read no more. */
+enum tw_withheld {
+	TW_WITHHELD_BETWEEN = 1, /* no further exchange of it: those in flight are followed to their end */
+	TW_WITHHELD_ALL,         /* nothing: its programs go */
+};
+
+#define TW_MAX_WITHHELD 4096 /* processes */
+
+/* Turns of a version's opaque TLS connections, see bpf/tls_turns.h. Written by several CPUs: `max` may miss one. */
+enum tw_turn_time {
+	TW_TURN_FIRST, /* the client's first byte -> the server's first byte */
+	TW_TURN_LAST,  /* the client's first byte -> the server's last byte */
+	TW_TURN_NR,
+};
+
+struct tw_turns {
+	__u64 begun;                  /* one that turns out to be none is taken back */
+	__u64 outcome[TW_OUTCOME_NR]; /* of those that have ended */
+	__u64 sum[TW_TURN_NR];        /* ns, of answered ones */
+	__u64 max[TW_TURN_NR];
+	__u64 b[TW_TURN_NR][TW_BUCKETS];
 };
 
 /* Records of the ring buffer; the tag comes first. */
@@ -175,6 +227,8 @@ enum tw_record_type {
 	TW_R_DETAIL,    /* an exchange was not answered: who was at fault, as far as is known */
 	TW_R_FORK,      /* a process of a version has started another */
 	TW_R_DRAIN,     /* a response that could not be counted in the maps has been acknowledged */
+	TW_R_TLS,       /* a process reads from a TLS connection, and its plaintext has not been seen yet */
+	TW_R_H2,        /* frames of an HTTP/2 connection, see tw_h2.h */
 };
 
 #define TW_ROUTE_TRUNCATED 1 /* text ends before the target does */
@@ -200,7 +254,8 @@ struct tw_exchange_record {
 	__u8 outcome;
 	__u8 new_connection; /* first exchange of this endpoint on its connection */
 	__u8 cut;            /* not answered, and a byte of the final response had left */
-	__u8 pad[7];
+	__u8 group;          /* of the connection, see tw_counters.group */
+	__u8 pad[6];
 };
 
 struct tw_process_record {
@@ -254,6 +309,13 @@ struct tw_fork_record {
 	__u32 parent;
 	__u32 version;
 	__u64 t; /* CLOCK_MONOTONIC, ns */
+};
+
+struct tw_tls_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 version; /* of the connection */
+	__u32 client;  /* 1: it is the client end */
 };
 
 #define TW_NOT_MEASURED (~0ULL)

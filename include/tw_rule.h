@@ -35,6 +35,11 @@ static __always_inline int tw_is_bad(const struct tw_rule *r, __u32 status, __u3
 	/* What was not observed says nothing of the server: it counts as lost. */
 	if (outcome == TW_UNOBSERVED)
 		return 0;
+	if (status >= TW_STATUS_GRPC && status < TW_STATUS_END) {
+		if (status < TW_STATUS_UNKNOWN && r->grpc >> (status - TW_STATUS_GRPC) & 1)
+			return 1;
+		status = 0;
+	}
 	status = tw_status_meant(status);
 	if (status < TW_RULE_STATUSES && r->statuses[status >> 6 & 15] >> (status & 63) & 1)
 		return 1;

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -16,8 +17,10 @@ import tempfile
 import time
 
 import host
+import http2
 import observers
 import table
+import tls
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STARTED = time.monotonic()
@@ -26,17 +29,23 @@ DISTURBED = 0.05  # share of a processor that others may take from a run before 
 
 def options():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="What tillwatch costs, and whether it counts "
-                                     "everything. Under ten minutes; --quick a little over one.")
+                                     "everything. Some twenty-five minutes; --quick five.")
     parser.add_argument("--quick", action="store_true", help="short runs, for a first impression")
     parser.add_argument("--rounds", type=int, help="rounds of every comparison (default 10, quick 2)")
     parser.add_argument("--seconds", type=int, help="seconds of one run (default 4, quick 2)")
     parser.add_argument("--connections", type=int, default=64, help="connections of wrk (default 64)")
     parser.add_argument("--without", action="append", default=[], metavar="NAME",
-                        choices=("tillwatch", "bpftrace", "access-log", "work100", "unwatched", "kernel-time"),
+                        choices=("tillwatch", "bpftrace", "access-log", "work100", "unwatched", "kernel-time",
+                                 "functions", "plain", "h2", "h2-tls", "h2-long"),
                         help="leave out a row or a part: %(choices)s")
     parser.add_argument("--out", type=pathlib.Path, help="folder of the raw output (default bench-out/TIME)")
+    parser.add_argument("--only", choices=("plain", "tls", "http2"),
+                        help="only the rows of HTTP/1 without or with TLS, or of HTTP/2")
     chosen = parser.parse_args()
-    chosen.rounds = chosen.rounds or (2 if chosen.quick else 10)
+    rounds = os.environ.get("BENCH_ROUNDS", "")
+    if rounds and not re.fullmatch(r"[1-9]\d{0,3}", rounds):
+        parser.error(f"BENCH_ROUNDS={rounds}: it has to be a number from 1 to 9999")
+    chosen.rounds = chosen.rounds or int(rounds or 0) or (2 if chosen.quick else 10)
     chosen.seconds = chosen.seconds or (2 if chosen.quick else 4)
     chosen.out = chosen.out or ROOT / "bench-out" / time.strftime("%Y%m%d-%H%M%S")
     return chosen
@@ -52,13 +61,15 @@ class Bench:
         self.tools = observers.Tools(ROOT, directory, self.out)
         self.watched = host.Nginx(directory / "watched", self.cgroups.make("watched"), self.cpus.server)
         self.other = host.Nginx(directory / "other", self.cgroups.make("other"), self.cpus.server)
-        self.work100 = host.Work100(ROOT, directory, self.cgroups.make("work100"), self.cpus.server)
+        self.work100 = host.Work100(directory, self.cgroups.make("work100"), self.cpus.server)
+        self.tls = tls.Tls(self, directory)
+        self.http2 = http2.Http2(self, directory, self.tls.pem)
         self.rows = []
         self.runs = 0
         self.repeat_budget = 0 if chosen.quick else 120  # seconds
 
     def close(self):
-        for server in (self.watched, self.other, self.work100):
+        for server in (self.watched, self.other, self.work100, self.tls, self.http2):
             server.stop()
         self.cgroups.remove()
 
@@ -81,10 +92,11 @@ class Bench:
             served, agent, began = server.handled(), observer.cpu_seconds(), time.monotonic()
             ran, waited = host.scheduled(server.pid)
             cpu = self.cpus.server if one_cpu else self.cpus.load
-            result = host.wrk(cpu, url, self.chosen.connections, seconds, raw)
+            result = (server.load or host.wrk)(cpu, url, server.connections or self.chosen.connections, seconds, raw)
             ran, waited = (b - a for a, b in zip((ran, waited), host.scheduled(server.pid)))
             agent, wall = observer.cpu_seconds() - agent, time.monotonic() - began
-            result.update(agent_cpu=agent / wall, agent_rss=observer.rss(), handled=server.handled_since(served),
+            result.update(agent_cpu=agent / wall, agent_seconds=agent, agent_rss=observer.rss(), handled=server.handled_since(served),
+                          server_cpu_per_request=ran / result["requests"],
                           cpu_per_request=(ran + result["load_cpu"] + agent) / result["requests"],
                           # The observer's own process is part of what is measured, not a disturbance.
                           disturbed=0 if one_cpu else max(0.0, waited + result["load_waited"] - agent) / wall)
@@ -95,6 +107,8 @@ class Bench:
         finally:
             counted = observer.stop()
         result["counted"] = counted
+        if observer.document:
+            result["losses"] = http2.losses(observer.document)
         raw.with_suffix(".json").write_text(json.dumps(result, indent=1))
         note = f", others held {result['disturbed']:.0%} of a processor" if result["disturbed"] > DISTURBED else ""
         print(f" {result['requests'] / result['seconds']:.0f} requests/s{note}", file=sys.stderr)
@@ -106,12 +120,12 @@ class Bench:
         host.wrk(self.cpus.load, self.other.url, self.chosen.connections, 1, raw.with_name(f"{raw.name}-load-side"))
         return observer.load_side(self.other.handled_since(served))
 
-    def compare(self, title, server, contestants, seconds):
-        """contestants: (name, observer, url). The first is the bare one."""
+    def compare(self, title, server, contestants, seconds, rounds=None):
+        """contestants: (name, observer, url). The first is the bare one. rounds: None for the bench's own."""
         results = {name: [] for name, _, _ in contestants}
         row = {"title": title, "results": results, "kernel": {}, "kernel_one_cpu": {}, "bare": contestants[0][0]}
         slug = title.split()[0].rstrip(":")
-        for _ in range(self.chosen.rounds):
+        for _ in range(rounds or self.chosen.rounds):
             for name, observer, url in contestants:
                 results[name].append(self.run(f"{slug}-{name}", observer, server, url, seconds))
         if self.wanted("kernel-time"):
@@ -146,10 +160,13 @@ class Bench:
             contestants.append(("access-log", observers.AccessLog(self.watched), self.watched.logging_url))
         self.compare("nginx return 200", self.watched, contestants, self.chosen.seconds)
 
+    def side_seconds(self):
+        return max(2, self.chosen.seconds * 3 // 4)
+
     def side_rows(self):
         if not self.wanted("tillwatch"):
             return
-        seconds = max(2, self.chosen.seconds * 3 // 4)
+        seconds = self.side_seconds()
         if self.wanted("work100"):
             self.compare("work100: 100 us a request", self.work100, [
                 ("bare", observers.Nobody(), self.work100.url),
@@ -163,8 +180,9 @@ class Bench:
             ], seconds)
 
     def report(self):
-        text = table.render(self.rows, self.cpus.describe(), self.chosen, DISTURBED)
-        (self.out / "results.json").write_text(json.dumps(self.rows, indent=1))
+        long = self.http2.long
+        text = table.render(self.rows, self.cpus.describe(), self.chosen, DISTURBED, long)
+        (self.out / "results.json").write_text(json.dumps(self.rows + ([{"long": long}] if long else []), indent=1))
         (self.out / "table.txt").write_text(text)
         print(text, end="")
         print(f"Raw output: {os.path.relpath(self.out)}", file=sys.stderr)
@@ -179,8 +197,13 @@ def main():
     bench = None
     try:
         bench = Bench(chosen, directory)
-        bench.main_rows()
-        bench.side_rows()
+        if chosen.only in (None, "plain"):
+            bench.main_rows()
+            bench.side_rows()
+        if chosen.only in (None, "tls"):
+            bench.tls.rows()
+        if chosen.only in (None, "http2"):
+            bench.http2.rows()
         bench.report()
     except KeyboardInterrupt:
         print("\nbench: interrupted", file=sys.stderr)

@@ -50,6 +50,11 @@ def run(command, **keywords):
     return done.stdout
 
 
+def environment(libraries=None, **more):
+    """Ours, with a folder the loader looks into first, and more."""
+    return {**os.environ, **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {}), **more}
+
+
 def free_ports(n):
     """Ports nobody listens on now."""
     sockets = [socket.socket() for _ in range(n)]
@@ -91,7 +96,7 @@ class Cpus:
 
     def describe(self):
         model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-        placing = f"server on {self.server}, wrk on {self.load}" if self.count > 1 else "server and wrk share one"
+        placing = f"server on {self.server}, load on {self.load}" if self.count > 1 else "server and load share one"
         name = model[1] if model else platform.machine()
         return f"{name}, {self.count} processors ({placing}), Linux {platform.release()}"
 
@@ -122,22 +127,32 @@ class Cgroups:
 
 
 class Nginx:
-    """One worker that answers everything with `return 200`; a second port logs, a third tells how much was served."""
+    """
+    One worker that answers everything with `return 200`; a second port logs, a third tells how much was served.
+    pem: over TLS (but for the third), with that key and certificate. libraries: a folder the loader looks into first.
+    """
 
-    def __init__(self, directory, cgroup, cpu):
+    connections = None  # of wrk; None: as the bench's options say
+    load = None  # what loads it, called as wrk() is; None: wrk()
+    protocol = ""
+
+    def __init__(self, directory, cgroup, cpu, pem=None, libraries=None):
         directory.mkdir()
         directory.chmod(0o711)
         self.cgroup, self.log = cgroup, directory / "access.log"
         self.port, self.second_port, self.logging_port, self.status_port = free_ports(4)
-        (directory / "nginx.conf").write_text(self.config(directory))
+        (directory / "nginx.conf").write_text(self.config(directory, pem))
         command = ["nginx", "-p", directory, "-e", directory / "error.log", "-c", directory / "nginx.conf"]
-        self.process = start(command, cgroup, cpu)
+        self.process = start(command, cgroup, cpu, env=environment(libraries))
         wait_for_port(self.port, self.process, "nginx")
         self.pid = self.worker()
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.logging_url = f"http://127.0.0.1:{self.logging_port}/"
+        scheme = "https" if pem else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}/"
+        self.logging_url = f"{scheme}://127.0.0.1:{self.logging_port}/"
 
-    def config(self, directory):
+    def config(self, directory, pem):
+        ssl = (" ssl" if pem else "") + self.protocol
+        certificate = f"ssl_certificate {pem}; ssl_certificate_key {pem};" if pem else ""
         temporary = "\n".join(f"{m}_temp_path {directory}/{m};" for m in
                               ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         return f"""
@@ -150,15 +165,16 @@ http {{
     {temporary}
     access_log off;
     keepalive_requests 1000000000;
+    {certificate}
     log_format job '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                    '"$http_referer" "$http_user_agent" $request_time';
     server {{
-        listen 127.0.0.1:{self.port} backlog=4096;
-        listen 127.0.0.1:{self.second_port};
+        listen 127.0.0.1:{self.port}{ssl} backlog=4096;
+        listen 127.0.0.1:{self.second_port}{ssl};
         location / {{ return 200 "ok\\n"; }}
     }}
     server {{
-        listen 127.0.0.1:{self.logging_port} backlog=4096;
+        listen 127.0.0.1:{self.logging_port}{ssl} backlog=4096;
         access_log {self.log} job;
         location / {{ return 200 "ok\\n"; }}
     }}
@@ -187,16 +203,20 @@ http {{
 
 
 class Work100:
-    """work100.c: a known amount of work on each request. It keeps no count."""
+    """work100.c: a known amount of work on each request. It keeps no count. pem, libraries: as of Nginx."""
 
-    def __init__(self, root, directory, cgroup, cpu):
+    connections = load = None
+
+    def __init__(self, directory, cgroup, cpu, pem=None, libraries=None):
         program = directory / "work100"
-        run(["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-o", program, HERE / "work100.c"])
+        if not program.exists():
+            run(["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-o", program, HERE / "work100.c", "-lssl"])
         self.cgroup, (self.port,) = cgroup, free_ports(1)
-        self.process = start([program, self.port, 100], cgroup, cpu, stdout=subprocess.DEVNULL)
+        self.process = start([program, self.port, 100] + ([pem] if pem else []), cgroup, cpu,
+                             stdout=subprocess.DEVNULL, env=environment(libraries))
         wait_for_port(self.port, self.process, "work100")
         self.pid = self.process.pid
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{'https' if pem else 'http'}://127.0.0.1:{self.port}/"
 
     def handled(self):
         return None
@@ -208,11 +228,10 @@ class Work100:
         stop(self.process)
 
 
-def wrk(cpu, url, connections, seconds, raw):
-    """Saturates the server from a processor; returns requests, seconds, p50, p99, errors, and the processor time wrk itself took."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
+def load(command, cpu, seconds, file):
+    """Runs a load generator on a processor; returns its text, which stays in the file, and what it took of processors."""
     before, began, waited = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), 0.0
-    with open(raw.with_suffix(".wrk.txt"), "w+", encoding="utf-8") as out:
+    with open(file, "w+", encoding="utf-8") as out:
         process = start(command, cpu=cpu, stdout=out, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None and time.monotonic() - began < seconds + 30:
@@ -223,12 +242,17 @@ def wrk(cpu, url, connections, seconds, raw):
         out.seek(0)
         text = out.read()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return text, {"load_cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "load_waited": waited}
+
+
+def wrk(cpu, url, connections, seconds, raw):
+    """Saturates the server from a processor; returns requests, seconds, p50, p99, errors, and the processor time wrk itself took."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
+    text, took = load(command, cpu, seconds, raw.with_suffix(".wrk.txt"))
     found = re.search(r"^RESULT (.*)$", text, re.M)
     if not found:
         raise BenchError(f"wrk failed: {text.strip()}")
-    result = json.loads(found[1])
-    result.update(load_cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, load_waited=waited)
-    return result
+    return {**json.loads(found[1]), **took}
 
 
 @contextlib.contextmanager

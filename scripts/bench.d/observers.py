@@ -38,6 +38,7 @@ def held_programs(pid):
 
 class Nobody:
     has_programs = False
+    document = None
     process = None
     measure_kernel = None
 
@@ -94,6 +95,7 @@ class Agent(Nobody):
 
     has_programs = True
     command = ()
+    environment = None  # None: ours
     name = ""
     reads = None  # its program that runs for every read of this host, also for the load generator's
 
@@ -102,7 +104,8 @@ class Agent(Nobody):
         self.empty = self.measure_kernel
         with open(raw.with_suffix(f".{self.name}.out"), "wb") as out, \
                 open(raw.with_suffix(f".{self.name}.err"), "wb") as err:
-            self.process = host.start(self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+            self.process = host.start(self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                                      env=self.environment)
         self.mine = self.wait_until_attached()
         self.kernel_ns = None
         if self.empty:
@@ -182,9 +185,11 @@ class Agent(Nobody):
 class Tillwatch(Agent):
     name = "tillwatch"
     reads = "tw_read"
+    document = None  # of the run that has ended
 
-    def __init__(self, root, config, watches):
+    def __init__(self, root, config, watches, placement):
         self.command = [root / "tillwatch", "watch", "-c", config, "--for", "1h", "--json"]
+        self.environment = host.environment(TILLWATCH_TLS_PLACEMENT=placement)
         self.watches = watches
 
     def stop(self):
@@ -193,23 +198,27 @@ class Tillwatch(Agent):
             document = json.loads(text)
         except ValueError as e:
             raise BenchError(f"tillwatch watch --json gave no document: {e}; {self.last_words()}") from e
+        self.document = document
         if not self.watches:
             return None
         return sum(arm["requests"] for endpoint in document["endpoints"] for arm in endpoint["arms"].values() if arm)
 
 
 class Bpftrace(Agent):
+    """script: peer.bt or peer_tls.bt; counts: the map whose entries count exchanges."""
+
     name = "bpftrace"
 
-    def __init__(self, pid):
+    def __init__(self, script, counts, *arguments):
+        self.counts = counts
         # bpftrace wants the trace file system; where it is not mounted it gets one of its own.
-        script = ("mountpoint -q /sys/kernel/tracing || mountpoint -q /sys/kernel/debug/tracing || "
-                  "mount -t tracefs tracefs /sys/kernel/tracing && exec bpftrace \"$@\"")
-        self.command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh",
-                        host.HERE / "peer.bt", pid]
+        shell = ("mountpoint -q /sys/kernel/tracing || mountpoint -q /sys/kernel/debug/tracing || "
+                 "mount -t tracefs tracefs /sys/kernel/tracing && exec bpftrace \"$@\"")
+        self.command = ["unshare", "-m", "--propagation", "private", "sh", "-c", shell, "sh",
+                        script, *arguments]
 
     def stop(self):
-        return sum(int(n) for n in re.findall(r"^@answers\[.*\]: (\d+)$", self.finish(), re.M))
+        return sum(int(n) for n in re.findall(rf"^@{self.counts}\[.*\]: (\d+)$", self.finish(), re.M))
 
 
 class EmptyProgram:
@@ -252,7 +261,7 @@ class Tools:
     def empty_program(self, *cgroups):
         return EmptyProgram(cgroups, self.empty)
 
-    def tillwatch(self, port, second_port, watches=True):
+    def tillwatch(self, port, second_port, watches=True, placement=""):
         config = self.out / f"config-{port}.yaml"
         config.write_text(f"""service: bench
 versions:
@@ -264,7 +273,12 @@ endpoints:
   - {{ route: "GET /cart/{{id}}" }}
   - {{ route: "GET /pictures/{{id}}" }}
 """)
-        return Tillwatch(self.root, config, watches)
+        return Tillwatch(self.root, config, watches, placement)
 
     def bpftrace(self, pid):
-        return Bpftrace(pid)
+        return Bpftrace(host.HERE / "peer.bt", "answers", pid)
+
+    def bpftrace_tls(self, pid, library):
+        script = self.out / "peer_tls.bt"
+        script.write_text((host.HERE / "peer_tls.bt").read_text().replace("LIBRARY", str(library)))
+        return Bpftrace(script, "requests", "-p", pid)

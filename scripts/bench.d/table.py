@@ -2,6 +2,8 @@
 """The table at the end of a bench: medians over the rounds, ratios within each round."""
 import statistics
 
+import http2
+
 HEADERS = ("", "requests/s", "of bare", "(range)", "CPU us/req", "more", "p50 ms", "p99 ms", "kernel ns/req",
            "agent CPU", "agent RSS", "answered", "served", "counted")
 
@@ -14,6 +16,9 @@ BARS = (
     ("nginx", "tillwatch", "agent RSS, MB", "agent_rss_mb", 40, "max"),
     ("work100", "tillwatch", "throughput of a server that works 100 us, of bare", "ratio", 0.99, "min"),
     ("unwatched", "tillwatch", "throughput of an unwatched server, of bare", "ratio", 0.99, "min"),
+    ("tls-nginx", "tillwatch", "throughput of nginx over TLS at saturation, of bare", "ratio", 0.65, "min"),
+    ("tls-nginx", "tillwatch", "throughput of nginx over TLS, times that with bpftrace", "of_peer", 4, "min"),
+    ("tls-work100", "tillwatch", "throughput of a server that works 100 us over TLS, of bare", "ratio", 0.95, "min"),
 )
 
 
@@ -44,8 +49,10 @@ def summary(row, name, limit):
         return sum(values) if all(v is not None for v in values) else None
 
     ratios = [rate(a) / rate(b) for a, b in pairs]
+    peers = row["results"].get("bpftrace", [])
     rss = middle("agent_rss")
-    return {"rate": statistics.median(rate(run) for run, _ in pairs), "ratio": statistics.median(ratios),
+    return {"of_peer": statistics.median(rate(a) / rate(b) for a, b in zip(runs, peers)) if peers else None,
+            "rate": statistics.median(rate(run) for run, _ in pairs), "ratio": statistics.median(ratios),
             "low": min(ratios), "high": max(ratios), "cpu": middle("cpu_per_request"),
             "cpu_more": statistics.median(a["cpu_per_request"] / b["cpu_per_request"] - 1 for a, b in pairs),
             "p50": middle("p50"), "p99": middle("p99"), "agent_cpu": middle("agent_cpu"),
@@ -61,8 +68,8 @@ def cells(name, s, bare):
     agent = s["agent_rss_mb"] is not None
     return (name, show(s["rate"], "{:,.0f}"), "" if bare else show(s["ratio"], "{:.3f}"),
             "" if bare else f"{s['low']:.3f}-{s['high']:.3f}", show(s["cpu"] * 1e6, "{:.2f}"),
-            "" if bare else show(s["cpu_more"] * 100, "{:+.1f} %"), show(s["p50"] * 1e3, "{:.3f}"),
-            show(s["p99"] * 1e3, "{:.3f}"), show(s["kernel_ns"], "{:.0f}"),
+            "" if bare else show(s["cpu_more"] * 100, "{:+.1f} %"), show(s["p50"] and s["p50"] * 1e3, "{:.3f}"),
+            show(s["p99"] and s["p99"] * 1e3, "{:.3f}"), show(s["kernel_ns"], "{:.0f}"),
             show(s["agent_cpu"] * 100 if agent else None, "{:.2f} %"), show(s["agent_rss_mb"], "{:.1f} MB"),
             show(s["answered"], "{:,}"), show(s["handled"], "{:,}"), show(s["counted"], "{:,}"))
 
@@ -76,7 +83,7 @@ def bars(rows, limit):
                 value = found[figure]
                 if value is not None:
                     result = "met" if (value <= bar if kind == "max" else value >= bar) else "MISSED"
-                    if figure == "ratio" and not found["quiet"]:
+                    if figure in ("ratio", "of_peer") and not found["quiet"]:
                         result = "unclear"
                     side = "most" if kind == "max" else "least"
                     both = figure == "kernel_ns_watched_side"
@@ -94,6 +101,39 @@ def programs(rows):
                 yield f"  {row['title'].split()[0].rstrip(':')}, {name}: {', '.join(parts)}"
 
 
+def rests(row, name, net, limit):
+    """
+    Per round: ns of processor time that a request takes the server longer than bare, less the programs' own there. At
+    saturation that is all the time there is, and on a busy machine it is what the server would have needed alone.
+    """
+    return [(a["server_cpu_per_request"] - b["server_cpu_per_request"]) * 1e9 - net
+            for a, b in comparable(row, name, limit)]
+
+
+def traps(rows, limit):
+    """Of the rows over TLS: traps a request, and what one costs beside the program that it runs."""
+    for row in rows:
+        for name, weights in row.get("traps", {}).items():
+            run = row["kernel"].get(name, {})
+            ran = {}
+            for program, (ns, n) in run.get("kernel_ns_by_program", {}).items():
+                program = program.partition("#")[0]
+                net, runs = ran.get(program, (0, 0))
+                ran[program] = (net + ns - n * run["empty_ns"], runs + n)
+            total = sum(n * weights[program][0] for program, (_, n) in ran.items() if program in weights)
+            if not total:
+                continue
+            # What a request sets off when it arrives runs on the processor of who sends it.
+            net = sum(ns for program, (ns, _) in ran.items() if program != "tw_ingress")
+            each = statistics.median(rests(row, name, net, limit)) / total
+            quiet = is_quiet(comparable(row, name, limit)[0], limit)
+            yield (f"  {row['title'].split()[0].rstrip(':')}, {name}: {total:.2f} traps a request, "
+                   f"{'' if quiet else 'unclear: '}{each:.0f} ns each beside the programs' {net:.0f} ns a request")
+            for program, (_, n) in ran.items():
+                if program in weights and n >= 0.005:
+                    yield f"    {n:.2f} x {weights[program][0]:g} at {weights[program][1]}"
+
+
 def sides(rows):
     """Whose the kernel time is, and what is left of it without a second processor's cache."""
     for row in rows:
@@ -109,16 +149,19 @@ def sides(rows):
 
 
 def counting(rows):
-    """Exchanges counted against what nginx served, per run: a request that wrk left behind may differ, no other."""
+    """
+    Exchanges counted against what nginx served, per run: a request that wrk left behind may differ, no other. Of a
+    server that keeps no count only what wrk got answers to is known.
+    """
     for row in rows:
         for name, runs in row["results"].items():
-            pairs = [(r["counted"], r["handled"], r["requests"]) for r in runs
-                     if r.get("counted") is not None and r.get("handled") is not None]
-            if pairs and name != row["bare"]:
-                off = [c - h for c, h, _ in pairs]
-                short = sum(max(0, n - c) for c, _, n in pairs)
-                yield (f"  {row['title'].split()[0].rstrip(':')}, {name}: counted less served, per run: "
-                       f"{', '.join(f'{d:+d}' for d in off)}; answered but not counted: {short}")
+            runs = [r for r in runs if r.get("counted") is not None]
+            if not runs or name == row["bare"]:
+                continue
+            served = [r["counted"] - r["handled"] for r in runs if r.get("handled") is not None]
+            short = sum(max(0, r["requests"] - r["counted"]) for r in runs)
+            text = f"counted less served, per run: {', '.join(f'{d:+d}' for d in served)}; " if served else ""
+            yield f"  {row['title'].split()[0].rstrip(':')}, {name}: {text}answered but not counted: {short}"
 
 
 def disturbed(rows, limit):
@@ -137,18 +180,22 @@ def grid(row, limit):
             for line in lines]
 
 
-def render(rows, machine, chosen, limit):
-    """The whole report as text; limit is the share of a processor that others may take before a run is disturbed."""
+def render(rows, machine, chosen, limit, long=None):
+    """The whole report as text; limit is the share of a processor that others may take before a run is disturbed. long: of http2."""
     lines = ["", machine,
-             f"{chosen.rounds} rounds, {chosen.seconds} s a run, {chosen.connections} connections. Medians; ratios "
-             "within a round. CPU: server + wrk + agent.",
+             f"{chosen.rounds} rounds, {chosen.seconds} s a run, {chosen.connections} connections (tls: half as many of "
+             "each). Medians; ratios",
+             "within a round. CPU: server + load generator + agent.",
              "kernel ns: BPF programs alone, net of an empty one, from a separate run."]
     for row in rows:
         lines += [""] + grid(row, limit)
     for title, found in (("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
                          ("Kernel time a request by program, net", programs(rows)),
                          ("Kernel time a request by side, net", sides(rows)),
-                         ("Bars", bars(rows, limit)), ("Disturbed", disturbed(rows, limit))):
+                         ("Traps of the probes in the TLS library: programs' runs a request x traps of one run",
+                          traps(rows, limit)),
+                         ("HTTP/2, a stream is a request", http2.streams(rows, long)),
+                         ("Bars", list(bars(rows, limit)) + list(http2.bars(rows, long))), ("Disturbed", disturbed(rows, limit))):
         found = list(found)
         if found:
             lines += ["", title] + found

@@ -2,7 +2,9 @@
 /*
  * A server that works a known amount on every request: one process, epoll, HTTP/1.1 with keep-alive, always 200.
  *
- *	work100 PORT [MICROSECONDS]	listens on 127.0.0.1:PORT (default: 100 us of work a request)
+ *	work100 PORT [MICROSECONDS [PEM]]	listens on 127.0.0.1:PORT (default: 100 us of work a request)
+ *
+ * With PEM, a file with a key and its certificate, it speaks TLS.
  *
  * The work is a fixed number of steps, measured once at the start: whatever interrupts the work (the kernel's own
  * network processing with an observer in it) then makes the request longer instead of hiding inside a spin on the
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,11 +32,13 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCon
 
 /* Bytes of a request head that has not ended yet, per connection. */
 struct connection {
+	SSL *ssl; /* NULL: plain */
 	size_t used;
 	char bytes[BUFFER];
 };
 
 static struct connection *connections[MAX_FDS];
+static SSL_CTX *tls; /* NULL: plain */
 static uint64_t steps_per_request;
 static volatile uint64_t sink;
 
@@ -92,9 +97,21 @@ static int listen_on(uint16_t port)
 
 static void hang_up(int fd)
 {
+	if (connections[fd])
+		SSL_free(connections[fd]->ssl);
 	free(connections[fd]);
 	connections[fd] = NULL;
 	close(fd);
+}
+
+static int begin_tls(int fd)
+{
+	SSL *ssl = connections[fd]->ssl = SSL_new(tls);
+
+	if (!ssl || !SSL_set_fd(ssl, fd))
+		return 0;
+	SSL_set_accept_state(ssl);
+	return 1;
 }
 
 static void take_connections(int ep, int listener)
@@ -109,9 +126,16 @@ static void take_connections(int ep, int listener)
 			continue;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev))
+		if ((tls && !begin_tls(fd)) || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev))
 			hang_up(fd);
 	}
+}
+
+static int send_answer(int fd, struct connection *c)
+{
+	const int len = (int)sizeof(answer) - 1;
+
+	return (c->ssl ? SSL_write(c->ssl, answer, len) : (int)send(fd, answer, (size_t)len, MSG_NOSIGNAL)) == len;
 }
 
 /* Answers every request head that is complete. Returns false when the connection is to be closed. */
@@ -123,7 +147,7 @@ static int answer_all(int fd, struct connection *c)
 		size_t len = (size_t)(end - c->bytes) + 4;
 
 		work(steps_per_request);
-		if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof(answer) - 1))
+		if (!send_answer(fd, c))
 			return 0;
 		memmove(c->bytes, c->bytes + len, c->used - len);
 		c->used -= len;
@@ -131,19 +155,47 @@ static int answer_all(int fd, struct connection *c)
 	return c->used < sizeof(c->bytes);
 }
 
+/* > 0: bytes; 0: nothing there yet; < 0: over. */
+static int receive(int fd, struct connection *c)
+{
+	char *to = c->bytes + c->used;
+	size_t room = sizeof(c->bytes) - c->used;
+	int n = c->ssl ? SSL_read(c->ssl, to, (int)room) : (int)recv(fd, to, room, 0);
+
+	if (n > 0)
+		return n;
+	if (c->ssl)
+		return SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ ? 0 : -1;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
 static void serve(int fd)
 {
 	struct connection *c = connections[fd];
-	ssize_t n = recv(fd, c->bytes + c->used, sizeof(c->bytes) - c->used, 0);
+	int n;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0) {
-		c->used += (size_t)n;
-		if (answer_all(fd, c))
+	/* The library may hold more than it has given: epoll does not tell of that. */
+	do {
+		n = receive(fd, c);
+		if (n > 0)
+			c->used += (size_t)n;
+		if (n < 0 || (n > 0 && !answer_all(fd, c))) {
+			hang_up(fd);
 			return;
-	}
-	hang_up(fd);
+		}
+	} while (n > 0 && c->ssl);
+}
+
+/* 0, or 1 with a message. */
+static int prepare_tls(const char *pem)
+{
+	signal(SIGPIPE, SIG_IGN);
+	tls = SSL_CTX_new(TLS_server_method());
+	if (tls && SSL_CTX_use_certificate_chain_file(tls, pem) == 1 &&
+	    SSL_CTX_use_PrivateKey_file(tls, pem, SSL_FILETYPE_PEM) == 1)
+		return 0;
+	fprintf(stderr, "work100: no key and certificate can be read from %s\n", pem);
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -153,9 +205,11 @@ int main(int argc, char **argv)
 	int listener, ep;
 
 	if (port < 1 || port > 65535 || us < 0 || us > 1000000) {
-		fprintf(stderr, "usage: work100 PORT [MICROSECONDS]\n");
+		fprintf(stderr, "usage: work100 PORT [MICROSECONDS [PEM]]\n");
 		return 2;
 	}
+	if (argc > 3 && prepare_tls(argv[3]))
+		return 1;
 	steps_per_request = calibrate((uint64_t)us * 1000);
 	listener = listen_on((uint16_t)port);
 	ep = epoll_create1(EPOLL_CLOEXEC);

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Customers of the demo shop: a bounded number of users on keep-alive connections, some requests per second in all.
 
-    load.py --port PORT [--rate 600] [--users 60] [--seconds 240]
+    load.py --port PORT [--rate 600] [--users 60] [--seconds 240] [--trust CERTIFICATE]
 
 Each user has its own timetable (exponential gaps), so that a slow answer delays that user's next request and nobody
-else's. Ends after --seconds or at SIGTERM and then prints one line: requests and answers by status.
+else's. Ends after --seconds or at SIGTERM and then prints one line: requests and answers by status. --trust is
+HTTPS with a server that has this certificate.
 """
 import argparse
 import asyncio
 import collections
 import random
 import signal
+import ssl
 
 # weight, method, path
 PAGES = (
@@ -59,13 +61,18 @@ class User:
             self.writer.close()
         self.reader = self.writer = None
 
+    async def connect(self):
+        tls = self.options.tls
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1", self.options.port, ssl=tls, server_hostname="shop.example" if tls else None)
+
     async def request_page(self):
         request = next_request(self.key)
         # A server may hang up an idle connection just as we use it: once more on a new one, as browsers do.
         for attempt in ("kept", "new"):
             try:
                 if not self.writer:
-                    self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.options.port)
+                    await self.connect()
                 status, keep = await exchange(self.reader, self.writer, request)
             except OSError:
                 self.hang_up()
@@ -109,7 +116,10 @@ def main():
     parser.add_argument("--rate", type=float, default=600, help="requests per second of all users together")
     parser.add_argument("--users", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=240)
-    asyncio.run(run(parser.parse_args()))
+    parser.add_argument("--trust", metavar="CERTIFICATE", help="speak TLS, and trust this certificate")
+    options = parser.parse_args()
+    options.tls = ssl.create_default_context(cafile=options.trust) if options.trust else None
+    asyncio.run(run(options))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A small shop over HTTP/1.1: product page, cart, login, checkout, pay.
 
-    shop.py --release v1 --port-file FILE [--hang-up 0.02]
+    shop.py --release v1 --port-file FILE [--hang-up 0.02] [--tls PEM]
 
 Listens on a free loopback port and writes it to FILE. Service times are log-normal, a few requests in a thousand fail,
 and some customers mistype a password or have a card declined: a shop as it is on a good day. SIGUSR1 is the bad day
 of a release: checkout takes 60 % longer and 8 % of the payments end in 503. SIGUSR2 takes that back. --hang-up is a
 release that closes the connection on this share of the checkouts, without an answer and without a line in any log.
+--tls is HTTPS, with the key and the certificate in that file.
 
 The few failures of a good day come at uneven intervals, but without the bursts of pure chance: two equal releases
 then look equal within a minute, where chance alone would now and then ask for five.
@@ -19,6 +20,7 @@ import os
 import random
 import re
 import signal
+import ssl
 import sys
 
 # method, path, service time (median in ms, sigma of the logarithm), share of failures, share and status of refusals
@@ -147,6 +149,15 @@ async def serve_connection(shop, reader, writer):
         writer.close()
 
 
+def tls_context(pem):
+    """Of a server, or None without a file."""
+    if not pem:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
 async def run(options):
     shop = Shop(options.release, options.hang_up)
     loop = asyncio.get_running_loop()
@@ -156,7 +167,7 @@ async def run(options):
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
     server = await asyncio.start_server(lambda r, w: serve_connection(shop, r, w), "127.0.0.1", 0, limit=MAX_HEAD,
-                                        backlog=511)
+                                        backlog=511, ssl=tls_context(options.tls))
     temporary = options.port_file + ".new"
     with open(temporary, "w", encoding="ascii") as f:
         f.write("%d\n" % server.sockets[0].getsockname()[1])
@@ -169,6 +180,7 @@ def main():
     parser = argparse.ArgumentParser(description="A small shop over HTTP/1.1")
     parser.add_argument("--release", required=True, help="name of this release")
     parser.add_argument("--hang-up", type=float, default=0.0, metavar="SHARE", help="of the checkouts")
+    parser.add_argument("--tls", metavar="PEM", help="a file with a key and its certificate")
     parser.add_argument("--port-file", required=True, help="where to write the port once the shop is open")
     asyncio.run(run(parser.parse_args()))
     # Connections that are still served are not waited for: the process ends here with all of them.

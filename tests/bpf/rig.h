@@ -26,6 +26,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/http1_table.h"
+#include "capture/programs.h"
 #include "config/config.h"
 #include "model/histogram.h"
 #include "tillwatch.skel.h"
@@ -74,6 +75,9 @@ struct rig {
 };
 
 static struct rig rig;
+
+/* What records of HTTP/2 frames go to; NULL: nobody wants them. */
+static void (*rig_on_h2)(const void *record, size_t len);
 
 /* Set before rig_open: ns after which a response comes too late; 0: never. */
 static uint64_t rig_timeout;
@@ -126,6 +130,16 @@ static inline const char *rig_counter(int i)
 		[TW_L_BAD_PACKET] = "bad_packet",
 		[TW_L_UNREAD_VERSION] = "unread_version",
 		[TW_L_MOVED] = "moved",
+		[TW_L_TLS] = "tls",
+		[TW_L_TLS_MOVED] = "tls_moved",
+		[TW_L_TLS_FOUND] = "tls_found",
+		[TW_L_TLS_JOINED] = "tls_joined",
+		[TW_L_TLS_UNJOINED] = "tls_unjoined",
+		[TW_L_TLS_MISMATCH] = "tls_mismatch",
+		[TW_L_TLS_UNFRAMED] = "tls_unframed",
+		[TW_L_TLS_REQUESTS] = "tls_requests",
+		[TW_L_TLS_WITHHELD] = "tls_withheld",
+		[TW_L_TLS_WITHDRAWN] = "tls_withdrawn",
 	};
 
 	return names[i] ? names[i] : "unnamed counter";
@@ -211,6 +225,8 @@ static inline int rig_on_record(void *arg, void *data, size_t len)
 		rig_on_detail(data);
 	else if (*type == TW_R_DRAIN)
 		rig_on_drain(data);
+	else if (*type == TW_R_H2 && rig_on_h2)
+		rig_on_h2(data, len);
 	return 0;
 }
 
@@ -377,6 +393,15 @@ static inline int rig_print(enum libbpf_print_level level, const char *fmt, va_l
 	return 0;
 }
 
+static inline void rig_link(void)
+{
+	struct programs p = { .n = 0 };
+
+	assert_int_equal(programs__take(&p, rig.skel->obj), 0);
+	assert_int_equal(programs__link(&p, rig.skel), 0);
+	programs__free(&p);
+}
+
 /* crafted: connections are found by address, as test runs need it; without the tracepoint programs, but for those named
  * here. */
 static inline void rig_open(bool crafted)
@@ -395,6 +420,7 @@ static inline void rig_open(bool crafted)
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))
 		fail_msg("the kernel refuses the programs: %s (root?)", strerror(errno));
+	rig_link();
 	rig.cpus = libbpf_num_possible_cpus();
 	rig.lane_size = (bpf_map__value_size(rig.skel->maps.lanes) + 7) & ~7U;
 	rig.lane_busy = rig_offset("tw_lane", "busy");

@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cells.h"
+#include "cost.h"
 #include "release.h"
 
 #define ALPHA           0.05
@@ -26,7 +26,11 @@
 #define MOST            16
 #define BAD_FACTOR      10
 #define HEAVY           100 /* endpoints: a quarter of the runs has to do */
-#define BUDGET_MS       20.0
+#define FEW             100 /* endpoints, to compare MANY with */
+#define MANY            1000
+#define UNITS           64 /* as many as a config may have */
+#define GROWS_BAR       10.0
+#define TOLD_BAR        2.0
 
 static unsigned int runs = 100;
 static const char *only = "";
@@ -163,23 +167,20 @@ static void bad_releases(void)
 
 /* ---- time ------------------------------------------------------------------------------------------------------- */
 
+/* As ratios in one run, for machines differ. Ten times as many endpoints are ten times the work, and no more. */
 static void time_of_a_tick(void)
 {
-	const struct scenario s = {
-		.rate = 50000, .share = { 0.25 }, .endpoints = 1000, .errors = 0.01, .ticks = 10, .gap = 0.1
-	};
-	struct latencies *l = traffic__latencies(&s);
-	struct release r;
-	double ms;
+	double few = cost__clean(FEW), many = cost__clean(MANY), worse = cost__all_worse(MANY, UNITS);
+	double grows = many / few, told = worse / many;
 
-	if (!l || release__run(&s, l, 1, &r)) {
+	if (few < 0 || many < 0 || worse < 0) {
 		fprintf(stderr, "calibrate: out of memory\n");
 		exit(1);
 	}
-	ms = 1e3 * r.judge_seconds / s.ticks;
-	printf("\nJudging a tick of %u endpoints, two arms: %.1f ms of %.0f ms%s\n", s.endpoints, ms, BUDGET_MS,
-	       mark(ms <= BUDGET_MS));
-	traffic__latencies_free(l);
+	printf("\nJudging a tick, two arms, processor time: %.2f ms for %d endpoints, %.1f ms for %d (x%.1f, at most x%.0f)%s,\n"
+	       "%.1f ms when all of them are worse, in %d units (x%.1f, at most x%.0f)%s: %.2f %% of a tick's %.0f s\n",
+	       1e3 * few, FEW, 1e3 * many, MANY, grows, GROWS_BAR, mark(grows <= GROWS_BAR), 1e3 * worse, UNITS, told,
+	       TOLD_BAR, mark(told <= TOLD_BAR), percent(fmax(many, worse), TICK_SECONDS), TICK_SECONDS);
 }
 
 int main(int argc, char **argv)
@@ -194,7 +195,7 @@ int main(int argc, char **argv)
 	}
 	clean_releases();
 	bad_releases();
-	if (!*only)
+	if (strstr("time of a tick", only))
 		time_of_a_tick();
 	return missed;
 }

@@ -10,10 +10,10 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from tw import dry, net, rawtcp, servers, watch  # noqa: E402
+from tw import dry, h2_servers, net, rawtcp, servers, tls, tls_servers, watch  # noqa: E402
 from tw.wait import until  # noqa: E402
 
-TEST_SECONDS = 90
+TEST_SECONDS = 300  # far more than any takes, on a busy machine as well
 
 
 def pytest_configure(config):
@@ -101,6 +101,42 @@ def watching(tmp_path, started):
 
 
 @pytest.fixture
+def watching_each(watching):
+    """watching_each(server, …): up to three servers under one watch, one an arm, in the order of watch.ARMS."""
+
+    def start(*several, **options):
+        versions = {f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in zip(watch.ARMS, several)}
+        return watching(versions=versions, serving=[s.port for s in several], **options)
+
+    return start
+
+
+@pytest.fixture
+def tls_server(tmp_path, certificate, tls_program, started):
+    """tls_server(kind, name): a server of that kind (tls_servers.start), with servers/app.py behind it if it is a proxy."""
+
+    def start(kind, name=None, **options):
+        app = None
+        if kind in tls_servers.FRONTS:
+            app = started(servers.app(tmp_path, f"app_of_{name or kind}"))
+        return started(tls_servers.start(kind, tmp_path, certificate, app, tls_program, name, **options))
+
+    return start
+
+
+@pytest.fixture
+def h2_server(tmp_path, certificate, started):
+    """h2_server(kind, tls=False): a server of that kind (h2_servers.start), with servers/app.py behind it if it is a proxy."""
+
+    def start(kind, tls=False, name=None, **options):
+        name = name or kind + ("-tls" if tls else "")
+        app = started(servers.app(tmp_path, f"app_of_{name}")) if kind in h2_servers.FRONTS else None
+        return started(h2_servers.start(kind, tmp_path, certificate if tls else None, app, name, **options))
+
+    return start
+
+
+@pytest.fixture
 def tun(request):
     reason = rawtcp.unavailable()
     if reason:
@@ -108,6 +144,21 @@ def tun(request):
     device = rawtcp.Tun()
     request.addfinalizer(device.close)
     return device
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A file with a key and its certificate, made for this run."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    return tls.make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def tls_program(tmp_path_factory):
+    """tls_program(kind): servers/tls_server.c, built with that library when it is first wanted."""
+    directory = tmp_path_factory.mktemp("tls")
+    return lambda kind: tls_servers.build(directory, kind)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from tw import net, servers, watch
 from tw.client import Client, ask, request
 from tw.oracle import assert_answered, assert_counts, counts
+from tw.proc import children
 from tw.wait import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
@@ -50,7 +52,8 @@ def test_a_download_under_way_at_the_attach_is_passed_over_and_the_next_request_
 
 
 def test_an_upload_under_way_at_the_attach_is_passed_over_and_the_next_request_is_counted(nginx, watching):
-    server = nginx()
+    # It answers before the body has come, and by itself waits for the rest for no more than five seconds.
+    server = nginx(http="lingering_timeout 60s; lingering_time 60s;")
     body = b"GET /evil HTTP/1.1\r\n\r\n" * 1000
     with Client(server.port) as c:
         c.send(request("POST", "/ok", headers=[f"Content-Length: {2 * len(body)}"]), body)
@@ -150,20 +153,15 @@ def test_workers_forked_after_the_attach_belong_to_their_masters_version(tmp_pat
 def test_nginx_workers_replaced_by_a_reload_are_still_counted(nginx, watching):
     server = nginx(workers=2)
     w = watching(versions={"v1": ("baseline", {"pid": server.pid})}, serving=[server.port])
-    before = children(server.pid)
+    before = set(children(server.pid))
     for _ in range(5):
         ask(server.port, "GET", "/ok")
     server.child.kill(signal.SIGHUP)
-    until(lambda: children(server.pid) and not children(server.pid) & before, "new workers")
+    until(lambda: children(server.pid) and not before & set(children(server.pid)), "new workers")
     for _ in range(5):
         ask(server.port, "GET", "/missing")
     d = w.stop()
     assert_answered(d, counts(server.exchanges(10)))
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        return set(f.read().split())
 
 
 def test_sigint_and_sigterm_end_a_watch_early_with_the_same_final_document(nginx, watching):
@@ -291,3 +289,32 @@ def test_an_observer_that_is_stopped_for_a_while_loses_nothing(nginx, watching):
     w.child.kill(signal.SIGCONT)
     d = w.stop()
     assert_answered(d, counts(server.exchanges(301)))
+
+
+def test_the_first_answer_seen_of_an_open_connection_may_come_byte_by_byte(watching):
+    """It is not passed over: its request would get the next one's."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = []
+
+    def answer(status, piece):
+        sock = server[0]
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert sock.recv(65536).endswith(b"\r\n\r\n")
+        text = b"HTTP/1.1 %d Status\r\nContent-Length: 2\r\n\r\nok" % status
+        for i in range(0, len(text), piece):
+            sock.sendall(text[i:i + piece])
+
+    with Client(listener.getsockname()[1]) as c:
+        server.append(listener.accept()[0])
+        c.send(request("GET", "/before"))
+        answer(200, 1000)
+        assert c.answer().status == 200
+        w = watching(listener.getsockname()[1])
+        for target, status, piece in (("/pieces", 500, 1), ("/whole", 200, 1000)):
+            c.send(request("GET", target))
+            answer(status, piece)
+            assert c.answer().status == status
+    server[0].close()
+    d = w.stop()
+    listener.close()
+    assert_answered(d, {("GET /pieces", 500): 1, ("GET /whole", 200): 1})

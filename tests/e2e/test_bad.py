@@ -12,7 +12,7 @@ import pytest
 from tw import servers, watch
 from tw.client import Client, ask, request
 from tw.faults import Faulty
-from tw.load import Wrk
+from tw.load import LASTING, Wrk
 from tw.watch import config_text, run
 
 STATUSES = """
@@ -169,7 +169,7 @@ def test_the_verdict_follows_the_config_on_what_is_bad(tmp_path, started, bad):
         {"v1": ("baseline", {"listen": str(apps[0].port)}), "v2": ("canary", {"listen": str(apps[1].port)})},
         [{"route": "GET /checkout", "critical": True}], dict(GATE, **({"bad": bad} if bad else {}))))
     for i, a in enumerate(apps):
-        started(Wrk(tmp_path, a.port, ("/checkout",), 6, 60, f"wrk{i}"))
+        started(Wrk(tmp_path, a.port, ("/checkout",), 6, LASTING, f"wrk{i}"))
     r = run("gate", "-c", config, "--for", "6s", "--json")
     figures = json.loads(r.out)["endpoints"][0]
     assert figures["n_c"] > 1000 and figures["bad_b"] == 0

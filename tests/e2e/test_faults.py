@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The fault bench: whatever a server or a client does, each exchange ends once, as the client's own record says."""
-import collections
 import signal
 import threading
 
@@ -8,26 +7,15 @@ import pytest
 
 from tw import rawtcp
 from tw.client import Client, request
-from tw.faults import CASES, HEAD, Case, Dialogue, Faulty, assert_record, play_all
+from tw.faults import CASES, HEAD, Case, Dialogue, Faulty, assert_record, expected_total, finish, play_all
 from tw.load import Wrk
 from tw.lossy import Lossy
 from tw.oracle import assert_counts, counts
+from tw.proc import state
 from tw.wait import until
 
 N = 3
 MS = 0.001
-
-
-def finish(dialogues):
-    """The clients stay to the end; endpoint -> Counter of outcomes."""
-    record = collections.defaultdict(collections.Counter)
-    for d in dialogues:
-        d.drain()
-        d.leave()
-        got = d.outcomes()
-        assert got == d.case.expected, f"{d.case}: the client saw {got}"
-        record[d.case.endpoint].update(got)
-    return record
 
 
 def drain(c):
@@ -36,10 +24,6 @@ def drain(c):
             pass
     except ConnectionResetError:
         pass
-
-
-def expected_total(record):
-    return sum(sum(outcomes.values()) for outcomes in record.values())
 
 
 @pytest.mark.harness
@@ -128,11 +112,6 @@ def test_a_server_that_is_killed_resets_what_waits_in_its_backlog(tmp_path, star
     assert d.requests() == 1 + N
 
 
-def process_state(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
-
-
 def test_a_server_that_is_stopped_and_continued_answers_late_and_loses_nothing(tmp_path, started, watching):
     server = started(Faulty(tmp_path))
     w = watching(server.port)
@@ -140,7 +119,7 @@ def test_a_server_that_is_stopped_and_continued_answers_late_and_loses_nothing(t
     inside.send()
     inside.read(HEAD)
     server.child.kill(signal.SIGSTOP)
-    until(lambda: process_state(server.pid) == "T", "the server to be stopped")
+    until(lambda: state(server.pid) == "T", "the server to be stopped")
     after = Dialogue(Case("after", "rest", "answered 200"), server.port)
     gone = Dialogue(Case("gone", "gone; close", "client_abandoned before_first_byte"), server.port)
     after.send()

@@ -11,7 +11,8 @@ import pytest
 
 from tw import servers, watch
 from tw.client import Client, ask, request
-from tw.load import Wrk
+from tw.gate import STEADY, STEADY_CONNECTIONS, gate_during, promotion
+from tw.load import LASTING, Wrk
 from tw.proc import Child
 from tw.wait import until
 from tw.watch import Background, config_text, run
@@ -40,8 +41,9 @@ def release(tmp_path, started):
                 {"v1": ("baseline", {"listen": str(self.apps[0].port)}), "v2": ("canary", {"listen": str(self.apps[1].port)})},
                 [{"route": "GET /checkout", "critical": True}], gate or GATE))
 
-        def load(self):
-            return [started(Wrk(tmp_path, a.port, ("/checkout",), 6, 60, f"wrk{i}")) for i, a in enumerate(self.apps)]
+        def load(self, connections=6):
+            return [started(Wrk(tmp_path, a.port, ("/checkout",), connections, LASTING, f"wrk{i}"))
+                    for i, a in enumerate(self.apps)]
 
         def gate(self, *args, span="8s"):
             self.load()
@@ -76,9 +78,12 @@ def test_a_canary_that_is_slower_is_rolled_back(release):
 
 
 def test_a_canary_that_is_as_good_is_promoted(release):
-    same = ["--error-rate", 0.1, "--delay-ms", 4]
-    doc = release(same, same).gate(span="12s")
-    assert doc["verdict"] == "promote", doc
+    same = ["--error-rate", 0.1, *STEADY]
+    r = release(same, same)
+    r.load(STEADY_CONNECTIONS)
+    code, out = gate_during(r.config, promotion(40_000), "--json")
+    doc = json.loads(out)
+    assert doc["verdict"] == "promote" and code == CODES["promote"], doc
     assert all(g["ok"] for g in doc["guards"]), doc
 
 
@@ -140,7 +145,7 @@ def test_sigint_ends_a_gate_early_with_its_document(release, tmp_path):
     out = open(tmp_path / "gate.out", "wb")
     child = Child([watch.TILLWATCH, "gate", "-c", r.config, "--for", "1h", "--json"], tmp_path / "gate.err", stdout=out)
     try:
-        until(lambda: "tillwatch: watching " in child.log_text(), child.log_text, 30)
+        until(lambda: "tillwatch: watching " in child.log_text(), child.log_text, watch.ATTACH_SECONDS)
         code = child.stop(signal.SIGINT)
     finally:
         out.close()

@@ -13,7 +13,7 @@ import pytest
 
 from test_handover import hold, upgradable  # noqa: F401 (fixtures)
 from tw import servers, watch
-from tw.load import Wrk
+from tw.load import LASTING, Wrk
 from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text
@@ -38,7 +38,7 @@ class Gate:
         self.out = open(self.path, "wb")
         self.child = Child([watch.TILLWATCH, "gate", "-c", config, "--for", span, "--json", *args], tmp / "gate.err",
                            stdout=self.out)
-        until(lambda: "tillwatch: watching " in self.child.log_text(), self.child.log_text, 30)
+        until(lambda: "tillwatch: watching " in self.child.log_text(), self.child.log_text, watch.ATTACH_SECONDS)
 
     def document(self):
         code = self.child.proc.wait(60)
@@ -83,7 +83,7 @@ def test_a_version_whose_program_is_exchanged_in_place_is_not_one_version(upgrad
     gate = started(Gate(tmp_path, arms(nginx.port, pair[1].port), "10s"))
     for i, port in enumerate((nginx.port, pair[1].port)):
         # Connections are made anew all the time, so the new workers get some.
-        started(Wrk(tmp_path, port, ("/checkout",), 4, 60, f"wrk{i}", pause=5))
+        started(Wrk(tmp_path, port, ("/checkout",), 4, LASTING, f"wrk{i}", pause=5))
     time.sleep(2)
     if exchanged:
         nginx.upgrade()
@@ -118,7 +118,7 @@ def test_a_router_that_does_not_deal_as_the_stage_says_keeps_the_promotion_back(
     front = nginx(name="front", server=PASS,
                   http=SPLIT.format(percent=dealt, fresh=pair[1].port, stable=pair[0].port, keep=keep))
     gate = started(Gate(tmp_path, arms(pair[0].port, pair[1].port), "10s", "--stage", planned))
-    started(Wrk(tmp_path, front.port, ("/checkout",), 8, 60, pause=5))
+    started(Wrk(tmp_path, front.port, ("/checkout",), 8, LASTING, pause=5))
     doc = gate.document()
     ratio = guard(doc, "sample_ratio")
     if planned == "50%":
@@ -137,7 +137,7 @@ def test_a_canary_that_turns_people_away_is_not_promoted(nginx, tmp_path, starte
     both = [nginx(name="stable", server=arm.format(200)), nginx(name="fresh", server=arm.format(status))]
     gate = started(Gate(tmp_path, arms(both[0].port, both[1].port), "12s"))
     for i, server in enumerate(both):
-        started(Wrk(tmp_path, server.port, ("/checkout",), 4, 60, f"wrk{i}", pause=5))
+        started(Wrk(tmp_path, server.port, ("/checkout",), 4, LASTING, f"wrk{i}", pause=5))
     doc = gate.document()
     answers = guard(doc, "answers")
     if status == 200:
@@ -152,7 +152,7 @@ def test_a_canary_that_turns_people_away_is_not_promoted(nginx, tmp_path, starte
 
 def test_a_canary_that_goes_is_not_promoted(tmp_path, started, pair):
     gate = started(Gate(tmp_path, arms(pair[0].port, pair[1].port), "10s"))
-    loads = [started(Wrk(tmp_path, a.port, ("/checkout",), 4, 60, f"wrk{i}", pause=5)) for i, a in enumerate(pair)]
+    loads = [started(Wrk(tmp_path, a.port, ("/checkout",), 4, LASTING, f"wrk{i}", pause=5)) for i, a in enumerate(pair)]
     time.sleep(5)
     loads[1].stop()
     pair[1].stop()
@@ -164,7 +164,7 @@ def test_a_canary_that_goes_is_not_promoted(tmp_path, started, pair):
 def test_a_canary_that_comes_back_has_not_gone(tmp_path, started, pair):
     gate = started(Gate(tmp_path, arms(pair[0].port, pair[1].port), "10s"))
     for i, a in enumerate(pair):
-        started(Wrk(tmp_path, a.port, ("/checkout",), 4, 60, f"wrk{i}", pause=5))
+        started(Wrk(tmp_path, a.port, ("/checkout",), 4, LASTING, f"wrk{i}", pause=5))
     time.sleep(2)
     pair[1].stop()
     time.sleep(1)
@@ -176,7 +176,7 @@ def test_a_canary_that_comes_back_has_not_gone(tmp_path, started, pair):
 def test_an_observer_that_was_stopped_says_so_and_judges_what_was_counted_meanwhile(tmp_path, started, pair):
     gate = started(Gate(tmp_path, arms(pair[0].port, pair[1].port), "10s"))
     for i, a in enumerate(pair):
-        started(Wrk(tmp_path, a.port, ("/checkout",), 4, 60, f"wrk{i}", pause=5))
+        started(Wrk(tmp_path, a.port, ("/checkout",), 4, LASTING, f"wrk{i}", pause=5))
     time.sleep(3)
     gate.child.kill(signal.SIGSTOP)
     time.sleep(3)

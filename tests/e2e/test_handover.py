@@ -17,7 +17,7 @@ import pytest
 from tw import net, servers
 from tw.keepalive import Held, Load, Record
 from tw.oracle import counts
-from tw.proc import Child
+from tw.proc import Child, children
 from tw.wait import until
 
 BY_SERVER = ("unanswered", "truncated", "reset_by_server")
@@ -34,11 +34,6 @@ def exists(pid):
 
 def await_end(*pids):
     until(lambda: not any(exists(p) for p in pids), f"{pids} to end", 20)
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        return [int(c) for c in f.read().split()]
 
 
 def build_id(program):

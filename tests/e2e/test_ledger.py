@@ -246,7 +246,7 @@ def test_the_books_balance_at_every_look_under_load(nginx, watching, tmp_path, s
     """wrk is still at it when the tool ends: what is in flight then is at most what its connections can have."""
     server = nginx()
     w = watching(server.port)
-    load = started(Wrk(tmp_path, server.port, ("/ok",), 16, 60))
+    load = started(Wrk(tmp_path, server.port, ("/ok",), 16))
     time.sleep(6)
     d = w.stop(idle=True)
     load.stop()

@@ -11,7 +11,7 @@ import pytest
 
 from tw import net, servers, watch
 from tw.faults import Case, Dialogue, Faulty
-from tw.load import Wrk
+from tw.load import LASTING, Wrk
 from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text, run
@@ -52,7 +52,7 @@ def gate_alone(tmp_path, started, nginx, percent, **gate):
     path.write_text(config_text({"v2": ("canary", {"listen": str(server.port)})},
                                 [{"route": "GET /checkout", "critical": True, "slo": {"error_rate": "5%", "p95": "200ms"}}],
                                 dict(GATE, mode="absolute", **gate)).replace('"5%"', "5%").replace('"200ms"', "200ms"))
-    started(Wrk(tmp_path, server.port, ("/checkout",), 32, 60, pause=2))
+    started(Wrk(tmp_path, server.port, ("/checkout",), 32, LASTING, pause=2))
     return path
 
 
@@ -100,7 +100,7 @@ class AttachedGate:
             self.child = Child([watch.TILLWATCH, "gate", "-c", config, "--for", span, "--json"], tmp_path / "gate.err",
                                stdout=out)
         started(self.child)
-        until(lambda: "tillwatch: watching " in self.child.log_text(), self.child.log_text, 30)
+        until(lambda: "tillwatch: watching " in self.child.log_text(), self.child.log_text, watch.ATTACH_SECONDS)
 
     def running(self):
         return self.child.alive()
@@ -121,7 +121,7 @@ class InPlace:
 
     def load(self, name, server):
         self.started(server)
-        self.started(Wrk(self.tmp, self.port, ("/checkout",), 64, 75, f"wrk-{name}", pause=2))
+        self.started(Wrk(self.tmp, self.port, ("/checkout",), 64, LASTING, f"wrk-{name}", pause=2))
         return server
 
     def gate(self, matches, span):

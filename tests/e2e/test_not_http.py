@@ -65,7 +65,8 @@ def test_text_that_is_not_http_is_not_http(sink, watching):
     assert d.requests() == 0 and d["coverage"]["not_http"] == len(lines)
 
 
-def test_a_tls_client_hello_is_counted_as_opaque(sink, watching):
+def test_a_tls_client_hello_is_a_tls_connection_and_not_opaque(sink, watching):
+    """No data was exchanged that anybody could have read."""
     hello = client_hello()
     w = watching(sink.port)
     for data in (hello, hello, hello[:100]):
@@ -73,8 +74,9 @@ def test_a_tls_client_hello_is_counted_as_opaque(sink, watching):
     sink.join()
     d = w.stop()
     assert d.requests() == 0
-    assert (d["coverage"]["opaque_tls"], d["coverage"]["not_http"], d["coverage"]["decoded"]) == (3, 0, 0)
-    assert d["coverage"]["complete"] is False
+    c = d["coverage"]
+    assert (c["tls"]["connections"], c["tls"]["opaque"], c["opaque_tls"], c["not_http"], c["decoded"]) == (3, 0, 0, 0, 0)
+    assert c["tls"]["versions"] == {"TLS 1.2": 0, "TLS 1.3": 0} and c["tls"]["names"] == []
 
 
 def test_an_http2_preface_is_not_taken_for_a_request(sink, watching):
@@ -85,7 +87,7 @@ def test_an_http2_preface_is_not_taken_for_a_request(sink, watching):
     d = w.stop()
     assert d.requests() == 0
     assert d["coverage"]["decoded"] == 0
-    assert d["coverage"].get("http2", 0) + d["coverage"]["not_http"] == 3
+    assert d["coverage"]["http2"]["connections"] + d["coverage"]["not_http"] == 3
 
 
 def test_other_connections_are_not_disturbed_by_those_that_are_not_http(raw_server, watching):

@@ -14,7 +14,7 @@ import pytest
 
 from tw import net, watch
 from tw.client import Client
-from tw.load import Wrk
+from tw.load import LASTING, Wrk
 from tw.net import await_closed
 from tw.proc import Child
 from tw.wait import until
@@ -213,7 +213,7 @@ def observed(tmp_path, started):
         with open(tmp_path / "plan.out", "wb") as out:
             child = started(Child([watch.TILLWATCH, "plan", "-c", path, "--observe", "1h", "--share", "5%", "--json"],
                                   tmp_path / "plan.err", stdout=out))
-            until(lambda: "tillwatch: observing " in child.log_text(), child.log_text, 30)
+            until(lambda: "tillwatch: observing " in child.log_text(), child.log_text, watch.ATTACH_SECONDS)
             start = time.monotonic()
             work()
             for port in ports:
@@ -273,7 +273,7 @@ def test_a_canary_adds_to_the_traffic_but_its_errors_are_not_the_baselines(nginx
 def test_under_load_the_rate_is_that_of_the_access_log(nginx, shop, tmp_path, started):
     server = nginx()
     path = shop(server.port, endpoints=[{"route": "GET /ok", "critical": True}])
-    started(Wrk(tmp_path, server.port, ("/ok",), 4, 30, pause=10))
+    started(Wrk(tmp_path, server.port, ("/ok",), 4, LASTING, pause=10))
     doc = document(run("plan", "-c", path, "--observe", "4s", "--share", "5%,50%", "--json"))
     stamps = [line.time for line in server.log(100)]
     rate = (len(stamps) - 1) / (stamps[-1] - stamps[0])

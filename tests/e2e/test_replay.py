@@ -12,7 +12,8 @@ import subprocess
 import pytest
 
 from tw import servers, watch
-from tw.load import Wrk
+from tw.gate import STEADY, STEADY_CONNECTIONS, gate_during, promotion
+from tw.load import LASTING, Wrk
 from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text, run
@@ -126,7 +127,7 @@ def test_every_verdict_that_watch_shows_is_one_that_replay_finds(shop, watching)
 @pytest.fixture
 def release(tmp_path, started):
     """Two servers alike, under load, that a gate promotes; returns (its log, the config's text with another gate)."""
-    options = ["--error-rate", 0.1, "--delay-ms", 4]
+    options = ["--error-rate", 0.1, *STEADY]
     apps = [started(servers.app(tmp_path, n, options=["--seed", s, *options])) for n, s in (("stable", 1), ("fresh", 2))]
 
     def text(**gate):
@@ -136,10 +137,10 @@ def release(tmp_path, started):
     config, log = tmp_path / "gate.yaml", tmp_path / "gate.ticklog"
     config.write_text(text())
     for i, a in enumerate(apps):
-        started(Wrk(tmp_path, a.port, ("/checkout",), 6, 60, f"wrk{i}"))
-    r = run("gate", "-c", config, "--for", "12s", "--json", "--log", log)
-    assert r.code == 0, r
-    return log, exact(r.out), text
+        started(Wrk(tmp_path, a.port, ("/checkout",), STEADY_CONNECTIONS, LASTING, f"wrk{i}"))
+    code, out = gate_during(config, promotion(40_000), "--json", log=log)
+    assert code == 0, out
+    return log, exact(out), text
 
 
 def test_a_stricter_margin_would_have_held_what_was_promoted(release, tmp_path):
@@ -170,7 +171,7 @@ def test_a_canary_by_itself_is_replayed_as_well(shop, tmp_path):
     config.write_text(config_text({"v2": ("canary", {"listen": str(shop.ports[1])})},
                                   [{"route": "GET /checkout", "critical": True, "slo": {"error_rate": "1%", "p95": "1s"}}],
                                   dict(GATE, mode="absolute")))
-    shop.load(20)
+    shop.load(LASTING)
     r = run("gate", "-c", config, "--for", "6s", "--json", "--log", shop.log)
     said = exact(r.out)
     assert r.code == 10, r
@@ -183,7 +184,7 @@ def test_a_canary_by_itself_is_replayed_as_well(shop, tmp_path):
 
 def test_a_run_that_is_killed_leaves_a_log_that_is_replayed_up_to_there(shop, tmp_path, watching):
     w = watching(text=shop.text(), args=["--log", shop.log])
-    shop.load(60)
+    shop.load(LASTING)
     until(lambda: shop.log.read_text().count('{"tick":') >= 4, "four ticks in the log", 20)
     w.end(signal.SIGKILL)
     whole = shop.log.read_text()

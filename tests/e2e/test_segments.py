@@ -3,9 +3,14 @@
 TCP as networks deliver it: crafted segments through a TUN device against a real nginx. Whatever the order and number of
 the segments, the kernel hands nginx each request once, and nginx's log is what must have been counted.
 """
+import ctypes
+import os
+import pathlib
+import subprocess
+
 import pytest
 
-from tw.client import request
+from tw.client import ask, request
 from tw.oracle import assert_counts, counts
 from tw.rawtcp import ACK, FIN, PSH, RawTcp
 
@@ -114,11 +119,52 @@ def test_a_close_that_overtakes_the_request_is_the_clients(raw_server, tun, watc
 
 
 def test_clients_of_a_deferred_listener_are_counted(tapped, tun):
-    from tw.client import ask
-
     t = tapped("deferred")
     for _ in range(10):
         assert ask(t.server.port, "GET", "/ok", host=tun.server).status == 200
+    t.check(10)
+
+
+@pytest.mark.parametrize("options", ["deferred", "deferred reuseport"])
+def test_clients_of_a_deferred_listener_are_counted_over_ipv6(ipv6, nginx, watching, options):
+    server = nginx(host="::1", options=options)
+    w = watching(server.port, host="::1")
+    for _ in range(10):
+        assert ask(server.port, "GET", "/ok", host="::1").status == 200
+    assert_counts(w.stop().counts(), counts(server.exchanges(10)))
+
+
+CLONE_NEWNET = 0x40000000
+
+
+@pytest.fixture
+def cookies():
+    """A network namespace in which every handshake is answered with a SYN cookie: nothing is kept of it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    assert not libc.unshare(CLONE_NEWNET), os.strerror(ctypes.get_errno())
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
+        yield
+    finally:
+        libc.setns(home, CLONE_NEWNET)
+        os.close(home)
+
+
+def cookies_taken():
+    names, values = [line.split() for line in open("/proc/thread-self/net/netstat") if line.startswith("TcpExt")]
+    return int(values[names.index("SyncookiesRecv")])
+
+
+@pytest.mark.parametrize("options", ["", "reuseport"])
+def test_a_request_in_the_handshakes_last_ack_is_counted_where_that_is_a_cookie(cookies, tapped, options):
+    t = tapped(options)
+    for i in range(10):
+        c = t.connection().connect(request("GET", "/missing" if i % 2 else "/ok"))
+        c.wait_received(b"HTTP/1.1 ")
+        c.close()
+    assert cookies_taken() >= 10
     t.check(10)
 
 
@@ -308,6 +354,23 @@ def test_a_segment_far_outside_the_window_is_not_believed(tapped):
     c.wait_received(b"HTTP/1.1 404")
     c.close()
     t.check(2)
+
+
+@pytest.mark.parametrize("data", [b"\x17\x03\x03\x00\x13" + b"x" * 19, request("GET", "/late"), request("GET", "/late")[:10]],
+                         ids=["a TLS record", "a request", "half a request"])
+def test_what_comes_for_a_connection_that_has_gone_is_no_connection(tapped, data):
+    """The kernel hands it to the listener, as it does with the handshake's last ACK, and answers with a reset."""
+    t = tapped()
+    c = t.connection().connect()
+    c.segment(request("GET", "/ok"))
+    c.wait_received(OK_BODY)
+    c.abort()
+    for _ in range(3):
+        c.reset = False
+        c.segment(data)
+        c.wait(lambda: c.reset, "the RST")
+    d = t.check(1)
+    assert d["coverage"]["connections"] == d["coverage"]["decoded"] == 1, d
 
 
 def late_first_byte(t, requests):

@@ -88,6 +88,43 @@ static void a_canary_that_turns_everybody_away_without_an_error_is_held(void **s
 	judge__free(r.j);
 }
 
+/*
+ * More of the same certifies the endpoint in a while, which the first of the three says; to the other two that helps
+ * nothing, their requests being turned away, or failing where nothing can be compared.
+ */
+static void where_more_of_the_same_mends_nothing_there_is_no_eta_before_the_certificates(void **state)
+{
+	struct release good, turns_away, fails_alone;
+	int in_the_way = 0;
+
+	begin(&good);
+	begin(&turns_away);
+	begin(&fails_alone);
+	for (int i = 0; i < 30; i++) {
+		struct endpoint_tick same[2] = { { { .n = 950 }, { .n = 50 } } };
+		struct endpoint_tick away[2] = { { { .n = 950 }, { .n = 50, .turned_away = 50 } } };
+		struct endpoint_tick alone[2] = { { { .n = 950 }, { .n = 50 } }, { .canary = { .n = 10, .bad = 9 } } };
+		bool time_mends;
+
+		assert_int_equal(tick(&good, same), 0);
+		assert_int_equal(tick(&turns_away, away), 0);
+		assert_int_equal(tick(&fails_alone, alone), 0);
+		judge__verdict(good.j, &v);
+		time_mends = v.kind == VERDICT_HOLD && v.has_eta && !v.endpoints[0].certified;
+		if (!time_mends || guard_of(&turns_away, "answers")->ok || guard_of(&fails_alone, "uncompared")->ok)
+			continue;
+		in_the_way++;
+		judge__verdict(turns_away.j, &v);
+		assert_false(v.endpoints[0].certified || v.has_eta);
+		judge__verdict(fails_alone.j, &v);
+		assert_false(v.endpoints[0].certified || v.has_eta);
+	}
+	assert_true(in_the_way >= 3);
+	judge__free(good.j);
+	judge__free(turns_away.j);
+	judge__free(fails_alone.j);
+}
+
 static void one_that_turns_as_many_away_as_the_baseline_is_not_blamed(void **state)
 {
 	struct dice dice = { 7 };
@@ -208,6 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_canary_that_turns_everybody_away_without_an_error_is_held),
+		cmocka_unit_test(where_more_of_the_same_mends_nothing_there_is_no_eta_before_the_certificates),
 		cmocka_unit_test(one_that_turns_as_many_away_as_the_baseline_is_not_blamed),
 		cmocka_unit_test(an_endpoint_that_only_the_canary_serves_must_not_fail),
 		cmocka_unit_test(once_the_baseline_serves_it_too_it_is_compared),

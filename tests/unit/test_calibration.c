@@ -16,11 +16,9 @@
 #include "release.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define SLOWER    10 /* fewer releases: the sanitizers are slow */
-#define BUDGET_MS 200.0
+#define SLOWER 10 /* fewer releases: the sanitizers are slow */
 #else
-#define SLOWER    1
-#define BUDGET_MS 20.0
+#define SLOWER 1
 #endif
 
 #define HALF_HOUR 360
@@ -133,7 +131,8 @@ static void clean_releases_with_small_bursts_are_promoted(void **state)
 	assert_true(s.promoted_median <= 900);
 }
 
-static void a_thousand_endpoints_with_groups_are_judged_within_the_budget(void **state)
+/* What it costs is among the bench's figures. */
+static void a_clean_release_of_a_thousand_endpoints_with_groups_is_neither_rolled_back_nor_suspect(void **state)
 {
 	const struct scenario s = {
 		.rate = 50000, .share = { 0.25 }, .endpoints = 1000, .errors = 0.01, .gap = 0.1, .ticks = 5
@@ -142,8 +141,9 @@ static void a_thousand_endpoints_with_groups_are_judged_within_the_budget(void *
 	struct release r;
 
 	assert_int_equal(release__run(&s, l, 1, &r), 0);
-	print_message("%.2f ms a tick for %u endpoints\n", 1e3 * r.judge_seconds / s.ticks, s.endpoints);
-	assert_true(1e3 * r.judge_seconds / s.ticks <= BUDGET_MS);
+	assert_int_equal(r.rolled_back, 0);
+	assert_int_equal(r.found, 0);
+	assert_int_equal(r.placebo, 0);
 	traffic__latencies_free(l);
 }
 
@@ -157,7 +157,8 @@ int main(void)
 		cmocka_unit_test(a_quarter_slower_is_not_promoted),
 		cmocka_unit_test(a_hundredth_slower_is_not_rolled_back_when_latencies_are_steady),
 		cmocka_unit_test(clean_releases_with_small_bursts_are_promoted),
-		cmocka_unit_test(a_thousand_endpoints_with_groups_are_judged_within_the_budget),
+		cmocka_unit_test(
+			a_clean_release_of_a_thousand_endpoints_with_groups_is_neither_rolled_back_nor_suspect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -310,6 +310,28 @@ static void a_new_stage_is_held_against_its_own_traffic(void **state)
 	assert_true(split__look(&split, TOLERANCE).deviation < 1e-9);
 }
 
+/* Of the baseline one worker of four is read, of the canary its only one. */
+static void what_is_left_out_for_the_budget_counts_where_it_was_dealt(void **state)
+{
+	struct endpoint_tick ep = { .canary = { .n = 50 }, .baseline = { .n = 237 } };
+	struct tick t = { .endpoints = &ep,
+		          .planned_share = 0.05,
+		          .canary = { .seen = 50, .opened = 50 },
+		          .baseline = { .seen = 237, .opened = 237, .withheld = 713 } };
+	struct split split = { 0 }, without = { 0 };
+	const bool named = false;
+
+	for (int i = 0; i < 120; i++) {
+		t.baseline.withheld = 713;
+		split__tick(&split, &t, 1, &named);
+		t.baseline.withheld = 0;
+		split__tick(&without, &t, 1, &named);
+	}
+	assert_false(split__look(&split, TOLERANCE).mismatch);
+	assert_true(split__look(&split, TOLERANCE).deviation < 1e-9);
+	assert_true(split__look(&without, TOLERANCE).mismatch);
+}
+
 static void at_a_planned_share_of_everything_the_baseline_must_get_nothing(void **state)
 {
 	struct split split = { 0 };
@@ -362,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_split_that_is_not_what_was_planned_is_seen_within_minutes),
 		cmocka_unit_test(a_deviation_within_the_tolerance_is_no_mismatch_however_sure),
 		cmocka_unit_test(a_new_stage_is_held_against_its_own_traffic),
+		cmocka_unit_test(what_is_left_out_for_the_budget_counts_where_it_was_dealt),
 		cmocka_unit_test(at_a_planned_share_of_everything_the_baseline_must_get_nothing),
 		cmocka_unit_test(where_the_config_names_endpoints_only_those_are_dealt),
 		cmocka_unit_test(counts_beyond_all_bounds_leave_every_figure_finite),

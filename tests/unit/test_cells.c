@@ -7,6 +7,7 @@
  */
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -157,6 +158,20 @@ static void people_are_turned_away_by_what_is_neither_a_success_nor_an_error(voi
 	free(c.total.status);
 }
 
+/* They are in no count that the judge sees, but in the one of what it was not shown. */
+static void what_nobody_can_tell_good_from_bad_is_lost_to_the_judge(void **state)
+{
+	struct tw_rule r = rule(TW_FAULTS, 0);
+	struct arm_tick t = { 0 };
+	struct cell c = { .tick_n = 10, .tick_bad = 2, .tick_undecided = 3, .tick_outcome = { [TW_UNOBSERVED] = 1 } };
+
+	cell_rule(&c, &r, TIMEOUT);
+	cell_tick(&c, &t);
+	assert_int_equal(t.n, 6);
+	assert_int_equal(t.bad, 2);
+	assert_int_equal(cell_lost(&c), 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +180,7 @@ int main(void)
 		cmocka_unit_test(one_that_may_still_be_good_is_told_when_it_has_ended),
 		cmocka_unit_test(an_end_that_no_look_foresaw_never_makes_less_than_nothing_bad),
 		cmocka_unit_test(people_are_turned_away_by_what_is_neither_a_success_nor_an_error),
+		cmocka_unit_test(what_nobody_can_tell_good_from_bad_is_lost_to_the_judge),
 		cmocka_unit_test(counters_of_32_bits_may_wrap_between_two_readings),
 	};
 

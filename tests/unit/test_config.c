@@ -122,9 +122,28 @@ static void what_is_left_out_has_the_documented_default(void **state)
 	assert_true(c->gate.min_requests == 500 && c->gate.warmup == 10.0 && c->gate.tick == 5.0 &&
 	            c->gate.timeout == 30.0);
 	assert_int_equal(c->max_endpoints, 500);
+	assert_true(c->overhead.budget == 0.25);
 	assert_int_equal(c->n_routes + c->n_stages, 0);
 	assert_int_equal(config__version_of_arm(c, ARM_CANARY), -1);
 	config__free(c);
+}
+
+static void the_overhead_budget_is_a_share_or_off(void **state)
+{
+	static const struct {
+		const char *text;
+		double budget;
+	} cases[] = { { "5%", 0.05 }, { "0.5", 0.5 }, { "100%", 1 }, { "0.1%", 0.001 }, { "off", INFINITY } };
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct config *c;
+
+		snprintf(text, sizeof(text), HEAD "overhead: { budget: %s }\n", cases[i].text);
+		c = parse_ok(text);
+		assert_true(c->overhead.budget == cases[i].budget);
+		config__free(c);
+	}
 }
 
 static void a_text_that_is_no_yaml_is_refused_with_its_line(void **state)
@@ -172,6 +191,9 @@ static void unknown_words_are_refused_with_the_nearest_known_one(void **state)
 		{ HEAD "endpoints: [ { rout: \"GET /\" } ]\n", 4, "did you mean \"route\"?" },
 		{ HEAD "endpoints: [ { route: \"GET /\", slo: { p955: 1s } } ]\n", 4, "did you mean \"p95\"?" },
 		{ HEAD "limits: { endpoins: 5 }\n", 4, "did you mean \"endpoints\"?" },
+		{ HEAD "overhead: { budgte: 5% }\n", 4, "\"budgte\" in overhead: did you mean \"budget\"?" },
+		{ HEAD "overhaed: { budget: 5% }\n", 4, "did you mean \"overhead\"?" },
+		{ HEAD "limits: { budget: 5% }\n", 4, "it is a key of overhead" },
 		{ HEAD "  v2: { arm: canary, listen: 80 }\n", 4, "it is a key of match" },
 		{ HEAD "zzzzzzzz: 1\n", 4, "known are service, versions, endpoints, gate, stages, limits" },
 		{ HEAD "  v2: { arm: production, match: { pid: 7 } }\n", 4, "known are baseline, canary, other" },
@@ -190,6 +212,11 @@ static void wrong_units_are_refused_with_the_right_way_to_write_it(void **state)
 		{ HEAD "gate: { max_latency_increase: 20 }\n", 4, "write 20%" },
 		{ HEAD "gate: { max_latency_increase: 1 }\n", 4, "ambiguous" },
 		{ HEAD "gate: { max_latency_increase: 20 % }\n", 4, "not a percentage" },
+		{ HEAD "overhead: { budget: 5 }\n", 4, "budget \"5\" is ambiguous without a unit: write 5%" },
+		{ HEAD "overhead: { budget: none }\n", 4, "is not a percentage: write budget: 25%, or off" },
+		{ HEAD "overhead: { budget: [5%] }\n", 4, "wants a single value" },
+		{ HEAD "overhead: { budget: }\n", 4, "write budget: 25%" },
+		{ HEAD "overhead: 5%\n", 4, "write overhead: { budget: 25% }" },
 		{ HEAD "gate: { max_error_ratio: 150% }\n", 4, "write max_error_ratio: 1.5" },
 		{ HEAD "gate: { max_error_ratio: .inf }\n", 4, "not a plain number" },
 		{ HEAD "gate: { min_requests: 5e2 }\n", 4, "whole number" },
@@ -220,6 +247,8 @@ static void numbers_out_of_range_are_refused_with_the_range(void **state)
 		{ HEAD "limits: { endpoints: 0 }\n", 4, "from 1 to 500" },
 		{ HEAD "limits: { endpoints: 501 }\n", 4, "from 1 to 500" },
 		{ HEAD "limits: { endpoints: 4294967297 }\n", 4, "from 1 to 500" },
+		{ HEAD "overhead: { budget: 0% }\n", 4, "from 0.1% to 100%" },
+		{ HEAD "overhead: { budget: 101% }\n", 4, "from 0.1% to 100%" },
 		{ HEAD "stages: [0%]\n", 4, "out of range" },
 		{ HEAD "stages: [101%]\n", 4, "out of range" },
 		{ HEAD "stages: [50%, 50%]\n", 4, "rise" },
@@ -617,6 +646,7 @@ static void any_failing_malloc_is_reported_and_leaks_nothing(void **state)
 #else
 static void any_failing_malloc_is_reported_and_leaks_nothing(void **state)
 {
+	print_message("skipped: the sanitizers have a malloc of their own\n");
 	skip();
 }
 #endif
@@ -627,6 +657,7 @@ int main(void)
 		cmocka_unit_test(every_key_of_a_version_arrives),
 		cmocka_unit_test(every_key_of_an_endpoint_arrives),
 		cmocka_unit_test(gate_stages_and_limits_arrive),
+		cmocka_unit_test(the_overhead_budget_is_a_share_or_off),
 		cmocka_unit_test(what_is_left_out_has_the_documented_default),
 		cmocka_unit_test(a_text_that_is_no_yaml_is_refused_with_its_line),
 		cmocka_unit_test(unknown_words_are_refused_with_the_nearest_known_one),

@@ -133,7 +133,7 @@ static struct {
 #define NEEDS_ROOT()                                                                   \
 	do {                                                                           \
 		if (geteuid() || !fixture.cgroup[0]) {                                 \
-			print_message("SKIPPED: needs root and a writable cgroup2\n"); \
+			print_message("skipped: needs root and a writable cgroup2\n"); \
 			skip();                                                        \
 		}                                                                      \
 	} while (0)
@@ -142,7 +142,7 @@ static struct {
 	do {                                                    \
 		int s_ = open_listener("::1", 0, "");           \
 		if (s_ < 0) {                                   \
-			print_message("SKIPPED: needs IPv6\n"); \
+			print_message("skipped: needs IPv6\n"); \
 			skip();                                 \
 		}                                               \
 		close(s_);                                      \
@@ -1223,7 +1223,7 @@ static void a_build_id_match_tells_two_builds_at_one_path_apart(void **state)
 	struct id_snapshot *s;
 
 	if (!readelf_says(program, said, sizeof(said))) {
-		print_message("SKIPPED: no readelf, or built without a build id\n");
+		print_message("skipped: no readelf, or built without a build id\n");
 		skip();
 	}
 	assert_int_equal(build_id_of(program, old), 0);

@@ -2,7 +2,7 @@
 /*
  * links: capture model base
  *
- * A kernel that refuses a program although its trial passed is played here: libbpf's function that loads the whole
+ * A kernel that refuses a program although its trial passed is played here: libbpf's function that loads an
  * object is replaced by one that fails while that program is switched on. So is one that has no coarse clock: the
  * function that asks for its resolution is replaced. Everything else is this machine's kernel.
  */
@@ -60,13 +60,23 @@ int bpf_object__load_skeleton(struct bpf_object_skeleton *s)
 
 	loads++;
 	note_jiffy(s);
-	for (int i = 0; i < s->prog_cnt; i++)
-		for (int k = 0; k < 4 && refused[k]; k++)
-			if (!strcmp(s->progs[i].name, refused[k]) && bpf_program__autoload(*s->progs[i].prog))
-				return -EINVAL;
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "bpf_object__load_skeleton");
 	return real(s);
+}
+
+/* By several threads at once. */
+int bpf_object__load(struct bpf_object *o)
+{
+	int (*real)(struct bpf_object *);
+	struct bpf_program *p;
+
+	bpf_object__for_each_program (p, o)
+		for (int k = 0; k < 4 && refused[k]; k++)
+			if (!strcmp(bpf_program__name(p), refused[k]) && bpf_program__autoload(p))
+				return -EINVAL;
+	*(void **)&real = dlsym(RTLD_NEXT, "bpf_object__load");
+	return real(o);
 }
 
 static struct loader *load_without(const char *first, const char *second, struct err *e)
@@ -80,6 +90,16 @@ static struct loader *load_without(const char *first, const char *second, struct
 	return loader__new(&o, e);
 }
 
+static void need_features(void)
+{
+	struct err e = { "" };
+
+	if (features__required(&e)) {
+		print_message("skipped: %s\n", e.text);
+		skip();
+	}
+}
+
 static void only_what_is_refused_is_switched_off(void **state)
 {
 	const struct feature_state *f = features__try();
@@ -88,8 +108,11 @@ static void only_what_is_refused_is_switched_off(void **state)
 	struct loader *l;
 
 	memcpy(before, f, sizeof(before));
-	if (features__required(&e) || !f[FEATURE_FORK].ok || !f[FEATURE_EXIT].ok)
+	if (!f[FEATURE_FORK].ok || !f[FEATURE_EXIT].ok) {
+		print_message("skipped: this kernel does not tell of processes that begin and end\n");
 		skip();
+	}
+	need_features();
 	l = load_without("tw_fork", "tw_exit", &e);
 	assert_non_null(l);
 	assert_string_equal(e.text, "");
@@ -112,8 +135,7 @@ static void refused_packet_programs_are_an_error_that_says_so(void **state)
 	struct err e = { "" };
 	struct loader *l;
 
-	if (features__required(&e))
-		skip();
+	need_features();
 	features__try();
 	l = load_without("tw_ingress", NULL, &e);
 	assert_null(l);
@@ -125,8 +147,7 @@ static void without_a_coarse_clock_a_jiffy_has_no_length(void **state)
 {
 	struct err e = { "" };
 
-	if (features__required(&e))
-		skip();
+	need_features();
 	for (int i = 0; i < 2; i++) {
 		struct loader *l;
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "model/routes.h"
 #include "tw_rule.h"
 
 #define CANARY HEAD "  v2: { arm: canary, match: { listen: 8082 } }\n"
@@ -128,6 +129,13 @@ static void what_cannot_be_bad_is_refused(void **state)
 		{ BAD("statuses: [5XX]"), 4, "is none" },
 		{ BAD("statuses: [5xx, [429]]"), 4, "wants a single value" },
 		{ BAD("statuses: [4x4]"), 4, "is none" },
+		{ BAD("statuses: [5xx, grpc-17]"), 4,
+		  "status \"grpc-17\" is none of gRPC's: they are grpc-0 to grpc-16" },
+		{ BAD("statuses: [grpc-]"), 4, "is none of gRPC's" },
+		{ BAD("statuses: [grpc-02]"), 4, "is none of gRPC's" },
+		{ BAD("statuses: [grpc--1]"), 4, "is none of gRPC's" },
+		{ BAD("statuses: [grpc-unavailable]"), 4, "is none of gRPC's" },
+		{ BAD("statuses: [GRPC-1]"), 4, "is none: write a code or a class" },
 		{ BAD("outcomes: timeout"), 4, "wants a list" },
 		{ BAD("outcomes: [timeuot]"), 4, "unknown outcome \"timeuot\": did you mean \"timeout\"?" },
 		{ BAD("outcomes: [error]"), 4,
@@ -275,6 +283,45 @@ static void an_endpoints_own_value_goes_before_its_units_and_that_before_the_gat
 	config__free(c);
 }
 
+/* A route of a call is like any other, and so is what is bad of it. */
+static void calls_of_grpc_are_endpoints_with_statuses_of_their_own(void **state)
+{
+	struct config *c =
+		parse_ok(HEAD "gate: { bad: { statuses: [5xx, grpc-13] } }\n"
+	                      "endpoints:\n"
+	                      "- { route: \"gRPC /shop.Orders/Get\", critical: true, bad: { statuses: [grpc-5] } }\n"
+	                      "- { route: \"gRPC /shop.Orders/{method}\" }\n"
+	                      "- { route: \"POST /shop.Orders/Get\", bad: { statuses: [429] } }\n"
+	                      "- { route: \"gRPC /shop.Orders/Put\", bad: { statuses: [], outcomes: [] } }\n");
+	struct routes *routes = routes__new(c, 10);
+	static const struct {
+		const char *text;
+		uint16_t endpoint;
+		unsigned int grpc;
+		bool b429, b503;
+	} want[] = {
+		{ "gRPC /shop.Orders/Get", 1, 1U << 5, false, true },
+		{ "gRPC /shop.Orders/List", 2, 1U << 13, false, true },
+		{ "POST /shop.Orders/Get", 3, 1U << 13, true, false },
+		{ "gRPC /shop.Orders/Put", 4, 1U << 13, false, false },
+	};
+
+	assert_non_null(routes);
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		struct endpoint_policy p;
+		bool other;
+
+		assert_int_equal(routes__name(routes, want[i].text, strlen(want[i].text), false, &other),
+		                 want[i].endpoint);
+		config__policy(c, &c->routes[want[i].endpoint - 1], &p);
+		assert_int_equal(p.bad.grpc, want[i].grpc);
+		assert_int_equal(bad_status(&p, 429), want[i].b429);
+		assert_int_equal(bad_status(&p, 503), want[i].b503);
+	}
+	routes__free(routes);
+	config__free(c);
+}
+
 static void what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_on(void **state)
 {
 #define ABSOLUTE CANARY "gate: { mode: absolute }\nendpoints:\n- { route: \"GET /a\", slo: { p95: 1s }, "
@@ -314,6 +361,7 @@ int main(void)
 		cmocka_unit_test(words_and_numbers_of_the_policy_that_mean_nothing_are_refused),
 		cmocka_unit_test(what_cannot_be_bad_is_refused),
 		cmocka_unit_test(entries_that_contradict_each_other_are_refused),
+		cmocka_unit_test(calls_of_grpc_are_endpoints_with_statuses_of_their_own),
 		cmocka_unit_test(a_stage_is_one_of_the_configs_or_any_share_where_it_has_none),
 		cmocka_unit_test(an_endpoints_own_value_goes_before_its_units_and_that_before_the_gates),
 		cmocka_unit_test(what_nothing_acts_upon_is_refused_by_name_where_it_would_be_counted_on),

@@ -95,13 +95,44 @@ static void what_was_not_observed_is_never_bad(void **state)
 			assert_int_equal(tw_is_bad(&r, code, TW_UNOBSERVED, cut, 1000 * MS), 0);
 }
 
+/* unknown, deadline exceeded, unimplemented, internal, unavailable, data loss */
+static bool is_failed_call(unsigned int code)
+{
+	static const unsigned int failures[] = { 2, 4, 12, 13, 14, 15 };
+
+	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
+		if (code == TW_STATUS_GRPC + failures[i])
+			return true;
+	return false;
+}
+
+/* Those of gRPC are a list of their own: the same key names both, and replaces what it speaks of. */
+static void statuses_of_grpc_are_named_beside_those_of_http(void **state)
+{
+	const struct tw_rule usual = default_rule(), both = rule_of("{ statuses: [5xx, grpc-0, grpc-16, grpc-7] }"),
+			     calls = rule_of("{ statuses: [grpc-14] }"), none = rule_of("{ statuses: [] }");
+
+	for (unsigned int code = TW_STATUS_GRPC; code < TW_STATUS_GRPC + TW_GRPC_NR; code++) {
+		unsigned int grpc = code - TW_STATUS_GRPC;
+
+		assert_int_equal(tw_is_bad(&usual, code, TW_ANSWERED, 0, 1), is_failed_call(code));
+		assert_int_equal(tw_is_bad(&none, code, TW_ANSWERED, 0, 1), is_failed_call(code));
+		assert_int_equal(tw_is_bad(&both, code, TW_ANSWERED, 0, 1), grpc == 0 || grpc == 16 || grpc == 7);
+		assert_int_equal(tw_is_bad(&calls, code, TW_ANSWERED, 0, 1), grpc == 14);
+	}
+	assert_int_equal(tw_is_bad(&both, 503, TW_ANSWERED, 0, 1), 1);
+	assert_int_equal(tw_is_bad(&calls, 503, TW_ANSWERED, 0, 1), 1);
+	assert_int_equal(tw_is_bad(&none, 503, TW_ANSWERED, 0, 1), 0);
+}
+
 static void the_statuses_that_are_named_are_bad_and_no_others(void **state)
 {
 	const struct tw_rule r = rule_of("{ statuses: [404, 3xx, 429, 520] }");
 
 	for (unsigned int code = 0; code < 2048; code++)
-		assert_int_equal(tw_is_bad(&r, code, TW_ANSWERED, 0, 1),
-		                 code == 404 || code == 429 || code == 520 || (code >= 300 && code <= 399));
+		assert_int_equal(tw_is_bad(&r, code, TW_ANSWERED, 0, 1), code == 404 || code == 429 || code == 520 ||
+		                                                                 (code >= 300 && code <= 399) ||
+		                                                                 is_failed_call(code));
 	/* Outcomes are as they were. */
 	assert_int_equal(tw_is_bad(&r, 200, TW_TRUNCATED, 1, 1), 1);
 	assert_int_equal(tw_is_bad(&r, 503, TW_RESET_BY_CLIENT, 1, 1), 0);
@@ -147,9 +178,22 @@ static void slower_is_what_took_longer_than_the_limit_to_the_nanosecond(void **s
 	assert_int_equal(tw_is_bad(&r, 500, TW_ANSWERED, 0, 1), 1);
 }
 
+static void a_status_that_could_not_be_told_is_neither_bad_nor_an_excuse(void **state)
+{
+	struct tw_rule r = { .outcomes = TW_FAULTS, .slower_than = 300 * MS, .grpc = ~0U };
+
+	memset(r.statuses, 0xff, sizeof(r.statuses));
+	r.statuses[0] &= ~1ULL; /* 0: none was seen */
+	assert_int_equal(tw_is_bad(&r, TW_STATUS_UNKNOWN, TW_ANSWERED, 0, 1), 0);
+	assert_int_equal(tw_is_bad(&r, TW_STATUS_UNKNOWN, TW_ANSWERED, 0, 301 * MS), 1);
+	assert_int_equal(tw_is_bad(&r, TW_STATUS_UNKNOWN, TW_TRUNCATED, 1, 1), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(statuses_of_grpc_are_named_beside_those_of_http),
+		cmocka_unit_test(a_status_that_could_not_be_told_is_neither_bad_nor_an_excuse),
 		cmocka_unit_test(bad_are_a_5xx_and_what_the_server_broke_and_nothing_else),
 		cmocka_unit_test(a_status_that_means_nothing_is_bad_where_a_500_is),
 		cmocka_unit_test(a_client_that_vanishes_inside_an_answer_is_not_the_servers_fault),

@@ -157,7 +157,7 @@ static struct fixture *shop(void)
 	};
 	x->c.versions = x->versions;
 	x->c.n_versions = 2;
-	x->c.overhead = (struct overhead){ 450, 0.1, 20 << 20 };
+	x->c.overhead = (struct overhead){ 450, 0.1, 20 << 20, { 0 } };
 	x->notes[0] = "v1: listening on 127.0.0.1:8081";
 	x->notes[1] = "v2: waiting for the cgroup /shop-v2.slice";
 	x->c.notes = x->notes;
@@ -377,7 +377,7 @@ static struct fixture *crowd(const char *name)
 	x->c.service = name;
 	x->c.version_name[ARM_BASELINE] = "v1-with-a-long-name";
 	x->c.version_name[ARM_CANARY] = x->c.version_name[ARM_OTHER] = name;
-	x->c.coverage = (struct coverage){ 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX, 11, false, false };
+	x->c.coverage = (struct coverage){ 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX, 11, false, false, { 0 }, { 0 } };
 	x->c.ledger.lost_events = 3;
 	x->notes[1] = name;
 	snprintf(x->c.verdict.reasons[1].text, sizeof(x->c.verdict.reasons[1].text), "%.*s", 250, name);
@@ -635,7 +635,7 @@ static void what_was_not_measured_is_a_dash_or_null_and_never_nan(void **state)
 	char *text[6];
 
 	x->c.seconds = 0;
-	x->c.overhead = (struct overhead){ NAN, NAN, 0 };
+	x->c.overhead = (struct overhead){ NAN, NAN, 0, { 0 } };
 	x->c.verdict.eta_seconds = INFINITY;
 	x->judged[0].ratio = x->judged[0].ratio_high = x->judged[0].log_e_bad = NAN;
 	for (int arm = 0; arm < ARM_NR; arm++) {
@@ -954,6 +954,8 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 		memset(&calm->ep[i].arm[ARM_CANARY], 0, sizeof(calm->ep[i].arm[ARM_CANARY]));
 		busy->ep[i].critical = calm->ep[i].critical = false;
 	}
+	busy->c.traffic = (struct service_traffic){ .connections = 77, .http1 = 1000, .http2 = 12345 };
+	calm->c.traffic = (struct service_traffic){ .connections = 3, .http1 = 12345 };
 	busy->c.service = "nginx 127.0.0.1:80";
 	calm->c.service = "node [::1]:3000";
 	calm->c.n_endpoints = 1;
@@ -962,17 +964,18 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	text = shown_top(services, 3, SHOW_TERMINAL, 80, 24);
 	without_cursor(text);
 	assert_string_equal(text, "  ENDPOINT               REQUESTS     /S         ERRORS     p50     p95     p99\n"
-	                          "nginx 127.0.0.1:80: 13,345 requests, 222/s, 80 connections\n"
+	                          "nginx 127.0.0.1:80 (HTTP/1, HTTP/2): 13,345 requests, 222/s, 77 connections\n"
 	                          "  GET /                    12,345    206       0     0%  977 us  977 us  977 us\n"
 	                          "  POST /pay                 1,000   16.7       5  0.50% 1.95 ms 1.95 ms 1.95 ms\n"
-	                          "node [::1]:3000: 12,345 requests, 206/s, 80 connections\n"
+	                          "node [::1]:3000 (HTTP/1): 12,345 requests, 206/s, 3 connections\n"
 	                          "  GET /                    12,345    206       0     0%  977 us  977 us  977 us\n"
 	                          "\n"
 	                          "No requests yet: redis 0.0.0.0:6379\n"
 	                          "Overhead: kernel 450 ns per request, agent 0.17% of a core and 20.0 MiB\n");
 	free(text);
 	text = shown_top(services, 3, SHOW_LINES, 0, 0);
-	assert_non_null(strstr(text, "service nginx 127.0.0.1:80 requests=13345 rate=222.42\n"));
+	assert_non_null(
+		strstr(text, "service nginx 127.0.0.1:80 requests=13345 rate=222.42 protocols=HTTP/1,HTTP/2\n"));
 	assert_non_null(strstr(
 		text, "endpoint \"POST /pay\" service=nginx 127.0.0.1:80 requests=1000 rate=16.67 errors=5(0.50%) "
 		      "p50=1.95ms p95=1.95ms p99=1.95ms\n"));
@@ -984,6 +987,34 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	close_shop(busy);
 	close_shop(calm);
 	close_shop(quiet);
+}
+
+static void top_tells_grpc_from_other_http2_by_its_endpoints(void **state)
+{
+	struct fixture *rest = shop(), *calls = shop();
+	const struct comparison *services[] = { &rest->c, &calls->c };
+	char *text;
+
+	for (int i = 0; i < 2; i++) {
+		memset(&rest->ep[i].arm[ARM_CANARY], 0, sizeof(rest->ep[i].arm[ARM_CANARY]));
+		memset(&calls->ep[i].arm[ARM_CANARY], 0, sizeof(calls->ep[i].arm[ARM_CANARY]));
+	}
+	rest->c.service = "rest";
+	calls->c.service = "calls";
+	rest->c.traffic = (struct service_traffic){ .connections = 2, .http2 = 12 };
+	calls->c.traffic = (struct service_traffic){ .connections = 2, .http2 = 12 };
+	calls->ep[1].name = "gRPC /shop.Checkout/Pay";
+	rest->ep[2].name = "gRPC /shop.Checkout/Never"; /* nobody called it */
+	text = shown_top(services, 2, SHOW_TERMINAL, 80, 24);
+	assert_non_null(strstr(text, "rest (HTTP/2): "));
+	assert_non_null(strstr(text, "calls (HTTP/2, gRPC): "));
+	free(text);
+	text = shown_top(services, 2, SHOW_LINES, 0, 0);
+	assert_non_null(strstr(text, "service rest requests=13345 rate=222.42 protocols=HTTP/2\n"));
+	assert_non_null(strstr(text, "service calls requests=13345 rate=222.42 protocols=HTTP/2,gRPC\n"));
+	free(text);
+	close_shop(rest);
+	close_shop(calls);
 }
 
 static void figures_have_three_digits_and_the_right_unit(void **state)
@@ -1061,6 +1092,7 @@ int main(void)
 		cmocka_unit_test(counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json),
 		cmocka_unit_test(memory_that_runs_out_at_any_allocation_gives_no_document_and_no_leak),
 		cmocka_unit_test(top_shows_the_busiest_service_first_and_names_the_quiet_ones),
+		cmocka_unit_test(top_tells_grpc_from_other_http2_by_its_endpoints),
 		cmocka_unit_test(figures_have_three_digits_and_the_right_unit),
 		cmocka_unit_test(no_figure_is_wider_than_its_column),
 	};

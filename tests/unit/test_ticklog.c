@@ -22,27 +22,31 @@ static struct log_record decoded(struct log_decoder *d, const char *line)
 /* --- the text -------------------------------------------------------------------------------------------------- */
 
 static const char *const golden[] = {
-	"{\"ticklog\":1,\"tillwatch\":\"0.1.0\",\"run\":\"r1\",\"started\":\"2026-11-21T10:13:20Z\",\"service\":\"shop\",\"bas"
-	"eline\":\"v1\",\"canary\":\"v2\",\"stage\":0.25,\"buckets\":{\"schema\":4,\"min_exp\":-20,\"n\":450},\"policy\":{\"alp"
-	"ha\":0.05,\"max_error_ratio\":1.5,\"max_latency_increase\":0.2,\"min_requests\":100,\"warmup\":10,\"tick\":5,"
-	"\"timeout\":30,\"promote_alpha\":0.05,\"deadline\":null,\"at_deadline\":\"hold\",\"share_tolerance\":0.1,\"max_"
-	"dropped_sessions\":null,\"mode\":\"canary\",\"bad\":{\"statuses\":[[515,515]],\"outcomes\":[\"unanswered\",\"tru"
-	"ncated\",\"reset_by_server\",\"timeout\"],\"slower_than\":null}},\"crc\":\"dd23957c\"}",
-	"{\"cutover\":0,\"name\":\"checkout\",\"owner\":\"team-pay\",\"crc\":\"6ca88843\"}",
-	"{\"endpoint\":0,\"name\":\"POST /checkout\",\"critical\":true,\"named\":true,\"fail_fast\":true,\"weight\":null,"
-	"\"slo_p50\":null,\"slo_p90\":0.2,\"slo_p95\":0.3,\"slo_p99\":null,\"slo_error_rate\":null,\"max_error_ratio\":"
-	"1.25,\"max_latency_increase\":0.05,\"unit\":\"exchange\",\"cutover\":0,\"bad\":{\"statuses\":[[500,500],[508,5"
-	"10]],\"outcomes\":[\"timeout\"],\"slower_than\":2500000000},\"crc\":\"2e0e9608\"}",
-	"{\"tick\":1,\"start\":0,\"end\":5.1,\"seen\":9007199254740991,\"lost_events\":\"9007199254740992\",\"lost_excha"
-	"nges\":\"18446744073709551615\",\"ledger_balanced\":true,\"ledger_unknown\":false,\"warming\":true,\"planned"
-	"_share\":0.25,\"clock_jump\":-3600.5,\"baseline\":{\"seen\":\"18446744073709551614\",\"lost_events\":1,\"lost_"
-	"exchanges\":2,\"opened\":3,\"dropped\":\"9007199254740993\",\"builds\":4294967295,\"gone\":false},\"canary\":{\""
-	"seen\":4,\"lost_events\":5,\"lost_exchanges\":6,\"opened\":7,\"dropped\":8,\"builds\":9,\"gone\":true},\"endpoin"
-	"ts\":[{\"i\":0,\"slow_bucket\":160,\"baseline\":{\"n\":3,\"bad\":1,\"turned_away\":2,\"outcomes\":{\"answered\":2,\""
-	"timeout\":1},\"latency\":{\"count\":3,\"sum\":7000,\"max\":3000,\"b\":[[0,1],[449,2]]},\"waited\":{\"count\":1,\"s"
-	"um\":50,\"max\":50,\"b\":[[3,1]]},\"groups\":{\"n\":[[0,2],[15,1]],\"bad\":[[15,1]],\"slow\":[]}},\"canary\":{\"n\""
-	":0,\"bad\":0,\"turned_away\":0,\"outcomes\":{}}}],\"verdict\":\"hold\",\"log_e_bad\":-0.25,\"crc\":\"c0ce3714\"}",
-	"{\"end\":1,\"verdict\":\"hold\",\"crc\":\"79ad58f9\"}",
+	"{\"ticklog\":3,\"tillwatch\":\"0.1.0\",\"run\":\"r1\",\"started\":\"2026-11-21T10:13:20Z\",\"service"
+	"\":\"shop\",\"baseline\":\"v1\",\"canary\":\"v2\",\"stage\":0.25,\"buckets\":{\"schema\":4,\"min_exp"
+	"\":-20,\"n\":450},\"policy\":{\"alpha\":0.05,\"max_error_ratio\":1.5,\"max_latency_increase\":0.2,\""
+	"min_requests\":100,\"warmup\":10,\"tick\":5,\"timeout\":30,\"promote_alpha\":0.05,\"deadline\":null,"
+	"\"at_deadline\":\"hold\",\"share_tolerance\":0.1,\"max_dropped_sessions\":null,\"mode\":\"canary\","
+	"\"bad\":{\"statuses\":[[515,515]],\"outcomes\":[\"unanswered\",\"truncated\",\"reset_by_server\",\"t"
+	"imeout\"],\"slower_than\":null}},\"crc\":\"b020f8e9\"}",
+	"{\"cutover\":0,\"name\":\"checkout\",\"owner\":\"team-pay\",\"crc\":\"0603771d\"}",
+	"{\"endpoint\":0,\"name\":\"POST /checkout\",\"critical\":true,\"named\":true,\"fail_fast\":true,\"we"
+	"ight\":null,\"slo_p50\":null,\"slo_p90\":0.2,\"slo_p95\":0.3,\"slo_p99\":null,\"slo_error_rate\":nul"
+	"l,\"max_error_ratio\":1.25,\"max_latency_increase\":0.05,\"unit\":\"exchange\",\"cutover\":0,\"bad\""
+	":{\"statuses\":[[500,500],[508,510]],\"outcomes\":[\"timeout\"],\"slower_than\":2500000000},\"crc\":"
+	"\"ed3cad71\"}",
+	"{\"tick\":1,\"start\":0,\"end\":5.1,\"seen\":9007199254740991,\"lost_events\":\"9007199254740992\","
+	"\"lost_exchanges\":\"18446744073709551615\",\"ledger_balanced\":true,\"ledger_unknown\":false,\"warm"
+	"ing\":true,\"planned_share\":0.25,\"clock_jump\":-3600.5,\"baseline\":{\"seen\":\"184467440737095516"
+	"14\",\"lost_events\":1,\"lost_exchanges\":2,\"opened\":3,\"dropped\":\"9007199254740993\",\"builds\""
+	":4294967295,\"gone\":false,\"unread\":10,\"withheld\":11},\"canary\":{\"seen\":4,\"lost_events\":5,\"lost_exchanges"
+	"\":6,\"opened\":7,\"dropped\":8,\"builds\":9,\"gone\":true,\"unread\":\"9007199254740992\",\"withheld\":12},\"endpoi"
+	"nts\":[{\"i\":0,\"slow_bucket\":160,\"baseline\":{\"n\":3,\"bad\":1,\"turned_away\":2,\"outcomes\":{"
+	"\"answered\":2,\"timeout\":1},\"latency\":{\"count\":3,\"sum\":7000,\"max\":3000,\"b\":[[0,1],[449,2"
+	"]]},\"waited\":{\"count\":1,\"sum\":50,\"max\":50,\"b\":[[3,1]]},\"groups\":{\"n\":[[0,2],[15,1]],\""
+	"bad\":[[15,1]],\"slow\":[]}},\"canary\":{\"n\":0,\"bad\":0,\"turned_away\":0,\"outcomes\":{}}}],\"ve"
+	"rdict\":\"hold\",\"log_e_bad\":-0.25,\"crc\":\"87da20bb\"}",
+	"{\"end\":1,\"verdict\":\"hold\",\"crc\":\"66383a9b\"}",
 };
 
 static const struct tick golden_tick = {
@@ -54,8 +58,8 @@ static const struct tick golden_tick = {
 	.warming = true,
 	.planned_share = 0.25,
 	.clock_jump = -3600.5,
-	.baseline = { UINT64_MAX - 1, 1, 2, 3, (1ULL << 53) + 1, UINT32_MAX, false },
-	.canary = { 4, 5, 6, 7, 8, 9, true },
+	.baseline = { UINT64_MAX - 1, 1, 2, 3, (1ULL << 53) + 1, UINT32_MAX, false, 10, 11 },
+	.canary = { 4, 5, 6, 7, 8, 9, true, 1ULL << 53, 12 },
 };
 
 static struct log_record golden_record(int i)
@@ -128,6 +132,7 @@ static void assert_same_run(const struct arm_run *a, const struct arm_run *b)
 	assert_true(a->seen == b->seen && a->lost_events == b->lost_events);
 	assert_true(a->lost_exchanges == b->lost_exchanges && a->opened == b->opened && a->dropped == b->dropped);
 	assert_true(a->builds == b->builds && a->gone == b->gone);
+	assert_true(a->unread == b->unread && a->withheld == b->withheld);
 }
 
 static void every_field_of_a_line_comes_back(void **state)
@@ -239,6 +244,7 @@ static void a_whole_policy_comes_back(void **state)
 	p->bad.rule.slower_than = 0;
 	p->bad.rule.outcomes = 0;
 	memset(p->bad.rule.statuses, 0xff, sizeof(p->bad.rule.statuses));
+	p->bad.rule.grpc = 1U << 0 | 1U << 14 | 1U << 16;
 	want = *p;
 	assert_int_equal(log_text__record(&t, &r, &check), 0);
 	t.s[t.len - 1] = '\0';

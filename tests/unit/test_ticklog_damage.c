@@ -224,7 +224,7 @@ static void replay_with(const struct bytes *b, unsigned int i, const char *text,
 }
 
 /* clang-format off */
-#define RUN "{\"seen\":1,\"lost_events\":0,\"lost_exchanges\":0,\"opened\":1,\"dropped\":0,\"builds\":1,\"gone\":false}"
+#define RUN "{\"seen\":1,\"lost_events\":0,\"lost_exchanges\":0,\"opened\":1,\"dropped\":0,\"builds\":1,\"gone\":false,\"unread\":0,\"withheld\":0}"
 #define TICK_OF(share, run, counts)                                                                        \
 	"{\"tick\":1,\"start\":0,\"end\":1,\"seen\":1,\"lost_events\":0,\"lost_exchanges\":0,"                 \
 	"\"ledger_balanced\":true,\"ledger_unknown\":false,\"warming\":false,\"planned_share\":" share      \
@@ -237,16 +237,17 @@ static void replay_with(const struct bytes *b, unsigned int i, const char *text,
 #define WEIGHTS(w)        ",\"weight\":" w ",\"slo_p50\":null,\"slo_p90\":null,\"slo_p95\":null,\"slo_p99\":null,\"slo_error_rate\":null"
 #define REST(error_ratio) ",\"max_error_ratio\":" error_ratio ",\"max_latency_increase\":null,\"unit\":\"exchange\",\"cutover\":null" RULE
 #define RULE              ",\"bad\":{\"statuses\":[],\"outcomes\":[],\"slower_than\":1}"
+#define GRPC(list)        ",\"bad\":{\"statuses\":[],\"outcomes\":[],\"slower_than\":1,\"grpc\":" list "}"
 /* clang-format on */
 
 static const struct {
 	unsigned int line;
 	const char *text, *message;
 } wrong_lines[] = {
-	{ 1, "{\"ticklog\":2,\"anything\":{}", "format 2; this tillwatch reads tick logs of format 1" },
-	{ 1, "{\"ticklog\":1", "header: \"tillwatch\" is missing" },
+	{ 1, "{\"ticklog\":1,\"anything\":{}", "format 1; this tillwatch reads tick logs of format 3" },
+	{ 1, "{\"ticklog\":3", "header: \"tillwatch\" is missing" },
 	{ 1, "{\"tick\":1", "the first line is not a header" },
-	{ 2, "{\"ticklog\":1", "a second header" },
+	{ 2, "{\"ticklog\":3", "a second header" },
 	{ 2, "{\"tock\":1", "this is no line of a tick log" },
 	{ 2, "{\"tick\":1,}", "this is not a JSON object" },
 	{ 2, "{\"cutover\":1,\"name\":\"b\",\"owner\":null", "cut-over unit 1 where cut-over unit 0 should be" },
@@ -266,6 +267,13 @@ static const struct {
 	  "\"statuses\" is not a list of [first, last], rising and below 1024" },
 	{ 2, ENDPOINT("0", "a") WEIGHTS("1") ",\"bad\":{\"statuses\":[],\"outcomes\":[\"late\"],\"slower_than\":1}",
 	  "\"outcomes\" is \"late\", which means nothing here" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[17]"), "\"grpc\" is not a list of statuses, rising and below 17" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[2,2]"), "\"grpc\" is not a list of statuses" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[-1]"), "\"grpc\" is not a list of statuses" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[1.5]"), "\"grpc\" is not a list of statuses" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[\"14\"]"), "\"grpc\" is not a list of statuses" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("[]"), "\"grpc\" is not a list of statuses" },
+	{ 2, ENDPOINT("0", "a") WEIGHTS("1") GRPC("{\"14\":14}"), "\"grpc\" is not a list of statuses" },
 	{ 2, ENDPOINT("0", "a") WEIGHTS("1") ",\"unit\":\"dozen\"", "\"unit\" is \"dozen\", which means nothing here" },
 	{ 2, ENDPOINT("0", "a") WEIGHTS("1") ",\"name\":\"b\"", "\"name\" is there twice" },
 	{ 2, ENDPOINT("0", "a") WEIGHTS("1") ",\"colour\":1", "\"colour\" is not a field of a tick log" },

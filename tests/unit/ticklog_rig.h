@@ -137,6 +137,7 @@ struct rig_way {
 		.bad = { true,                                                                                         \
 			 true,                                                                                         \
 			 true,                                                                                         \
+			 true,                                                                                         \
 			 RIG_RULE }                                                                                    \
 	}
 

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -14,6 +15,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/closer.h"
+#include "capture/uprobe.h"
 #include "probe.skel.h"
 
 static struct feature_state states[FEATURE_NR] = {
@@ -48,12 +51,18 @@ static struct feature_state states[FEATURE_NR] = {
 	[FEATURE_INFLIGHT_EARLY] = { "tw_inflight_early", "iter/bpf_map_elem",
 	                             "the same for requests that came with the handshake",
 	                             "requests in flight are null and the ledger is not checked" },
+	[FEATURE_UPROBE] = { "", "uprobe", "requests and responses inside TLS", "TLS connections are opaque" },
+	[FEATURE_UPROBE_MANY] = { "", "uprobe.multi", "TLS libraries are let go of within a second",
+	                          "letting go of TLS libraries takes up to a second for each worker" },
+	[FEATURE_UPROBE_TOLD] = { "", "uprobe (cookie)", "reads inside TLS libraries cost one trap",
+	                          "reads of TLS libraries are watched at their functions, at two traps or more" },
 };
 
-static const char *const trials[FEATURE_NR] = { "try_packet",        "try_read",   "try_destroy", "try_fail",
-	                                        "try_listen",        "try_fork",   "try_exec",    "try_exit",
-	                                        "try_handshake",     "try_refuse", "try_live",    "try_inflight",
-	                                        "try_inflight_early" };
+static const char *const trials[FEATURE_NR] = {
+	"try_packet",         "try_read",   "try_destroy",     "try_fail",       "try_listen", "try_fork",
+	"try_exec",           "try_exit",   "try_handshake",   "try_refuse",     "try_live",   "try_inflight",
+	"try_inflight_early", "try_uprobe", "try_uprobe_many", "try_uprobe_told"
+};
 
 static struct bpf_link *attach_trial(struct probe_bpf *skel, struct bpf_program *p)
 {
@@ -65,6 +74,44 @@ static struct bpf_link *attach_trial(struct probe_bpf *skel, struct bpf_program 
 	info.map.map_fd =
 		(__u32)bpf_map__fd(p == skel->progs.try_inflight_early ? skel->maps.table : skel->maps.storage);
 	return bpf_program__attach_iter(p, &o);
+}
+
+/* What trials are attached to. */
+static __attribute__((noinline, noipa)) void nothing(void)
+{
+	__asm__ volatile("");
+}
+
+/* In our own process. It is left to a thread to let go of it: that would take longer than all other trials. */
+static int try_uprobe(struct probe_bpf *skel, struct bpf_program *p)
+{
+	static struct closer *closer;
+	struct uprobe u = { .prog = bpf_program__fd(p), .pid = getpid(), .path = "/proc/self/exe" };
+	uint64_t offset;
+	int *fd;
+
+	if (uprobe__own_offset((const void *)(uintptr_t)nothing, &offset))
+		return ENOEXEC;
+	if (p == skel->progs.try_uprobe_many && !uprobe__many_know_processes(u.prog))
+		return EOPNOTSUPP;
+	fd = malloc(sizeof(*fd));
+	if (!fd)
+		return ENOMEM;
+	if (p == skel->progs.try_uprobe_many)
+		*fd = uprobe__attach_many(&u, &offset, NULL, 1);
+	else
+		*fd = uprobe__attach(&u, offset, p == skel->progs.try_uprobe_told);
+	if (*fd < 0) {
+		int err = -*fd;
+
+		free(fd);
+		return err;
+	}
+	if (!closer)
+		closer = closer__new();
+	if (closer)
+		closer__add(closer, fd, 0, 1, 0);
+	return 0;
 }
 
 /* Loads one trial program, and attaches it where attaching can be refused too. Returns 0 or an errno. */
@@ -83,7 +130,11 @@ static int try_one(const char *name)
 		goto cleanup;
 	}
 	bpf_program__set_autoload(p, true);
+	if (p == skel->progs.try_uprobe_many)
+		bpf_program__set_expected_attach_type(p, UPROBE_MANY_TYPE);
 	err = -probe_bpf__load(skel);
+	if (!err && bpf_program__type(p) == BPF_PROG_TYPE_KPROBE)
+		err = try_uprobe(skel, p);
 	if (err || bpf_program__type(p) != BPF_PROG_TYPE_TRACING)
 		goto cleanup;
 	link = attach_trial(skel, p);

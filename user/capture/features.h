@@ -21,11 +21,14 @@ enum feature {
 	FEATURE_LIVE,           /* segments of open connections; run by user space, not attached */
 	FEATURE_INFLIGHT,       /* what is in flight, and the timeouts of exchanges that have not ended */
 	FEATURE_INFLIGHT_EARLY, /* the same of requests that came with the handshake */
+	FEATURE_UPROBE,         /* programs in the TLS libraries of processes; see uprobe.h */
+	FEATURE_UPROBE_MANY,    /* many places with one descriptor: they are taken away within a second, not a minute */
+	FEATURE_UPROBE_TOLD,    /* a program can be told where it is: places inside libraries */
 	FEATURE_NR,
 };
 
 struct feature_state {
-	const char *name;    /* the program's name in the skeleton, "tw_read" */
+	const char *name;    /* the program's name in the skeleton, "tw_read"; "": there are several, see loader.c */
 	const char *hook;    /* "tp_btf/tcp_rcv_space_adjust" */
 	const char *gives;   /* what it is good for */
 	const char *without; /* what is missing without it */

@@ -10,39 +10,42 @@
 #include <bpf/libbpf.h>
 
 #include "capture/features.h"
+#include "capture/programs.h"
 #include "tillwatch.skel.h"
 
-enum { EARLY, SOCKETS, WALKS };
+enum { EARLY, SOCKETS, TLS, WALKS };
 
 struct inflight {
 	struct tillwatch_bpf *skel;
-	struct bpf_link *walks[WALKS];
+	int walks[WALKS]; /* descriptors; -1: none */
 };
 
-static struct bpf_link *attach(struct bpf_program *p, const struct bpf_map *m, enum feature which)
+/* -1: it cannot be had, which the feature tells from now on; or it is not wanted. */
+static int attach(const struct programs *p, const char *name, const struct bpf_map *m, enum feature which)
 {
-	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(m) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, o, .link_info = &info, .link_info_len = sizeof(info));
-	struct bpf_link *link;
+	int fd;
 
-	if (!features__try()[which].ok)
-		return NULL;
-	link = bpf_program__attach_iter(p, &o);
-	if (!link)
-		features__refuse(which, errno);
-	return link;
+	if (programs__fd(p, name) < 0 || !features__try()[which].ok)
+		return -1;
+	fd = programs__attach_walk(p, name, bpf_map__fd(m));
+	if (fd < 0)
+		features__refuse(which, -fd);
+	return fd < 0 ? -1 : fd;
 }
 
-struct inflight *inflight__new(struct tillwatch_bpf *skel)
+struct inflight *inflight__new(const struct programs *p, struct tillwatch_bpf *skel)
 {
 	struct inflight *f = calloc(1, sizeof(*f));
+	/* A process that decrypts is seen by programs which this kernel may not have. */
+	bool tls = programs__fd(p, "tw_inflight_tls") >= 0;
 
 	if (!f)
 		return NULL;
 	f->skel = skel;
-	f->walks[EARLY] = attach(skel->progs.tw_inflight_early, skel->maps.early, FEATURE_INFLIGHT_EARLY);
-	f->walks[SOCKETS] = attach(skel->progs.tw_inflight, skel->maps.conns, FEATURE_INFLIGHT);
-	if (f->walks[EARLY] && f->walks[SOCKETS])
+	f->walks[EARLY] = attach(p, "tw_inflight_early", skel->maps.early, FEATURE_INFLIGHT_EARLY);
+	f->walks[SOCKETS] = attach(p, "tw_inflight", skel->maps.conns, FEATURE_INFLIGHT);
+	f->walks[TLS] = attach(p, "tw_inflight_tls", skel->maps.tls_conns, FEATURE_INFLIGHT_EARLY);
+	if (f->walks[EARLY] >= 0 && f->walks[SOCKETS] >= 0 && (f->walks[TLS] >= 0 || !tls))
 		return f;
 	inflight__free(f);
 	errno = ENOTSUP;
@@ -54,15 +57,16 @@ void inflight__free(struct inflight *f)
 	if (!f)
 		return;
 	for (int i = 0; i < WALKS; i++)
-		bpf_link__destroy(f->walks[i]);
+		if (f->walks[i] >= 0)
+			close(f->walks[i]);
 	free(f);
 }
 
 /* The programs write nothing, so the first read goes all the way; it is repeated where the kernel takes a rest. */
-static int walk(struct bpf_link *link)
+static int walk(int link)
 {
 	char nothing[64];
-	int err = 0, fd = bpf_iter_create(bpf_link__fd(link));
+	int err = 0, fd = bpf_iter_create(link);
 	ssize_t n;
 
 	if (fd < 0)
@@ -86,7 +90,7 @@ int inflight__count(struct inflight *f, struct inflight_counts *out)
 	memset(b->inflight_overdue, 0, sizeof(b->inflight_overdue));
 	/* Connections move from the early ones to their sockets: in this order none is missed. */
 	for (int i = 0; i < WALKS && !err; i++)
-		err = walk(f->walks[i]);
+		err = f->walks[i] >= 0 ? walk(f->walks[i]) : 0;
 	memcpy(out->requests, b->inflight_requests, sizeof(out->requests));
 	memcpy(out->connections, b->inflight_connections, sizeof(out->connections));
 	memcpy(out->oldest, b->inflight_oldest, sizeof(out->oldest));

@@ -11,6 +11,7 @@
 
 #include "tw_abi.h"
 
+struct programs;
 struct tillwatch_bpf;
 struct inflight;
 
@@ -23,8 +24,9 @@ struct inflight_counts {
 	const uint32_t *overdue;
 };
 
-/* After load. NULL with errno set when the kernel does not take the iterators; the features know it then. */
-struct inflight *inflight__new(struct tillwatch_bpf *skel);
+/* After load; skel has the maps. NULL with errno set when the kernel does not take the iterators; the features know it
+ * then. */
+struct inflight *inflight__new(const struct programs *p, struct tillwatch_bpf *skel);
 void inflight__free(struct inflight *f);
 /* Walks all connections. 0 or a negative errno. */
 int inflight__count(struct inflight *f, struct inflight_counts *out);

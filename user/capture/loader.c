@@ -1,49 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "capture/loader.h"
+#include "capture/loader_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "capture/features.h"
 #include "capture/http1_table.h"
 #include "capture/near_ports.h"
+#include "capture/uprobe.h"
 #include "model/histogram.h"
-#include "tillwatch.skel.h"
-#include "tw_series.h"
-
-/* One cgroup we are attached to. */
-struct attachment {
-	uint64_t id;
-	struct bpf_link *ingress, *egress;
-	bool wanted;
-};
-
-struct loader {
-	struct tillwatch_bpf *skel;
-	struct ring_buffer *ring;
-	struct inflight *inflight; /* NULL: the kernel has no iterators */
-	struct attachment *attached;
-	size_t n_attached;
-	struct id_place *places;
-	size_t n_places;
-	struct id_process *processes;
-	size_t n_processes;
-	unsigned int slots, next_slot;
-	int cpus;
-	struct tw_series *per_cpu; /* [cpus], for reading */
-	char *lanes;               /* [cpus] values of the lanes map */
-	size_t lane_size;
-	int (*fn)(void *arg, void *data, size_t len);
-	void *arg;
-};
 
 /* A load log can have megabytes, with the reason at the end. */
 #define LOG_TAIL 4096
@@ -96,6 +68,7 @@ static void set_constants(struct tillwatch_bpf *skel, const struct loader_option
 		skel->rodata->response_timeout = o->timeout;
 	/* What a tracepoint may do with socket storage, an iterator may: both came with 5.11. */
 	skel->rodata->iterators_find_storage = features__try()[FEATURE_READ].ok;
+	skel->rodata->sockets_tell_of_their_end = features__try()[FEATURE_DESTROY].ok;
 	/* A coarse clock moves once a jiffy. */
 	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy))
 		skel->bss->jiffy_ns = (uint32_t)jiffy.tv_nsec;
@@ -114,19 +87,47 @@ static void choose_programs(struct tillwatch_bpf *skel, int end)
 	}
 }
 
+/* What watches TLS libraries: the jobs, and the programs that they hand over to. All of one kind, or they could not. */
+static void choose_tls(struct loader *l, const struct loader_options *o, int end)
+{
+	const struct feature_state *f = features__try();
+	bool many = FEATURE_UPROBE_MANY < end && f[FEATURE_UPROBE_MANY].ok;
+	struct bpf_program *p;
+
+	l->tls = o->tls && FEATURE_UPROBE < end && f[FEATURE_UPROBE].ok;
+	bpf_object__for_each_program (p, l->skel->obj) {
+		if (bpf_program__type(p) != BPF_PROG_TYPE_KPROBE)
+			continue;
+		bpf_program__set_autoload(p, l->tls);
+		if (many)
+			bpf_program__set_expected_attach_type(p, UPROBE_MANY_TYPE);
+	}
+}
+
+static void choose_tls_walk(struct loader *l, int end)
+{
+	bool ok = FEATURE_INFLIGHT_EARLY < end && features__try()[FEATURE_INFLIGHT_EARLY].ok;
+
+	bpf_program__set_autoload(l->skel->progs.tw_inflight_tls, ok && l->tls);
+}
+
 /* Opens, configures and loads the packet programs and the optional ones before `end`. 0 or a negative errno. */
 static int load_programs(struct loader *l, const struct loader_options *o, int end)
 {
 	int err;
 
+	programs__free(&l->programs);
 	tillwatch_bpf__destroy(l->skel);
 	l->skel = tillwatch_bpf__open();
 	if (!l->skel)
 		return -errno;
 	set_constants(l->skel, o);
 	choose_programs(l->skel, end);
+	choose_tls(l, o, end);
+	choose_tls_walk(l, end);
+	programs__choose(l->skel, o->have_clients);
 	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
-	return err ? err : tillwatch_bpf__load(l->skel);
+	return err ? err : programs__load(&l->programs, l->skel);
 }
 
 /*
@@ -158,25 +159,16 @@ static int load_piecemeal(struct loader *l, const struct loader_options *o)
 static void attach_hooks(struct loader *l)
 {
 	const struct feature_state *f = features__try();
-	const struct bpf_object_skeleton *s = l->skel->skeleton;
 
 	for (int i = FEATURE_PACKETS + 1; i < FEATURE_NR; i++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(l->skel->obj, f[i].name);
-		struct bpf_link *link;
-
 		/* What goes through a map is attached where the map is: losses.c, inflight.c. */
-		if (p && bpf_program__expected_attach_type(p) == BPF_TRACE_ITER)
+		if (i == FEATURE_LIVE || i == FEATURE_INFLIGHT || i == FEATURE_INFLIGHT_EARLY)
 			continue;
-		link = p && f[i].ok ? bpf_program__attach(p) : NULL;
-		if (!link) {
-			if (p && f[i].ok)
-				features__refuse(i, errno);
+		if (!f[i].ok || programs__fd(&l->programs, f[i].name) < 0)
 			continue;
-		}
-		/* Owned by the skeleton from here on. */
-		for (int k = 0; k < s->prog_cnt; k++)
-			if (*s->progs[k].prog == p)
-				*s->progs[k].link = link;
+		l->hooks[i] = programs__attach_trace(&l->programs, f[i].name);
+		if (l->hooks[i] < 0)
+			features__refuse(i, -l->hooks[i]);
 	}
 }
 
@@ -195,7 +187,7 @@ static int load(struct loader *l, const struct loader_options *o, struct err *e)
 	if (!l->ring)
 		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
 	attach_hooks(l);
-	l->inflight = inflight__new(l->skel);
+	l->inflight = inflight__new(&l->programs, l->skel);
 	return 0;
 }
 
@@ -236,8 +228,8 @@ fail:
 void loader__stop(struct loader *l)
 {
 	for (size_t i = 0; i < l->n_attached; i++) {
-		bpf_link__destroy(l->attached[i].ingress);
-		bpf_link__destroy(l->attached[i].egress);
+		close(l->attached[i].ingress);
+		close(l->attached[i].egress);
 	}
 	l->n_attached = 0;
 }
@@ -252,6 +244,10 @@ void loader__free(struct loader *l)
 	free(l->processes);
 	ring_buffer__free(l->ring);
 	inflight__free(l->inflight);
+	for (int i = 0; i < FEATURE_NR; i++)
+		if (l->hooks[i] > 0)
+			close(l->hooks[i]);
+	programs__free(&l->programs);
 	tillwatch_bpf__destroy(l->skel);
 	free(l->per_cpu);
 	free(l->lanes);
@@ -272,15 +268,16 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 	fd = open(cg->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(e, errno, "cannot open the cgroup %s: %s", cg->path, strerror(errno));
-	a.ingress = bpf_program__attach_cgroup(l->skel->progs.tw_ingress, fd);
-	err = a.ingress ? 0 : errno;
+	a.ingress = programs__attach_cgroup(&l->programs, "tw_ingress", fd, true);
+	err = a.ingress < 0 ? -a.ingress : 0;
 	if (!err) {
-		a.egress = bpf_program__attach_cgroup(l->skel->progs.tw_egress, fd);
-		err = a.egress ? 0 : errno;
+		a.egress = programs__attach_cgroup(&l->programs, "tw_egress", fd, false);
+		err = a.egress < 0 ? -a.egress : 0;
 	}
 	close(fd);
 	if (err) {
-		bpf_link__destroy(a.ingress);
+		if (a.ingress >= 0)
+			close(a.ingress);
 		return err_set(e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
 		               err == EPERM
 		                       ? " (a program that forbids others is attached there: see `bpftool cgroup show`)"
@@ -315,8 +312,8 @@ static int apply_cgroups(struct loader *l, const struct id_snapshot *s, struct e
 			l->attached[kept++] = l->attached[i];
 			continue;
 		}
-		bpf_link__destroy(l->attached[i].ingress);
-		bpf_link__destroy(l->attached[i].egress);
+		close(l->attached[i].ingress);
+		close(l->attached[i].egress);
 	}
 	l->n_attached = kept;
 	return 0;
@@ -427,193 +424,16 @@ int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e)
 	return err;
 }
 
-/* ---- maps -------------------------------------------------------------------------------------------------------- */
-
-int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint)
-{
-	uint32_t value = endpoint;
-
-	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.routes), &hash, &value, BPF_ANY);
-}
-
-uint16_t loader__route_find(struct loader *l, uint64_t hash)
-{
-	uint32_t value = 0;
-
-	bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.routes), &hash, &value);
-	return (uint16_t)value;
-}
-
-int loader__process(struct loader *l, uint32_t tgid, uint16_t version)
-{
-	uint32_t value = version;
-
-	if (!version) {
-		bpf_map_delete_elem(bpf_map__fd(l->skel->maps.procs), &tgid);
-		return 0;
-	}
-	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.procs), &tgid, &value, BPF_ANY) ? -errno : 0;
-}
-
-int loader__rules(struct loader *l, const struct tw_rule *rules, size_t n)
-{
-	int fd = bpf_map__fd(l->skel->maps.rules);
-
-	for (uint32_t ep = 0; ep < TW_MAX_ENDPOINTS; ep++)
-		if (bpf_map_update_elem(fd, &ep, &rules[ep < n ? ep : 0], BPF_ANY))
-			return -errno;
-	return 0;
-}
-
-/* The lowest bucket that holds something too slow by the endpoint's rule. */
-static uint16_t bad_from(const struct loader *l, uint32_t endpoint)
-{
-	struct tw_rule rule;
-
-	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.rules), &endpoint, &rule) ||
-	    rule.slower_than == TW_NEVER_SLOW)
-		return 0;
-	return (uint16_t)histogram_bucket(rule.slower_than + 1);
-}
-
-int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
-{
-	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint;
-	struct tw_slot slot = { 0 };
-	int fd = bpf_map__fd(l->skel->maps.slots);
-
-	if (version >= TW_MAX_VERSIONS || endpoint >= TW_MAX_ENDPOINTS)
-		return -EINVAL;
-	if (!bpf_map_lookup_elem(fd, &key, &slot) && slot.slot)
-		return (int)slot.slot;
-	if (l->next_slot > l->slots)
-		return -ENOSPC;
-	slot.slot = l->next_slot;
-	slot.bad_from = bad_from(l, endpoint);
-	if (bpf_map_update_elem(fd, &key, &slot, BPF_ANY))
-		return -errno;
-	l->next_slot++;
-	return (int)slot.slot;
-}
-
-int loader__slow_from(struct loader *l, uint16_t version, uint16_t endpoint, unsigned int bucket)
-{
-	uint32_t key = version * TW_MAX_ENDPOINTS + endpoint;
-	int fd = bpf_map__fd(l->skel->maps.slots);
-	struct tw_slot slot;
-
-	if (version >= TW_MAX_VERSIONS || endpoint >= TW_MAX_ENDPOINTS)
-		return -EINVAL;
-	if (bpf_map_lookup_elem(fd, &key, &slot))
-		return -errno;
-	if (slot.slow_from == bucket)
-		return 0;
-	slot.slow_from = (uint16_t)bucket;
-	return bpf_map_update_elem(fd, &key, &slot, BPF_ANY) ? -errno : 0;
-}
-
-void loader__drain_mask(struct loader *l, unsigned int mask)
-{
-	struct timespec now;
-
-	if (l->skel->bss->drain_mask == mask)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	l->skel->bss->drain_since = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	l->skel->bss->drain_mask = mask;
-}
-
-void loader__route_budget(struct loader *l, unsigned int n)
-{
-	l->skel->bss->route_budget = n;
-}
-
-void loader__detail_budget(struct loader *l, unsigned int n)
-{
-	l->skel->bss->detail_budget = n;
-}
-
-int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out)
-{
-	uint32_t key = slot;
-
-	memset(out, 0, sizeof(*out));
-	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.series), &key, l->per_cpu))
-		return -errno;
-	for (int i = 0; i < l->cpus; i++)
-		tw_series_add(out, &l->per_cpu[i]);
-	tw_series_expand(out);
-	return 0;
-}
-
-int loader__read_ledger(struct loader *l, struct tw_ledger_row *rows)
-{
-	memset(rows, 0, sizeof(*rows) * TW_MAX_VERSIONS);
-	for (uint32_t lane = 0; lane < TW_LANES; lane++) {
-		if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.lanes), &lane, l->lanes))
-			return -errno;
-		for (int cpu = 0; cpu < l->cpus; cpu++) {
-			const struct tw_ledger_row *from = (const void *)(l->lanes + (size_t)cpu * l->lane_size);
-
-			for (int v = 0; v < TW_MAX_VERSIONS; v++)
-				for (int i = 0; i < TW_L_NR; i++)
-					rows[v].c[i] += from[v].c[i];
-		}
-	}
-	return 0;
-}
-
-int loader__inflight(struct loader *l, struct inflight_counts *out)
-{
-	return l->inflight ? inflight__count(l->inflight, out) : -ENOTSUP;
-}
-
-uint64_t loader__lanes_exhausted(const struct loader *l)
-{
-	return l->skel->bss->lanes_exhausted;
-}
-
-void loader__loss_maps(const struct loader *l, struct loss_maps *out)
-{
-	*out = (struct loss_maps){
-		.doors = bpf_map__fd(l->skel->maps.doors),
-		.listeners = bpf_map__fd(l->skel->maps.listeners),
-		.handshakes = bpf_map__fd(l->skel->maps.handshakes),
-		.losses = bpf_map__fd(l->skel->maps.losses),
-		.live = bpf_map__fd(l->skel->maps.live),
-		.conns = bpf_map__fd(l->skel->maps.conns),
-		.run_live = features__try()[FEATURE_LIVE].ok ? l->skel->progs.tw_live : NULL,
-		.cpus = l->cpus,
-	};
-}
-
-int loader__readers(const struct loader *l)
-{
-	return bpf_map__fd(l->skel->maps.readers);
-}
-
-int loader__ring_fd(const struct loader *l)
-{
-	return ring_buffer__epoll_fd(l->ring);
-}
-
-int loader__drain(struct loader *l, int (*fn)(void *arg, void *data, size_t len), void *arg)
-{
-	l->fn = fn;
-	l->arg = arg;
-	return ring_buffer__consume(l->ring);
-}
+/* ---- what is loaded ------------------------------------------------------------------------------------------ */
 
 int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
 {
-	struct bpf_program *p;
-
 	*ns = *runs = 0;
-	bpf_object__for_each_program (p, l->skel->obj) {
+	for (size_t i = 0; i < l->programs.n; i++) {
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 
-		if (!bpf_program__autoload(p) || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
+		if (bpf_obj_get_info_by_fd(l->programs.p[i].fd, &info, &len))
 			continue;
 		*ns += info.run_time_ns;
 		*runs += info.run_cnt;
@@ -623,25 +443,28 @@ int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
 
 void loader__describe(struct loader *l, char *text, size_t len)
 {
-	struct bpf_program *p;
+	unsigned int n = 0, most = 0, all = 0;
 	const char *largest = "";
-	unsigned int n = 0, most = 0;
 
-	bpf_object__for_each_program (p, l->skel->obj) {
+	for (size_t i = 0; i < l->programs.n; i++) {
+		const struct program *p = &l->programs.p[i];
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
-		if (!bpf_program__autoload(p) || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+		if (bpf_obj_get_info_by_fd(p->fd, &info, &size))
 			continue;
 		n++;
+		all += info.verified_insns;
+		log_debug("%s: %u instructions verified", p->name, info.verified_insns);
 		if (info.verified_insns > most) {
 			most = info.verified_insns;
-			largest = bpf_program__name(p);
+			largest = p->name;
 		}
 	}
 	if (most)
-		snprintf(text, len, "%u loaded; the verifier walked at most %u of 1000000 instructions (%s)", n, most,
-		         largest);
+		snprintf(text, len,
+		         "%u loaded; the verifier walked %u instructions, at most %u of 1000000 for one (%s)", n, all,
+		         most, largest);
 	else
 		snprintf(text, len, "%u loaded; this kernel does not tell how many instructions were verified", n);
 }

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "capture/identity.h"
 #include "capture/inflight.h"
+#include "tls/site.h"
 #include "tw_abi.h"
 
 struct loader_options {
@@ -22,13 +23,14 @@ struct loader_options {
 	uint16_t endpoint_other; /* what routes count for that may not be announced */
 	bool have_clients;
 	bool watch_process;
+	bool tls;           /* load what watches TLS libraries, if this kernel can attach it */
 	bool note_readers;  /* see readers.h */
 	uint64_t timeout;   /* ns: a response that has not begun by then is a timeout; 0: none ever is */
 	unsigned int slots; /* (version, endpoint) pairs that can be counted in the kernel */
 };
 
 struct loader;
-struct bpf_program;
+struct programs;
 
 /* NULL on error, with e saying what failed and what to do. */
 struct loader *loader__new(const struct loader_options *o, struct err *e);
@@ -77,17 +79,67 @@ uint64_t loader__lanes_exhausted(const struct loader *l);
 /* What losses.c reads of the kernel's; descriptors stay the loader's. */
 struct loss_maps {
 	int doors, listeners, handshakes, losses, live, conns;
-	struct bpf_program *run_live; /* NULL: this kernel has none */
+	const struct programs *programs;
 	int cpus;
 };
 void loader__loss_maps(const struct loader *l, struct loss_maps *out);
 
 /* The map that readers.h reads. */
+/* Calls fn for every HTTP/2 connection (tw_h2_record.conn) whose end found no room in the ring, and forgets it. */
+void loader__h2_unsaid(struct loader *l, void (*fn)(void *arg, uint64_t conn, uint32_t err), void *arg);
+
+/* Takes out what segments of HTTP/2 that came too early have left in the kernel since before that time (ns). */
+void loader__h2_forget(struct loader *l, uint64_t before);
+
 int loader__readers(const struct loader *l);
 
 int loader__ring_fd(const struct loader *l);
 /* Hands every record to fn. */
 int loader__drain(struct loader *l, int (*fn)(void *arg, void *data, size_t len), void *arg);
+
+/* Can programs be placed in TLS libraries? Only if it was asked for, and this kernel takes them. */
+bool loader__tls(const struct loader *l);
+/* Can one descriptor hold many places? */
+bool loader__tls_many(const struct loader *l);
+/* Can programs be told where they are? Not before Linux 5.15. */
+bool loader__tls_told(const struct loader *l);
+/*
+ * Places the program of a job at n places in one process, all or none: in every thread of it, and in no other process.
+ * n is 1 unless loader__tls_many. cookies: what the programs are told there, or NULL. path: of the file as this process
+ * can open it; offsets: in the file. Returns a descriptor, to be closed (which takes its time: see closer.h) before the
+ * loader is freed, or a negative errno.
+ */
+int loader__tls_attach(struct loader *l, enum tls_job job, bool uretprobe, pid_t pid, const char *path,
+                       const uint64_t *offsets, const uint64_t *cookies, size_t n);
+
+/* From now on, or no longer, all its calls are seen: only then its sessions are joined to sockets. 0, or a negative
+ * errno. */
+int loader__tls_ready(struct loader *l, pid_t tgid, bool ready);
+
+/* Its goroutines, not its threads, are who reads: to be said before its sites are taken. 0 or a negative errno. */
+int loader__tls_goes(struct loader *l, pid_t tgid);
+
+/*
+ * TLS connections by name, in no order: fn is handed each with its connections so far. 0 or a negative errno: what was
+ * handed over until then is right.
+ */
+int loader__tls_names(const struct loader *l, void (*fn)(void *arg, const struct tw_tls_name *name, uint64_t n),
+                      void *arg);
+
+/* Turns of the version's opaque TLS connections, or, with TW_TURNS_WITHHELD added to it, of those that were left to
+ * themselves; all 0 when there was none. 0 or a negative errno. */
+int loader__tls_turns(const struct loader *l, uint16_t version, struct tw_turns *out);
+
+/* How much of the process is not read: 0 for nothing. 0 or a negative errno. */
+int loader__tls_withhold(struct loader *l, pid_t tgid, enum tw_withheld how);
+
+/* What the programs in TLS libraries have done while run-time statistics were on, by enum tls_job. */
+struct tls_runs {
+	uint64_t runs[TLS_JOB_NR], ns[TLS_JOB_NR];
+};
+
+/* False: they are not loaded, or this kernel does not tell. */
+bool loader__tls_runs(const struct loader *l, struct tls_runs *out);
 
 /* Kernel time spent by all programs, ns, and runs; -ENOTSUP while run-time statistics are off. */
 int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs);

@@ -15,6 +15,7 @@
 
 #include "capture/features.h"
 #include "capture/netns.h"
+#include "capture/programs.h"
 #include "capture/sockdiag.h"
 
 #define TRACKED_MAX 1024
@@ -48,7 +49,7 @@ struct door {
 
 struct losses {
 	struct loss_maps maps;
-	struct bpf_link *live;
+	int live; /* descriptor of the walk over open connections; -1: none */
 	struct row *rows;
 	size_t n_rows;
 	struct tracked *tracked;
@@ -70,6 +71,7 @@ struct losses *losses__new(const struct loader *l)
 
 	if (!x)
 		return NULL;
+	x->live = -1;
 	loader__loss_maps(l, &x->maps);
 	x->per_cpu = calloc((size_t)x->maps.cpus, sizeof(*x->per_cpu));
 	if (!x->per_cpu) {
@@ -77,13 +79,10 @@ struct losses *losses__new(const struct loader *l)
 		return NULL;
 	}
 	x->own_netns = stat("/proc/self/ns/net", &st) ? 0 : (uint32_t)st.st_ino;
-	if (x->maps.run_live) {
-		union bpf_iter_link_info info = { .map.map_fd = (uint32_t)x->maps.conns };
-		DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, o, .link_info = &info, .link_info_len = sizeof(info));
-
-		x->live = bpf_program__attach_iter(x->maps.run_live, &o);
-		if (!x->live)
-			features__refuse(FEATURE_LIVE, errno);
+	if (programs__fd(x->maps.programs, "tw_live") >= 0) {
+		x->live = programs__attach_walk(x->maps.programs, "tw_live", x->maps.conns);
+		if (x->live < 0)
+			features__refuse(FEATURE_LIVE, -x->live);
 	}
 	return x;
 }
@@ -92,7 +91,8 @@ void losses__free(struct losses *x)
 {
 	if (!x)
 		return;
-	bpf_link__destroy(x->live);
+	if (x->live >= 0)
+		close(x->live);
 	netns__close_all(x->spaces, x->n_spaces);
 	free(x->per_cpu);
 	free(x->doors);
@@ -470,11 +470,11 @@ static void read_live(struct losses *x)
 	int fd;
 
 	memset(x->open, 0, sizeof(x->open));
-	if (!x->live)
+	if (x->live < 0)
 		return;
 	for (uint32_t v = 0; v < TW_MAX_VERSIONS; v++)
 		bpf_map_update_elem(x->maps.live, &v, &none, BPF_ANY);
-	fd = bpf_iter_create(bpf_link__fd(x->live));
+	fd = bpf_iter_create(x->live);
 	if (fd < 0)
 		return;
 	while (read(fd, nothing, sizeof(nothing)) > 0)

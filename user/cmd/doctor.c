@@ -12,6 +12,8 @@
 #include "capture/identity.h"
 #include "capture/loader.h"
 #include "cmd/cmd.h"
+#include "cmd/doctor.h"
+#include "cmd/doctor_library.h"
 #include "config/config.h"
 
 struct finding {
@@ -42,7 +44,7 @@ static void check_kernel(struct findings *x)
 {
 	const struct feature_state *s;
 	struct loader_options o = {
-		.seed = 1, .endpoint_other = 1, .slots = 8, .have_clients = true, .watch_process = true
+		.seed = 1, .endpoint_other = 1, .slots = 8, .have_clients = true, .watch_process = true, .tls = true
 	};
 	char text[512], programs[256], path[256];
 	struct err e = { "" };
@@ -91,18 +93,24 @@ static void check_listeners(struct findings *x)
 	free(l);
 }
 
-static void check_config(struct findings *x, const struct config *c)
+/* Returns what is known of the TLS of what was found, or NULL. */
+static struct tls_targets *check_config(struct findings *x, const struct config *c)
 {
+	struct tls_targets *tls;
 	struct id_snapshot *s = NULL;
 	struct err e = { "" };
 
 	if (identity__resolve(c, &s, &e)) {
 		add(x, "versions", false, false, e.text);
-		return;
+		return NULL;
 	}
 	for (size_t i = 0; i < s->n_versions; i++)
 		add(x, c->versions[i].name, s->versions[i].state == ID_FOUND, false, s->versions[i].note);
+	tls = doctor_tls(s);
+	if (!tls)
+		add(x, "TLS", false, false, "out of memory");
 	id_snapshot__free(s);
+	return tls;
 }
 
 static void print_people(const struct findings *x, const char *release)
@@ -116,7 +124,8 @@ static void print_people(const struct findings *x, const char *release)
 		       x->f[i].name, x->f[i].text);
 }
 
-static int print_json(const struct findings *x, const char *release, bool ok)
+/* tls: taken over; NULL without a configuration. */
+static int print_json(const struct findings *x, const char *release, bool ok, cJSON *tls)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "findings");
 	bool complete = root && list && cJSON_AddStringToObject(root, "schema", "tillwatch.doctor/1") &&
@@ -131,6 +140,8 @@ static int print_json(const struct findings *x, const char *release, bool ok)
 		           cJSON_AddBoolToObject(o, "vital", x->f[i].vital) &&
 		           cJSON_AddStringToObject(o, "text", x->f[i].text);
 	}
+	if (tls)
+		cJSON_AddItemToObject(root, "tls", tls);
 	if (complete)
 		text = cJSON_Print(root);
 	if (text)
@@ -145,19 +156,24 @@ static int print_json(const struct findings *x, const char *release, bool ok)
 static int doctor(int argc, char **argv)
 {
 	static struct findings x;
-	const char *file = NULL;
+	const char *file = NULL, *library = NULL;
 	bool json = false, ok = true;
 	const struct option_spec options[] = {
 		{ "--config", 'c', OPTION_TEXT, "FILE", "also say what of this configuration is found", &file, false },
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document", &json, false },
+		{ "--library", 0, OPTION_TEXT, "FILE",
+		  "only say which TLS library is in this file, and where its calls are seen", &library, false },
 	};
+	struct tls_targets *tls = NULL;
 	struct config *c = NULL;
 	struct err e = { "" };
 	struct utsname u = { 0 };
 	int code;
 
-	if (options_parse(&cmd_doctor, options, 2, argc, argv, &code))
+	if (options_parse(&cmd_doctor, options, 3, argc, argv, &code))
 		return code;
+	if (library)
+		return doctor_library(library);
 	if (file && config__load(&c, file, &e)) {
 		log_error("%s", e.text);
 		return TW_EXIT_USAGE;
@@ -166,19 +182,22 @@ static int doctor(int argc, char **argv)
 	check_kernel(&x);
 	check_listeners(&x);
 	if (c)
-		check_config(&x, c);
+		tls = check_config(&x, c);
 	for (size_t i = 0; i < x.n; i++)
 		ok = ok && (x.f[i].ok || !x.f[i].vital);
 	code = ok ? TW_EXIT_OK : TW_EXIT_FAILURE;
-	if (json && print_json(&x, u.release, ok))
+	if (json && print_json(&x, u.release, ok, tls ? doctor_tls_json(tls, c) : NULL))
 		code = TW_EXIT_FAILURE;
 	if (!json)
 		print_people(&x, u.release);
+	if (!json && tls)
+		doctor_tls_print(tls, c);
+	tls_targets__free(tls);
 	config__free(c);
 	return code;
 }
 
 const struct command cmd_doctor = { "doctor",
 	                            "Says what this kernel and these privileges allow, and what to do about the rest",
-	                            "[-c FILE] [--json]",
+	                            "[-c FILE] [--json] | --library FILE",
 	                            "Exit code 0: everything vital is there; 1: something vital is missing.", doctor };

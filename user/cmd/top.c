@@ -30,6 +30,7 @@ static void everything_init(struct everything *x)
 	x->config.versions = x->versions;
 	x->config.max_endpoints = 500;
 	gate_policy__defaults(&x->config.gate);
+	overhead_limits__defaults(&x->config.overhead);
 }
 
 static bool known_port(const struct everything *x, uint16_t port)

@@ -23,6 +23,13 @@ const char *const outcome_names[TW_OUTCOME_NR] = {
 /* The kernel does not ask a rule about answers below this. */
 #define STATUS_FIRST 300
 #define STATUS_LAST  599
+#define GRPC         "grpc-"
+
+/*
+ * Of gRPC's statuses those that HTTP would say with a 5xx: unknown, deadline exceeded, unimplemented, internal,
+ * unavailable, data loss.
+ */
+#define GRPC_FAILURES (1U << 2 | 1U << 4 | 1U << 12 | 1U << 13 | 1U << 14 | 1U << 15)
 
 static void add_statuses(struct tw_rule *r, unsigned int from, unsigned int to)
 {
@@ -34,11 +41,31 @@ void bad_events__defaults(struct bad_events *b)
 {
 	*b = (struct bad_events){
 		.has_statuses = true,
+		.has_grpc = true,
 		.has_outcomes = true,
 		.has_slower_than = true,
 		.rule = { .outcomes = TW_FAULTS, .slower_than = TW_NEVER_SLOW },
 	};
 	add_statuses(&b->rule, 500, 599);
+	b->rule.grpc = GRPC_FAILURES;
+}
+
+/* "grpc-14" */
+static int add_grpc(const struct source *s, const struct ynode *v, const char *number, struct tw_rule *r)
+{
+	char buf[CLIP_LEN];
+	uint64_t code = 0;
+
+	if (!*number || (*number == '0' && number[1]) || parse_count(number, &code) || code >= TW_GRPC_NR)
+		return source_error(s, v->line, "status \"%s\" is none of gRPC's: they are grpc-0 to grpc-%d",
+		                    clip(v->text, buf), TW_GRPC_NR - 1);
+	r->grpc |= 1U << code;
+	return 0;
+}
+
+static bool is_grpc(const struct ynode *v)
+{
+	return v->kind == YNODE_SCALAR && !strncmp(v->text, GRPC, strlen(GRPC));
 }
 
 /* "5xx" or "503" */
@@ -73,11 +100,21 @@ int read_statuses(const struct source *s, const struct key *k, const struct ynod
 {
 	struct bad_events *b = bad_events;
 	int err = want_kind(s, k, v, YNODE_SEQUENCE);
+	bool http = !err && !v->first, grpc = false;
 
-	memset(b->rule.statuses, 0, sizeof(b->rule.statuses));
-	b->has_statuses = true;
+	for (const struct ynode *n = v->first; n && !err; n = n->next) {
+		grpc |= is_grpc(n);
+		http |= !is_grpc(n);
+	}
+	/* Of two kinds: the list replaces what it speaks of. */
+	if (http)
+		memset(b->rule.statuses, 0, sizeof(b->rule.statuses));
+	if (grpc)
+		b->rule.grpc = 0;
+	b->has_statuses |= http;
+	b->has_grpc |= grpc;
 	for (const struct ynode *n = v->first; n && !err; n = n->next)
-		err = add_status(s, k, n, &b->rule);
+		err = is_grpc(n) ? add_grpc(s, n, n->text + strlen(GRPC), &b->rule) : add_status(s, k, n, &b->rule);
 	return err;
 }
 

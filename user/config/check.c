@@ -103,12 +103,13 @@ static int check_slo(const struct source *s, const struct route *r)
 /* What no exchange can be is not watched for, and a release would be certified by that. */
 static int check_bad(const struct source *s, const struct tw_rule *bad, const char *what, int line)
 {
+	bool is_call = !strncmp(what, "gRPC ", 5);
 	char buf[CLIP_LEN];
 
 	for (size_t i = 0; i < sizeof(bad->statuses) / sizeof(bad->statuses[0]); i++)
 		if (bad->statuses[i])
 			return 0;
-	if (bad->outcomes || bad->slower_than != TW_NEVER_SLOW)
+	if ((is_call && bad->grpc) || bad->outcomes || bad->slower_than != TW_NEVER_SLOW)
 		return 0;
 	return source_error(s, line,
 	                    "%s: by what its bad says nothing can be bad: name statuses, outcomes or slower_than",

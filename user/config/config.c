@@ -71,6 +71,7 @@ static struct config *config__new(const char *name)
 	c->file = strdup(name);
 	c->max_endpoints = DEFAULT_ENDPOINTS;
 	gate_policy__defaults(&c->gate);
+	overhead_limits__defaults(&c->overhead);
 	if (!c->file) {
 		config__free(c);
 		return NULL;

@@ -67,7 +67,7 @@ extern const char *const outcome_names[TW_OUTCOME_NR];
 
 /* What makes an exchange bad, as far as it was given; only that part of the rule means anything. */
 struct bad_events {
-	bool has_statuses, has_outcomes, has_slower_than;
+	bool has_statuses, has_grpc, has_outcomes, has_slower_than;
 	struct tw_rule rule;
 };
 
@@ -133,6 +133,11 @@ struct gate_policy {
 	int line;                      /* in the file; 0: it has none */
 };
 
+/* What being watched may cost a service. */
+struct overhead_limits {
+	double budget; /* of its own CPU time, for reading TLS: 0.25; INFINITY: off */
+};
+
 struct config {
 	char *file;
 	char *service;
@@ -143,6 +148,7 @@ struct config {
 	struct route *routes;
 	size_t n_routes;
 	unsigned int max_endpoints; /* limits: { endpoints: 500 } */
+	struct overhead_limits overhead;
 	struct gate_policy gate;
 	double *stages; /* fractions, rising */
 	size_t n_stages;
@@ -165,8 +171,9 @@ int config__version_of_arm(const struct config *c, enum arm arm);
  */
 int config__stage(const struct config *c, const char *text, double *share, struct err *e);
 
-/* Fills p with the documented defaults (no file needed, for `top` and `init`). */
+/* Fill p with the documented defaults (no file needed, for `top` and `init`). */
 void gate_policy__defaults(struct gate_policy *p);
+void overhead_limits__defaults(struct overhead_limits *p);
 
 /*
  * The policy as a list of fields, by the names and bounds that they have in the configuration: for those who write it

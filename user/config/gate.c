@@ -61,6 +61,8 @@ static void prefer_bad(struct tw_rule *r, const struct bad_events *own)
 {
 	if (own->has_statuses)
 		memcpy(r->statuses, own->rule.statuses, sizeof(r->statuses));
+	if (own->has_grpc)
+		r->grpc = own->rule.grpc;
 	if (own->has_outcomes)
 		r->outcomes = own->rule.outcomes;
 	if (own->has_slower_than)

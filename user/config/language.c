@@ -7,6 +7,7 @@
 #include "config/language.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,20 @@ static int read_stages(const struct source *s, const struct key *k, const struct
 		c->n_stages++;
 	}
 	return 0;
+}
+
+/* A share, or the word off. */
+static int read_budget(const struct source *s, const struct key *k, const struct ynode *v, void *field)
+{
+	if (v->kind != YNODE_SCALAR || v->is_null || strcmp(v->text, "off") != 0)
+		return read_share(s, k, v, field);
+	*(double *)field = INFINITY;
+	return 0;
+}
+
+void overhead_limits__defaults(struct overhead_limits *p)
+{
+	p->budget = 0.25;
 }
 
 #define COUNT(keys)        (sizeof(keys) / sizeof((keys)[0]))
@@ -145,6 +160,11 @@ static const struct key limits_keys[] = {
 };
 SCHEMA(limits, "limits");
 
+static const struct key overhead_keys[] = {
+	{ FIELD(overhead_limits, budget),	 read_budget,	0.001,	1,    "25%, or off", false, NULL },
+};
+SCHEMA(overhead, "overhead");
+
 static const struct key config_keys[] = {
 	{ FIELD(config, service),		 read_service,	 0, 0, "shop", true, NULL },
 	{ "versions", 0,			 read_versions,	 0, 0,
@@ -153,12 +173,13 @@ static const struct key config_keys[] = {
 	{ FIELD(config, gate),			 read_gate,	 0, 0, "{ alpha: 0.05, warmup: 10s }", false, &gate_schema },
 	{ "stages", 0,				 read_stages,	 0, 0, "[5%, 25%, 50%, 100%]", false, NULL },
 	{ "limits", 0,				 read_mapping,	 0, 0, "{ endpoints: 500 }", false, &limits_schema },
+	{ FIELD(config, overhead),		 read_mapping,	 0, 0, "{ budget: 25% }", false, &overhead_schema },
 	{ "units", 0,				 read_units,	 0, 0, "{ checkout: { owner: \"team-pay\" } }", false, NULL },
 };
 SCHEMA(config, "configuration");
 /* clang-format on */
 
-const struct schema *const all_schemas[] = { &config_schema, &version_schema,  &match_schema,
-	                                     &unit_schema,   &endpoint_schema, &slo_schema,
-	                                     &bad_schema,    &gate_schema,     &limits_schema };
+const struct schema *const all_schemas[] = { &config_schema,   &version_schema, &match_schema, &unit_schema,
+	                                     &endpoint_schema, &slo_schema,     &bad_schema,   &gate_schema,
+	                                     &limits_schema,   &overhead_schema };
 const size_t n_schemas = COUNT(all_schemas);

@@ -221,8 +221,27 @@ static bool serves_both(const struct endpoint_tick *ep)
 	return ep->baseline.n && ep->canary.n;
 }
 
-static bool observe_arm(struct arm_state *a, const struct arm_run *t)
+static uint64_t add_up(uint64_t a, uint64_t b)
 {
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/*
+ * What a program lets through unread when it has just been found says nothing of what comes later, nor does what was
+ * under way when the observation began, unless nothing was read at all.
+ */
+static void observe_unread(struct arm_state *a, const struct arm_run *t, bool aside)
+{
+	if (aside && (t->seen || a->read))
+		return;
+	a->read += t->seen;
+	a->unread = add_up(a->unread, t->unread);
+}
+
+static bool observe_arm(struct arm_state *a, const struct arm_run *t, bool aside)
+{
+	observe_unread(a, t, aside);
+	a->withheld = add_up(a->withheld, t->withheld);
 	a->seen += t->seen;
 	a->lost_events += t->lost_events;
 	a->lost_exchanges += t->lost_exchanges;
@@ -245,13 +264,9 @@ static void observe_clock(struct run_state *run, const struct tick *t, double pl
 	}
 }
 
-static uint64_t add_up(uint64_t a, uint64_t b)
-{
-	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 static void observe(struct run_state *run, const struct tick *t, size_t n)
 {
+	bool aside = t->warming || !run->ticks;
 	uint64_t n_c = 0, n_b = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -270,8 +285,8 @@ static void observe(struct run_state *run, const struct tick *t, size_t n)
 	run->lost_events += t->lost_events;
 	run->lost_exchanges += t->lost_exchanges;
 	run->lossy = loss_is_high(t->lost_events, t->lost_exchanges, t->seen);
-	run->lossy_arm = observe_arm(&run->canary, &t->canary);
-	run->lossy_arm |= observe_arm(&run->baseline, &t->baseline);
+	run->lossy_arm = observe_arm(&run->canary, &t->canary, aside);
+	run->lossy_arm |= observe_arm(&run->baseline, &t->baseline, aside);
 	run->unbalanced = !t->ledger_unknown && !t->ledger_balanced;
 	run->ledger_unknown = t->ledger_unknown;
 	run->warming = t->warming;

@@ -105,6 +105,12 @@ struct arm_run {
 	uint64_t dropped; /* sessions the server dropped: exchanges and upgraded connections it did not end in order */
 	unsigned int builds; /* different programs that have served it since the run started; 0: not known */
 	bool gone;           /* it was found once, and nothing of it is left */
+	uint64_t unread;     /* requests, at least, in TLS that could not be read: not among those seen */
+	/*
+	 * The same in TLS that was not read for the sake of the overhead budget, in workers drawn by chance: those that
+	 * were seen are a fair sample.
+	 */
+	uint64_t withheld;
 };
 
 struct tick {

@@ -29,6 +29,9 @@ struct arm_state {
 	uint64_t seen, lost_events, lost_exchanges;
 	unsigned int builds; /* the most that have served it */
 	bool gone;           /* in the latest tick */
+	uint64_t unread;     /* requests, at least, in TLS that could not be read, while nothing warmed up */
+	uint64_t read;       /* seen meanwhile */
+	uint64_t withheld;   /* requests, at least, that were not read for the sake of the overhead budget */
 };
 
 /* The endpoints that must be certified for a promotion: who they are depends on what there is. */

@@ -72,6 +72,7 @@ static const struct plain_guard {
 	  "a run in which each version is one program" },
 	{ "placebo", "two halves of the same old version look different as well",
 	  "traffic that treats all connections alike" },
+	{ "opaque_tls", "requests come by TLS that cannot be read", "TLS that can be read, or a look behind it" },
 	{ "arm_vanished", "one of the versions has gone", "its return" },
 	{ "no_traffic", "requests do not reach both versions", "requests to both of them" },
 	{ "sample_ratio", "the new version does not get the part of the traffic that was planned for it",

@@ -40,9 +40,26 @@ double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q)
 	return histogram_quantile(&h, q);
 }
 
+bool arm_has_streams(const struct arm_figures *a)
+{
+	return a->present && a->streams && streams_any(a->streams);
+}
+
+double arm_oldest_stream(const struct comparison *c, const struct arm_figures *a)
+{
+	if (!arm_has_streams(a) || !a->streams->open)
+		return NAN;
+	return c->looked_at > a->streams->oldest ? (double)(c->looked_at - a->streams->oldest) / 1e9 : 0;
+}
+
 bool ledger_holds(const struct ledger_figures *l)
 {
 	return !l->checked || (!l->missing && !l->surplus);
+}
+
+bool http2_is_complete(const struct http2_coverage *c)
+{
+	return !c->desynchronised && !c->shed && !c->unknown;
 }
 
 uint64_t arm_errors(const struct arm_figures *a)

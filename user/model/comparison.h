@@ -17,6 +17,8 @@
 #include "judge/judge.h"
 #include "model/latencies.h"
 #include "model/losses.h"
+#include "model/streams.h"
+#include "model/tls_figures.h"
 
 #define STATUS_MAX TW_STATUS_END
 
@@ -36,7 +38,8 @@ struct arm_figures {
 	uint64_t bad;                /* by the endpoint's rule */
 	struct status_count *status; /* [n_status], in no order, each code once */
 	size_t n_status;
-	const struct latencies *lat; /* NULL: nothing was measured */
+	const struct latencies *lat;    /* NULL: nothing was measured */
+	struct stream_figures *streams; /* NULL: it has had no long-lived ones */
 };
 
 struct endpoint_figures {
@@ -45,12 +48,28 @@ struct endpoint_figures {
 	struct arm_figures arm[ARM_NR];
 };
 
+/* HTTP/2 as a whole; monotone, since the start. */
+struct http2_coverage {
+	uint64_t connections, joined; /* found open */
+	uint64_t requests;
+	uint64_t unknown; /* of these, whose endpoint or status could not be told */
+	uint64_t desynchronised, resynchronised;
+	uint64_t malformed;
+	uint64_t shed; /* connections and streams that were not followed, for want of room */
+	uint64_t open; /* streams, now */
+	uint64_t memory_max;
+};
+
+bool http2_is_complete(const struct http2_coverage *c);
+
 struct coverage {
 	uint64_t connections, decoded, opaque_tls, http2, not_http, upgraded, desynchronised, resynchronised, midstream;
 	uint64_t unattributed; /* exchanges whose version could not be told */
 	uint64_t unnamed;      /* exchanges counted under "other" because naming was over its budget or cap */
 	bool queue_measured;   /* the read hook is there */
 	bool complete;
+	struct tls_coverage tls;
+	struct http2_coverage h2;
 };
 
 /* seen = ended + in_flight + lost_exchanges, but for what began or ended while in_flight was counted. */
@@ -70,12 +89,28 @@ struct version_figures {
 	struct ledger_figures ledger;
 	uint64_t in_flight_max; /* the highest of the looks */
 	double oldest;          /* seconds that the oldest request in flight has waited; NaN: none is */
+	struct tls_version tls;
+};
+
+/* What reading TLS costs the processes that are read: traps are counted, what one costs is estimated. */
+struct tls_overhead {
+	bool watched;        /* some process has been */
+	double per_exchange; /* seconds of CPU time; NaN: not measured, as all of these */
+	double cores;        /* on average */
+	double of_service;   /* the same as a part of the CPU time of the processes that speak TLS */
+	double traps[3];     /* a second, by enum tls_how */
+	struct {
+		double emulated, stepped, returned; /* seconds each */
+	} trap;
+	double budget; /* of their CPU time; INFINITY: off */
+	bool exceeded; /* and nothing can be left out any more */
 };
 
 struct overhead {
 	double kernel_ns_per_request; /* NaN: run-time statistics are off */
 	double agent_cpu_seconds;
 	uint64_t agent_rss_bytes;
+	struct tls_overhead tls;
 };
 
 /* Exchanges that were not answered, alike in all but their time. */
@@ -95,18 +130,25 @@ struct cut {
 
 struct ticklog_state;
 
+/* What came to one service itself, where coverage is of all together. Requests by the protocol they came in. */
+struct service_traffic {
+	uint64_t connections, http1, http2;
+};
+
 struct comparison {
 	const char *service;
 	char run[40];
 	struct timespec started; /* CLOCK_REALTIME */
 	double seconds;
-	double stage; /* the canary's share of the traffic, as planned; 0: not told */
+	uint64_t looked_at; /* CLOCK_MONOTONIC, ns */
+	double stage;       /* the canary's share of the traffic, as planned; 0: not told */
 	struct endpoint_figures *endpoints;
 	size_t n_endpoints;
 	const char *version_name[ARM_NR];
 	struct version_figures *versions; /* [n_versions], in the order of the config */
 	size_t n_versions;
 	struct coverage coverage;
+	struct service_traffic traffic; /* 0 unless it is of a single version */
 	struct ledger_figures ledger;
 	struct overhead overhead;
 	const struct cut *cuts; /* [n_cuts], the largest first */
@@ -125,6 +167,11 @@ struct comparison {
 int arm_status_add(struct arm_figures *a, unsigned int code, uint64_t n);
 /* Responses with this status. */
 uint64_t arm_status(const struct arm_figures *a, unsigned int code);
+
+/* Are there long-lived streams, or were there? */
+bool arm_has_streams(const struct arm_figures *a);
+/* Seconds since the oldest of the open ones began; NaN: none is open. */
+double arm_oldest_stream(const struct comparison *c, const struct arm_figures *a);
 
 /* p50 or the like of a kind on an arm, NaN when there is nothing. */
 double arm_quantile(const struct arm_figures *a, enum tw_latency kind, double q);

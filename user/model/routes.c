@@ -13,8 +13,9 @@
 
 #include "tw_abi.h"
 
-#define OTHER "other"
-#define REST  "/{...}"
+#define OTHER   "other"
+#define UNKNOWN "(unknown)"
+#define REST    "/{...}"
 /* Every byte escaped, and a little room: "/" + "{id}" is longer than a one-digit segment. */
 #define NAME_MAX_LEN (6 * TW_PATH_MAX + 16)
 #define SEGMENTS_MAX TW_PATH_MAX
@@ -49,7 +50,7 @@ struct routes {
 	size_t n_templates;
 	size_t cap; /* named endpoints, without other */
 	size_t count;
-	uint16_t other;                /* 0: not needed yet */
+	uint16_t other, unknown;       /* 0: not needed yet */
 	char *names[TW_MAX_ENDPOINTS]; /* by endpoint number; the config's are its own */
 	uint16_t index[INDEX_SIZE];    /* open addressing by hash of the name: endpoint number or 0 */
 	struct target scratch;
@@ -292,9 +293,16 @@ uint16_t routes__other(struct routes *r)
 	return r->other;
 }
 
+uint16_t routes__unknown(struct routes *r)
+{
+	if (!r->unknown)
+		r->unknown = (uint16_t)++r->count;
+	return r->unknown;
+}
+
 static size_t named(const struct routes *r)
 {
-	return r->count - (r->other != 0);
+	return r->count - (r->other != 0) - (r->unknown != 0);
 }
 
 uint16_t routes__name(struct routes *r, const char *text, size_t len, bool truncated, bool *counted_as_other)
@@ -344,6 +352,8 @@ const char *routes__endpoint(const struct routes *r, uint16_t endpoint)
 		return route->name;
 	if (endpoint == 0 || endpoint > r->count)
 		return NULL;
+	if (endpoint == r->unknown)
+		return UNKNOWN;
 	return endpoint == r->other ? OTHER : r->names[endpoint];
 }
 
@@ -366,8 +376,8 @@ static int add_templates(struct routes *r, const struct config *c)
 
 struct routes *routes__new(const struct config *c, unsigned int cap)
 {
-	/* Numbers run from 1, and other needs one of them. */
-	const unsigned int most = TW_MAX_ENDPOINTS - 2;
+	/* Numbers run from 1, and other and unknown need one each. */
+	const unsigned int most = TW_MAX_ENDPOINTS - 3;
 	struct routes *r;
 
 	if (c && c->n_routes > most)

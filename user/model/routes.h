@@ -41,6 +41,8 @@ const char *routes__endpoint(const struct routes *r, uint16_t endpoint);
 /* The config entry, or NULL for a name that was found by normalising. */
 const struct route *routes__config(const struct routes *r, uint16_t endpoint);
 uint16_t routes__other(struct routes *r);
+/* The endpoint of what is known to be a request, and not of which: "(unknown)". It is beyond the cap, as "other" is. */
+uint16_t routes__unknown(struct routes *r);
 
 /* Is this path segment an id by the rule above? */
 bool route_segment_is_id(const char *segment, size_t len);

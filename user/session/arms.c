@@ -69,7 +69,7 @@ static void outcomes_fill(const struct session *s, struct arm_run *a, int versio
 
 		if (c->version != version)
 			continue;
-		a->lost_exchanges += c->tick_outcome[TW_UNOBSERVED];
+		a->lost_exchanges += cell_lost(c);
 		for (size_t k = 0; k < sizeof(server_dropped) / sizeof(*server_dropped); k++)
 			a->dropped += c->tick_outcome[server_dropped[k]];
 	}
@@ -79,18 +79,24 @@ static void arm_fill(struct session *s, struct arm_run *a, int version)
 {
 	uint64_t seen = gained(s, version, TW_L_REQUESTS), moved = gained(s, version, TW_L_MOVED);
 	struct arm_watch *w = &s->arms[version];
-	uint64_t cut = w->cut;
+	uint64_t cut = w->cut, turns = tls_turns_begun(s, (unsigned int)version, w->turns);
+	uint64_t withheld = tls_turns_withheld(s, (unsigned int)version, w->withheld);
 
 	a->seen = seen > moved ? seen - moved : 0;
 	a->lost_events = gained(s, version, TW_L_LOST_EVENTS);
 	a->lost_exchanges = gained(s, version, TW_L_LOST_EXCHANGES);
 	a->opened = gained(s, version, TW_L_DECODED);
 	outcomes_fill(s, a, version);
-	/* Streams without a length are exchanges, and in the outcomes already. */
+	/* Answers without a length are exchanges, as all streams of HTTP/2 are, and in the outcomes already. */
 	if (!sessions__cut(s->loader, (unsigned int)version, &cut)) {
 		a->dropped += cut - w->cut;
 		w->cut = cut;
 	}
+	/* What was begun may be taken back. */
+	a->unread = turns > w->turns ? turns - w->turns : 0;
+	w->turns += a->unread;
+	a->withheld = withheld > w->withheld ? withheld - w->withheld : 0;
+	w->withheld += a->withheld;
 	a->builds = builds__count(&w->builds);
 	a->gone = is_gone(s, version, !a->seen);
 }

@@ -49,6 +49,7 @@ void cells_free(struct session *s)
 {
 	for (size_t i = 0; i < s->n_live; i++) {
 		free(s->live[i]->total.status);
+		free(s->live[i]->total.streams);
 		latencies__free(&s->live[i]->lat);
 		free(s->live[i]->tick_waited);
 		free(s->live[i]);
@@ -62,6 +63,8 @@ void cells_free(struct session *s)
 /* Neither a success nor an error: a canary that sends its users elsewhere, or knows no such page any more. */
 static bool is_turned_away(const struct tw_rule *rule, unsigned int status)
 {
+	if (status > TW_STATUS_GRPC && status < TW_STATUS_UNKNOWN)
+		return !(rule->grpc >> (status - TW_STATUS_GRPC) & 1);
 	return status >= 300 && status < 500 && !(rule->statuses[status >> 6] >> (status & 63) & 1);
 }
 
@@ -217,10 +220,23 @@ static bool record_is_bad(const struct tw_rule *rule, const struct tw_exchange_r
 	return tw_is_bad(rule, r->status, r->outcome, r->cut, took);
 }
 
-static void on_exchange(struct session *s, const struct tw_exchange_record *r)
+/* What the kernel counts by groups of connections, of an exchange that it did not count. */
+static void record_group(struct cell *c, const struct tw_exchange_record *r, bool bad)
+{
+	struct connection_groups *g = &c->tick_groups;
+	unsigned int i = r->group % TW_GROUPS;
+
+	g->n[i]++;
+	g->bad[i] += bad;
+	if (c->slow_from && r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED)
+		g->slow[i] += histogram_bucket(r->lat[TW_LAT_SERVER]) >= (unsigned int)c->slow_from;
+}
+
+struct cell *exchange_enter(struct session *s, const struct tw_exchange_record *r)
 {
 	uint16_t version = record_version(s, r->version, r->tgid);
 	struct cell *c;
+	bool bad, undecided;
 
 	if (!version) {
 		/* Read by a process of no version that shares the port, or by nobody. */
@@ -228,12 +244,12 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 			s->foreign++;
 		else
 			s->unattributed++;
-		return;
+		return NULL;
 	}
 	c = version < TW_MAX_VERSIONS ? cell_get(s, version, record_endpoint(s, r)) : NULL;
 	if (!c) {
 		s->lost_in_user_space++;
-		return;
+		return NULL;
 	}
 	c->total.requests++;
 	c->tick_n++;
@@ -244,21 +260,24 @@ static void on_exchange(struct session *s, const struct tw_exchange_record *r)
 	if (r->status && r->status < STATUS_MAX && arm_status_add(&c->total, r->status, 1))
 		s->lost_in_user_space++;
 	c->tick_turned_away += is_turned_away(c->rule, r->status);
-	if (record_is_bad(c->rule, r)) {
-		c->total.bad++;
-		c->tick_bad++;
-	}
+	bad = record_is_bad(c->rule, r);
+	undecided = r->status == TW_STATUS_UNKNOWN && !bad;
+	c->tick_undecided += undecided;
+	c->total.bad += bad;
+	c->tick_bad += bad;
+	record_group(c, r, bad);
 	for (int k = 0; k < TW_LAT_NR; k++)
 		if (r->lat[k] != TW_NOT_MEASURED && latencies__add(&c->lat, k, r->lat[k]))
 			s->lost_in_user_space++;
-	if (r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED)
+	if (r->lat[TW_LAT_SERVER] != TW_NOT_MEASURED && !undecided)
 		histogram_add(&c->tick_latency, r->lat[TW_LAT_SERVER]);
 	if (r->lat[TW_LAT_WAITED] == TW_NOT_MEASURED)
-		return;
+		return c;
 	if (cell_waited(c))
 		histogram_add(c->tick_waited, r->lat[TW_LAT_WAITED]);
 	else
 		s->lost_in_user_space++;
+	return c;
 }
 
 /* It follows the record of its exchange, which has made the cell; without, the time would be nobody's. */
@@ -287,7 +306,7 @@ int record_handle(void *arg, void *data, size_t len)
 	if (type == TW_R_ROUTE) {
 		on_route(s, data, len);
 	} else if (type == TW_R_EXCHANGE && len >= sizeof(struct tw_exchange_record)) {
-		on_exchange(s, data);
+		exchange_enter(s, data);
 	} else if (type == TW_R_PROCESS && len >= sizeof(struct tw_process_record)) {
 		on_process(s, data);
 	} else if (type == TW_R_LISTEN) {
@@ -299,6 +318,10 @@ int record_handle(void *arg, void *data, size_t len)
 		on_fork(s, data);
 	} else if (type == TW_R_DRAIN && len >= sizeof(struct tw_drain_record)) {
 		on_drain(s, data);
+	} else if (type == TW_R_TLS && len >= sizeof(struct tw_tls_record)) {
+		tls_unread(s, data);
+	} else if (type == TW_R_H2) {
+		http2_record(s, data, len);
 	}
 	return --s->records_left ? 0 : -EAGAIN;
 }

@@ -35,7 +35,8 @@ static void header_fill(struct session *s, struct comparison *c)
 	c->service = s->config->service;
 	memcpy(c->run, s->run, sizeof(c->run));
 	c->started = s->started;
-	c->seconds = session_now() - s->start;
+	c->looked_at = (uint64_t)(session_now() * 1e9);
+	c->seconds = (double)c->looked_at / 1e9 - s->start;
 	c->stage = s->stage;
 	ledger_fill(s, c);
 	overhead_fill(s, &c->overhead);
@@ -63,13 +64,13 @@ static int endpoints_fill(struct session *s, struct comparison *c, const int ver
 	for (size_t ep = 1; ep <= n; ep++) {
 		const struct route *r = routes__config(s->routes, (uint16_t)ep);
 		struct endpoint_figures *f = &c->endpoints[c->n_endpoints];
-		uint64_t requests = 0;
+		bool seen = false;
 
 		for (int arm = 0; arm < ARM_NR; arm++) {
 			arm_fill(s, &f->arm[arm], versions[arm], ep);
-			requests += f->arm[arm].requests;
+			seen |= f->arm[arm].requests || arm_has_streams(&f->arm[arm]);
 		}
-		if (!requests && !(all && r))
+		if (!seen && !(all && r))
 			continue;
 		f->name = routes__endpoint(s->routes, (uint16_t)ep);
 		f->critical = r && r->critical;
@@ -85,6 +86,7 @@ const struct comparison *session__compare(struct session *s)
 
 	if (cells_read(s) || inflight_look(s))
 		return NULL;
+	http2_streams_look(s);
 	for (int arm = 0; arm < ARM_NR; arm++) {
 		versions[arm] = versions_arm(s, arm);
 		c->version_name[arm] = versions[arm] ? s->config->versions[versions[arm] - 1].name : NULL;
@@ -100,6 +102,15 @@ const struct comparison *session__compare(struct session *s)
 	return c;
 }
 
+static void traffic_fill(const struct session *s, struct service_traffic *t, size_t row)
+{
+	const uint64_t requests = s->now[row].c[TW_L_REQUESTS];
+
+	t->connections = s->now[row].c[TW_L_CONNECTIONS];
+	t->http2 = http2_requests(s, row);
+	t->http1 = requests > t->http2 ? requests - t->http2 : 0;
+}
+
 struct comparison *session__of_version(struct session *s, size_t version)
 {
 	const int versions[ARM_NR] = { (int)version + 1 };
@@ -110,6 +121,7 @@ struct comparison *session__of_version(struct session *s, size_t version)
 		return NULL;
 	}
 	header_fill(s, c);
+	traffic_fill(s, &c->traffic, version + 1);
 	c->service = s->config->versions[version].name;
 	c->version_name[ARM_BASELINE] = s->config->versions[version].name;
 	c->n_notes = c->n_versions = 0;

@@ -35,11 +35,13 @@ void on_process(struct session *s, const struct tw_process_record *r)
 		versions_look_again(s, RESOLVE_LATER);
 	}
 	generations__execed(s->generations, (pid_t)r->tgid, version);
+	tls_execed(s, (pid_t)r->tgid, version);
 }
 
 void on_fork(struct session *s, const struct tw_fork_record *r)
 {
 	generations__forked(s->generations, (pid_t)r->parent, (pid_t)r->tgid, (uint16_t)r->version, (double)r->t / 1e9);
+	tls_forked(s, (pid_t)r->tgid, (uint16_t)r->version);
 }
 
 static bool is_same(const struct cut *a, const struct cut *b)

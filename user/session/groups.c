@@ -24,9 +24,12 @@ static void announce(struct session *s, struct cell *c)
 {
 	int bucket = judge__slow_bucket(s->judge, c->endpoint - 1u);
 
-	if (bucket >= 0 && c->slot)
-		c->tick_groups.has_slow =
-			!loader__slow_from(s->loader, c->version, c->endpoint, (unsigned int)bucket + 1);
+	c->slow_from = 0;
+	if (bucket < 0 || !c->slot)
+		return;
+	c->tick_groups.has_slow = !loader__slow_from(s->loader, c->version, c->endpoint, (unsigned int)bucket + 1);
+	if (c->tick_groups.has_slow)
+		c->slow_from = bucket + 1;
 }
 
 void groups_begin(struct session *s, int baseline, int canary)

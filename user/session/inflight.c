@@ -15,7 +15,7 @@ static struct books_reading books_read(const struct tw_ledger_row *r)
 {
 	return (struct books_reading){
 		.seen = r->c[TW_L_REQUESTS],
-		.gone = r->c[TW_L_ENDED] + r->c[TW_L_LOST_EXCHANGES] + r->c[TW_L_MOVED],
+		.gone = r->c[TW_L_ENDED] + r->c[TW_L_LOST_EXCHANGES] + r->c[TW_L_MOVED] + r->c[TW_L_TLS_WITHDRAWN],
 	};
 }
 
@@ -27,7 +27,11 @@ static int count_once(struct session *s, struct books_gap *gaps)
 	int err = loader__read_ledger(s->loader, before);
 
 	if (!err)
+		http2_ledger_add(s, before);
+	if (!err)
 		err = loader__inflight(s->loader, &f->counts);
+	if (!err)
+		http2_inflight_add(s, &f->counts);
 	if (!err)
 		err = ledger_read(s);
 	if (err)
@@ -81,7 +85,7 @@ static int overdue_enter(struct session *s)
 
 	for (size_t v = 1; v <= s->config->n_versions; v++)
 		for (size_t ep = 1; ep < TW_MAX_ENDPOINTS; ep++) {
-			uint32_t n = overdue[v * TW_MAX_ENDPOINTS + ep];
+			uint32_t n = overdue[v * TW_MAX_ENDPOINTS + ep] + http2_overdue(s, v, ep);
 			struct cell *c;
 
 			if (!n)

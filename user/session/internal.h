@@ -13,7 +13,11 @@
 #include "model/builds.h"
 #include "model/drain.h"
 #include "model/routes.h"
+#include "model/tls_share.h"
+#include "http2/http2.h"
 #include "session/session.h"
+#include "tls/cost.h"
+#include "tls/targets.h"
 
 /* Figures of one (version, endpoint). */
 struct cell {
@@ -25,10 +29,12 @@ struct cell {
 	struct latencies lat;
 	struct arm_figures total;                    /* since the start */
 	uint64_t tick_n, tick_bad, tick_turned_away; /* since the last tick */
+	uint64_t tick_undecided;                     /* of tick_n, neither good nor bad: no status could be told */
 	uint64_t tick_outcome[TW_OUTCOME_NR];
 	struct histogram tick_latency;
 	struct histogram *tick_waited; /* NULL: no client has given up yet, as on most endpoints */
 	struct connection_groups tick_groups;
+	int slow_from;         /* the bucket that was announced for this tick; 0: none was */
 	uint64_t timeouts;     /* as far as is known: ended, or waiting too long; see cell_overdue() */
 	uint64_t tick_overdue; /* those waiting at the last tick: in it already */
 };
@@ -46,14 +52,40 @@ struct inflight_state {
 struct arm_watch {
 	bool found; /* it has been, at some time */
 	struct tw_ledger_row ledger;
-	uint64_t cut; /* upgraded sessions */
+	uint64_t cut;      /* upgraded sessions */
+	uint64_t turns;    /* of its opaque TLS connections */
+	uint64_t withheld; /* of those that are left to themselves */
 	struct builds builds;
+};
+
+/* Of a version's long-lived streams of HTTP/2, see losses.h of model. */
+struct session_streams {
+	uint64_t begun, open; /* tunnels: that have ended, and open ones at the latest look */
+	struct tw_sessions upgraded, streaming;
 };
 
 /* How far apart the clocks were. */
 struct clock_watch {
 	bool known;
 	double wall, boot; /* less CLOCK_MONOTONIC, s */
+};
+
+/* What reading TLS costs, in the moments while run-time statistics are on, and how much of it goes on. */
+struct tls_budget {
+	struct tls_share share;
+	unsigned int workers[TW_MAX_VERSIONS], read[TW_MAX_VERSIONS]; /* by version, at the latest look */
+	bool watched;                                                 /* some process has been, at some time */
+	bool calibrated;
+	struct trap_cost trap;
+	struct closer *closer;
+	/* Of the moment that lasts; NaN: nothing can be told. */
+	double opened;
+	struct tls_runs runs;
+	uint64_t exchanges;
+	/* All moments together. */
+	double measured, seconds, traps[TLS_HOW_NR];
+	uint64_t sampled;
+	double sampled_at, service, serviced; /* CPU time of the workers, and in which time */
 };
 
 struct session {
@@ -71,6 +103,14 @@ struct session {
 	bool listeners_changed;
 	bool by_process; /* some version is known by its processes */
 	struct generations *generations;
+	struct tls_targets *tls; /* NULL: this kernel cannot look into TLS */
+	size_t tls_due;          /* processes that wait to be looked into */
+	struct tls_budget tls_budget;
+	/* Processes that connect to a version by TLS: nothing but their reading tells of them. */
+	struct id_process *tls_clients;
+	size_t n_tls_clients;
+	pid_t *tls_readers; /* [n_tls_readers] by number: have read from a TLS connection that was not joined yet */
+	size_t n_tls_readers;
 	struct cut *cuts; /* [n_cuts] */
 	size_t n_cuts;
 	uint64_t cuts_other; /* exchanges for which there was no row */
@@ -82,6 +122,9 @@ struct session {
 	struct tw_ledger_row first[TW_MAX_VERSIONS], now[TW_MAX_VERSIONS];
 	struct inflight_state inflight;
 	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
+
+	struct session_http2 *http2;
+	struct session_streams streams[TW_MAX_VERSIONS];
 
 	struct judge *judge;
 	struct ticklog *log; /* not ours; NULL: nobody asked */
@@ -133,6 +176,37 @@ uint16_t hash_endpoint(struct session *s, uint64_t hash, uint16_t endpoint);
 int record_handle(void *arg, void *data, size_t len);
 int routes_announce_config(struct session *s);
 
+/* An exchange that the kernel has not counted. Gives where it was entered; NULL: nowhere. */
+struct cell *exchange_enter(struct session *s, const struct tw_exchange_record *r);
+
+/* http2.c */
+int http2_begin(struct session *s); /* 0 or -ENOMEM */
+void http2_end(struct session *s);
+void http2_record(struct session *s, const void *record, size_t len);
+/* Forgets connections that have gone while the ring was full: from time to time, and at once. */
+void http2_keep(struct session *s, double now);
+void http2_sweep(struct session *s);
+/* Adds what the kernel's ledger does not know of. */
+void http2_ledger_add(const struct session *s, struct tw_ledger_row *rows);
+/* Of a ledger row's requests, those that came in HTTP/2. */
+uint64_t http2_requests(const struct session *s, size_t row);
+/* And to what is in flight. */
+void http2_inflight_add(struct session *s, struct inflight_counts *f);
+/* Of the streams open at that time, those that had waited too long for an answer. */
+uint32_t http2_overdue(const struct session *s, size_t version, size_t endpoint);
+void http2_coverage_fill(const struct session *s, struct http2_coverage *c);
+/* Looks at the long-lived streams that are open. */
+void http2_streams_look(struct session *s);
+
+/* streams.c */
+/* One has ended, and was entered there; those that are not long-lived are none. */
+void streams_enter(struct session *s, struct cell *c, const struct h2_exchange *e);
+/* A look begins; then each long-lived one that is open. version: not 0. */
+void streams_look_begins(struct session *s);
+void streams_look_at(struct session *s, uint16_t version, uint16_t endpoint, const struct h2_exchange *e);
+/* Adds them to what is known of the version. */
+void streams_version_fill(const struct session *s, struct version_losses *l, size_t version);
+
 /* groups.c */
 void groups_add(struct cell *c, const struct tw_counters *now);
 /* A tick begins: forgets the last one's, and announces what is slow in this one. */
@@ -154,7 +228,38 @@ int versions_resolve(struct session *s, struct err *e);
 bool versions_warming(const struct session *s, double now);
 int versions_arm(const struct session *s, enum arm arm);
 
+/* tls.c: which processes' TLS is watched. Nothing happens where the kernel cannot. */
+int tls_begin(struct session *s);
+/* The processes of the versions are known anew. 0 or -ENOMEM. */
+int tls_follow(struct session *s, const struct id_snapshot *ids);
+void tls_forked(struct session *s, pid_t child, uint16_t version);
+void tls_execed(struct session *s, pid_t tgid, uint16_t version);
+void tls_keep(struct session *s);
+/* A process reads from a TLS connection whose plaintext is not seen. */
+void tls_unread(struct session *s, const struct tw_tls_record *r);
+/* Has this process read from a TLS connection before its plaintext was seen? All that speak TLS do. */
+bool tls_reads(const struct session *s, pid_t pid);
+
+/* tls_budget.c: nothing happens where the kernel cannot look into TLS. */
+bool tls_budget_begin(struct session *s); /* false: out of memory */
+void tls_budget_end(struct session *s);
+/* Run-time statistics are on from here, and to here. The ledger has been read. */
+void tls_budget_open(struct session *s, double now);
+void tls_budget_close(struct session *s, double now);
+/* There are other workers than before. */
+void tls_budget_deal(struct session *s);
+void tls_overhead_fill(const struct session *s, struct tls_overhead *o);
+
+/* tls_say.c: what of TLS was seen and read, and why some of it was not. total: of all versions. */
+void tls_coverage_fill(const struct session *s, struct tls_coverage *t, const struct tw_ledger_row *total);
+void tls_version_fill(const struct session *s, struct tls_version *t, unsigned int row);
+/* Turns that the version's opaque connections have begun; `before` where that cannot be read. */
+uint64_t tls_turns_begun(const struct session *s, unsigned int row, uint64_t before);
+/* The same of connections that are left to themselves for the sake of the budget; they are in none of the former. */
+uint64_t tls_turns_withheld(const struct session *s, unsigned int row, uint64_t before);
+
 /* ledger.c */
+#define SAMPLE_LEAST 50 /* requests; below that no cost of one is given */
 int ledger_read(struct session *s);
 void drain_adjust(struct session *s, double now);
 void ledger_total(const struct session *s, struct tw_ledger_row *out);
@@ -192,6 +297,8 @@ double clock_shift(struct clock_watch *c);
 /* ticks.c */
 /* What the judge is told of a cell's tick that ends now. */
 void cell_tick(const struct cell *c, struct arm_tick *t);
+/* Of its exchanges in this tick, those that the judge cannot be told of: lost to it. */
+uint64_t cell_lost(const struct cell *c);
 int tick_close(struct session *s, double now);
 /* Tells the judge of the config's cut-over units, before the first endpoint. 0 or a negative errno. */
 int judge_units(struct session *s);

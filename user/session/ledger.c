@@ -11,13 +11,16 @@
 #include "session/internal.h"
 
 /* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
-#define STATS_EVERY  5.0
-#define STATS_FOR    0.25
-#define SAMPLE_LEAST 50 /* requests; below that the figure is not given */
+#define STATS_EVERY 5.0
+#define STATS_FOR   0.25
 
 int ledger_read(struct session *s)
 {
-	return loader__read_ledger(s->loader, s->now);
+	int err = loader__read_ledger(s->loader, s->now);
+
+	if (!err)
+		http2_ledger_add(s, s->now);
+	return err;
 }
 
 /* All versions together, since the start. */
@@ -37,7 +40,7 @@ static struct ledger_figures row_figures(const struct session *s, int v)
 	const __u64 *c = s->now[v].c;
 
 	return (struct ledger_figures){
-		.seen = c[TW_L_REQUESTS] - c[TW_L_MOVED],
+		.seen = c[TW_L_REQUESTS] - c[TW_L_MOVED] - c[TW_L_TLS_WITHDRAWN],
 		.ended = c[TW_L_ENDED],
 		.lost_exchanges = c[TW_L_LOST_EXCHANGES],
 		.lost_events = c[TW_L_LOST_EVENTS],
@@ -74,27 +77,34 @@ void ledger_fill(struct session *s, struct comparison *c)
 		l->missing += r.missing;
 		l->surplus += r.surplus;
 	}
-	l->seen = t.c[TW_L_REQUESTS];
+	l->seen = t.c[TW_L_REQUESTS] - t.c[TW_L_TLS_WITHDRAWN];
 	/* Of what ended, the part that user space could not keep. */
 	l->ended = t.c[TW_L_ENDED] - s->lost_in_user_space;
 	l->lost_exchanges = t.c[TW_L_LOST_EXCHANGES] + s->lost_in_user_space;
 	l->lost_events = t.c[TW_L_LOST_EVENTS];
 	v->connections = t.c[TW_L_CONNECTIONS];
 	v->decoded = t.c[TW_L_DECODED];
-	v->opaque_tls = t.c[TW_L_OPAQUE_TLS];
+	/* One service after the other (top) is given what was found for all of them together. */
+	if (c == &s->comparison)
+		tls_coverage_fill(s, &v->tls, &t);
+	else
+		v->tls = s->comparison.coverage.tls;
+	v->opaque_tls = v->tls.opaque;
+	http2_coverage_fill(s, &v->h2);
 	v->http2 = t.c[TW_L_HTTP2];
 	v->not_http = t.c[TW_L_NOT_HTTP];
 	v->upgraded = t.c[TW_L_UPGRADED];
-	v->desynchronised =
-		t.c[TW_L_DESYNC] + t.c[TW_L_NO_STATE] + t.c[TW_L_CONTENDED] + loader__lanes_exhausted(s->loader);
-	v->resynchronised = t.c[TW_L_RESYNC];
+	v->desynchronised = v->h2.desynchronised + t.c[TW_L_DESYNC] + t.c[TW_L_NO_STATE] + t.c[TW_L_CONTENDED] +
+	                    loader__lanes_exhausted(s->loader);
+	v->resynchronised = v->h2.resynchronised + t.c[TW_L_RESYNC];
 	v->midstream = t.c[TW_L_MIDSTREAM];
 	v->unattributed = s->unattributed;
 	v->unnamed = s->unnamed + t.c[TW_L_UNNAMED];
 	c->cuts_lost = t.c[TW_L_LOST_DETAILS];
 	v->queue_measured = f[FEATURE_READ].ok;
-	v->complete = !v->desynchronised && !v->opaque_tls && !v->http2 && !v->unattributed &&
-	              !c->ledger.lost_exchanges && !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
+	v->complete = !v->desynchronised && !v->opaque_tls && !v->tls.unjoined && !v->tls.mismatched &&
+	              http2_is_complete(&v->h2) && !v->unattributed && !c->ledger.lost_exchanges &&
+	              !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
 }
 
 /* ---- what it costs ----------------------------------------------------------------------------------------------- */
@@ -112,6 +122,8 @@ void overhead_sample(struct session *s, double now)
 		s->stats_at = now + (s->stats_fd < 0 ? STATS_EVERY : STATS_FOR);
 		loader__run_time(s->loader, &s->stats_ns, &runs);
 		s->stats_requests = t.c[TW_L_REQUESTS];
+		if (s->stats_fd >= 0)
+			tls_budget_open(s, now);
 		return;
 	}
 	if (!loader__run_time(s->loader, &ns, &runs)) {
@@ -119,6 +131,7 @@ void overhead_sample(struct session *s, double now)
 		s->sampled_ns += ns - s->stats_ns;
 		s->sampled_requests += t.c[TW_L_REQUESTS] - s->stats_requests;
 	}
+	tls_budget_close(s, now);
 	close(s->stats_fd);
 	s->stats_fd = -1;
 	s->stats_at = now + STATS_EVERY;
@@ -160,6 +173,7 @@ void overhead_fill(const struct session *s, struct overhead *o)
 {
 	o->kernel_ns_per_request =
 		s->sampled_requests >= SAMPLE_LEAST ? (double)s->sampled_ns / (double)s->sampled_requests : NAN;
+	tls_overhead_fill(s, &o->tls);
 	o->agent_rss_bytes = resident_bytes();
 	o->agent_cpu_seconds = cpu_seconds() - s->cpu_at_start;
 }

@@ -41,10 +41,12 @@ int versions_fill(struct session *s, struct comparison *c)
 		v->name = s->config->versions[i].name;
 		v->arm = s->config->versions[i].arm;
 		version_ledger_fill(s, v, (unsigned int)i + 1);
+		tls_version_fill(s, &v->tls, (unsigned int)i + 1);
 		if (!s->losses)
 			continue;
 		err = losses__of(s->losses, (unsigned int)i + 1, &v->losses);
 		v->losses.upgraded_begun = s->now[i + 1].c[TW_L_UPGRADED];
+		streams_version_fill(s, &v->losses, i + 1);
 		v->has_losses = !err;
 	}
 	return err;

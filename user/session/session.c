@@ -111,6 +111,7 @@ static int load(struct session *s, bool losses, struct err *e)
 		                    .timeout = (uint64_t)(s->config->gate.timeout * 1e9),
 		                    .watch_process = s->by_process,
 		                    .note_readers = s->judge != NULL,
+		                    .tls = true,
 		                    .slots = slots_for(s->config) };
 	int err;
 
@@ -130,6 +131,8 @@ static int load(struct session *s, bool losses, struct err *e)
 		if (!s->losses)
 			return err_set(e, ENOMEM, "out of memory");
 	}
+	if (tls_begin(s) || http2_begin(s))
+		return err_set(e, ENOMEM, "out of memory");
 	if (open_events(s, e))
 		return -1;
 	return versions_resolve(s, e);
@@ -242,7 +245,12 @@ void session__free(struct session *s)
 		close(s->timer_fd);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
+	http2_end(s); /* its open streams end here, as exchanges: all that counts them is still needed */
 	losses__free(s->losses);
+	tls_targets__free(s->tls);
+	tls_budget_end(s);
+	free(s->tls_clients);
+	free(s->tls_readers);
 	loader__free(s->loader);
 	id_snapshot__free(s->ids);
 	judge__free(s->judge);
@@ -274,11 +282,12 @@ bool session__interrupted(const struct session *s)
 	return s->interrupted;
 }
 
-/* Takes what is in the ring, but not for ever: a flood must not keep the session from its end and its ticks. */
-static void drain(struct session *s)
+/* Takes what is in the ring, but not for ever: a flood must not keep the session from its ticks. false: there is more.
+ */
+static bool drain(struct session *s)
 {
 	s->records_left = RECORDS_A_TIME;
-	loader__drain(s->loader, record_handle, s);
+	return loader__drain(s->loader, record_handle, s) != -EAGAIN;
 }
 
 static void take_events(struct session *s, int timeout_ms)
@@ -321,9 +330,11 @@ static int keep_in_step(struct session *s, double now)
 			err = 0;
 		}
 	}
+	tls_keep(s);
 	losses_keep(s, now);
 	overhead_sample(s, now);
 	drain_adjust(s, now);
+	http2_keep(s, now);
 	if (!err)
 		err = inflight_keep_in_step(s, now);
 	if (!err && s->judge && now >= s->tick_at) {
@@ -342,7 +353,12 @@ static int finish(struct session *s)
 
 	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
 	loader__stop(s->loader);
-	drain(s);
+	if (s->tls)
+		tls_targets__stop(s->tls);
+	/* Nothing is added to the ring any more. */
+	while (!drain(s))
+		;
+	http2_sweep(s);
 	/* The last tick may be short: what was seen in it counts too, unless there is nothing left to decide. */
 	if (s->judge && !s->decided && session_now() - s->tick_start > 0.1)
 		err = tick_close(s, session_now());
@@ -370,6 +386,8 @@ int session__run(struct session *s, double refresh)
 			wait = s->end - now;
 		if (s->judge && s->tick_at - now < wait)
 			wait = s->tick_at - now;
+		if (s->tls_due)
+			wait = 0;
 		take_events(s, wait <= 0 ? 0 : (int)ceil(wait * 1000));
 	}
 	return finish(s);

@@ -36,6 +36,12 @@ static int judge_endpoints(struct session *s)
 	return 0;
 }
 
+/* What was not observed, or not understood, says nothing of the version. */
+uint64_t cell_lost(const struct cell *c)
+{
+	return c->tick_outcome[TW_UNOBSERVED] + c->tick_undecided;
+}
+
 void cell_tick(const struct cell *c, struct arm_tick *t)
 {
 	uint64_t overdue = 0;
@@ -47,8 +53,7 @@ void cell_tick(const struct cell *c, struct arm_tick *t)
 	 */
 	if (c->overdue_is_bad)
 		overdue = cell_overdue(c) - c->tick_overdue;
-	/* What was not observed says nothing of the version: it counts as lost. */
-	t->n = c->tick_n + overdue - c->tick_outcome[TW_UNOBSERVED];
+	t->n = c->tick_n + overdue - cell_lost(c);
 	bad = (int64_t)(c->tick_bad + overdue);
 	t->bad = bad < 0 ? 0 : (uint64_t)bad < t->n ? (uint64_t)bad : t->n;
 	t->turned_away = c->tick_turned_away < t->n - t->bad ? c->tick_turned_away : t->n - t->bad;
@@ -76,7 +81,7 @@ static void ticks_reset(struct session *s)
 		c->tick_overdue = cell_overdue(c);
 		if (!c->tick_n)
 			continue;
-		c->tick_n = c->tick_bad = c->tick_turned_away = 0;
+		c->tick_n = c->tick_bad = c->tick_turned_away = c->tick_undecided = 0;
 		memset(c->tick_outcome, 0, sizeof(c->tick_outcome));
 		memset(&c->tick_latency, 0, sizeof(c->tick_latency));
 		if (c->tick_waited)
@@ -103,7 +108,7 @@ int tick_close(struct session *s, double now)
 	if (!e)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_live; i++)
-		tick.lost_exchanges += s->live[i]->tick_outcome[TW_UNOBSERVED];
+		tick.lost_exchanges += cell_lost(s->live[i]);
 	for (size_t i = 0; i < s->n_judged; i++) {
 		arm_tick_fill(s, &e[i].baseline, baseline, i + 1);
 		arm_tick_fill(s, &e[i].canary, canary, i + 1);

@@ -68,6 +68,9 @@ int versions_resolve(struct session *s, struct err *e)
 
 	if (err)
 		return err;
+	/* First who reads, then what is watched: what is asked from the first packet on is read, too. */
+	if (tls_follow(s, ids))
+		log_warn("out of memory: new processes are watched later");
 	err = loader__apply(s->loader, ids, e);
 	if (!err && s->losses && losses__follow(s->losses, ids))
 		err = err_set(e, ENOMEM, "out of memory following listeners");

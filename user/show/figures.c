@@ -63,6 +63,14 @@ static int more_interesting(const void *pa, const void *pb)
 	return strcmp(a->name, b->name); /* a fixed order, or equals would jump about from one screen to the next */
 }
 
+static bool has_streams(const struct endpoint_figures *ep)
+{
+	for (int arm = 0; arm < ARM_NR; arm++)
+		if (arm_has_streams(&ep->arm[arm]))
+			return true;
+	return false;
+}
+
 const struct endpoint_figures **endpoints_by_interest(const struct comparison *c, size_t *n)
 {
 	const struct endpoint_figures **list = calloc(c->n_endpoints + 1, sizeof(const struct endpoint_figures *));
@@ -71,7 +79,7 @@ const struct endpoint_figures **endpoints_by_interest(const struct comparison *c
 	if (!list)
 		return NULL;
 	for (size_t i = 0; i < c->n_endpoints; i++)
-		if (c->endpoints[i].critical || endpoint_requests(&c->endpoints[i]))
+		if (c->endpoints[i].critical || endpoint_requests(&c->endpoints[i]) || has_streams(&c->endpoints[i]))
 			list[(*n)++] = &c->endpoints[i];
 	qsort(list, *n, sizeof(*list), more_interesting);
 	return list;

@@ -11,8 +11,9 @@
 
 #include "model/comparison.h"
 
-extern const char *const cause_names[TW_CAUSE_NR]; /* "reader", "closer"; NULL: not known */
-extern const char *const latency_names[TW_LAT_NR]; /* "total", "first_byte", ... */
+extern const char *const cause_names[TW_CAUSE_NR];     /* "reader", "closer"; NULL: not known */
+extern const char *const session_end_names[TW_END_NR]; /* "closed", "cut", ... */
+extern const char *const latency_names[TW_LAT_NR];     /* "total", "first_byte", ... */
 
 /* The quantiles that the tables show, of `total`. */
 #define TABLE_QUANTILES 3

@@ -44,7 +44,22 @@ static void put_cut(struct document *d, cJSON *arm, const struct arm_figures *a)
 	}
 }
 
-static void put_arm(struct document *d, cJSON *arms, const char *key, const struct arm_figures *a)
+static void put_streams(struct document *d, cJSON *arm, const struct comparison *c, const struct arm_figures *a)
+{
+	cJSON *streams = put_object(d, arm, "streams"), *o;
+
+	put_count(d, streams, "open", a->streams->open);
+	put_number(d, streams, "oldest", arm_oldest_stream(c, a));
+	o = put_object(d, streams, "messages");
+	put_count(d, o, "from_server", streams_messages(a->streams, STREAM_SERVER));
+	put_count(d, o, "from_client", streams_messages(a->streams, STREAM_CLIENT));
+	o = put_object(d, streams, "ended");
+	for (int i = 0; i < TW_END_NR; i++)
+		put_count(d, o, session_end_names[i], a->streams->ended[i]);
+}
+
+static void put_arm(struct document *d, cJSON *arms, const char *key, const struct comparison *c,
+                    const struct arm_figures *a)
 {
 	cJSON *arm = put_object(d, arms, key), *o;
 	char code[16];
@@ -59,7 +74,12 @@ static void put_arm(struct document *d, cJSON *arms, const char *key, const stru
 
 		if (!n)
 			continue;
-		snprintf(code, sizeof(code), "%03u", status >= TW_STATUS_LOW ? status - TW_STATUS_LOW : status);
+		if (status == TW_STATUS_UNKNOWN)
+			snprintf(code, sizeof(code), "unknown");
+		else if (status >= TW_STATUS_GRPC)
+			snprintf(code, sizeof(code), "grpc-%u", status - TW_STATUS_GRPC);
+		else
+			snprintf(code, sizeof(code), "%03u", status >= TW_STATUS_LOW ? status - TW_STATUS_LOW : status);
 		put_count(d, o, code, n);
 	}
 	o = put_object(d, arm, "outcomes");
@@ -67,6 +87,8 @@ static void put_arm(struct document *d, cJSON *arms, const char *key, const stru
 		put_count(d, o, outcome_names[i], a->outcome[i]);
 	put_cut(d, arm, a);
 	put_latency(d, arm, a);
+	if (arm_has_streams(a))
+		put_streams(d, arm, c, a);
 }
 
 static void put_endpoints(struct document *d, cJSON *root, const struct comparison *c)
@@ -82,7 +104,7 @@ static void put_endpoints(struct document *d, cJSON *root, const struct comparis
 		arms = put_object(d, o, "arms");
 		for (int arm = 0; arm < ARM_NR; arm++)
 			if (ep->arm[arm].present)
-				put_arm(d, arms, arm_names[arm], &ep->arm[arm]);
+				put_arm(d, arms, arm_names[arm], c, &ep->arm[arm]);
 	}
 }
 
@@ -101,6 +123,22 @@ static void put_log(struct document *d, cJSON *coverage, const struct ticklog_st
 	put_string(d, o, "error", log->stopped);
 }
 
+static void put_http2(struct document *d, cJSON *coverage, const struct http2_coverage *c)
+{
+	cJSON *o = put_object(d, coverage, "http2");
+
+	put_count(d, o, "connections", c->connections);
+	put_count(d, o, "joined", c->joined);
+	put_count(d, o, "requests", c->requests);
+	put_count(d, o, "unknown", c->unknown);
+	put_count(d, o, "open", c->open);
+	put_count(d, o, "desynchronised", c->desynchronised);
+	put_count(d, o, "resynchronised", c->resynchronised);
+	put_count(d, o, "malformed", c->malformed);
+	put_count(d, o, "shed", c->shed);
+	put_count(d, o, "memory_max", c->memory_max);
+}
+
 static void put_coverage(struct document *d, cJSON *root, const struct comparison *c)
 {
 	const struct coverage *cov = &c->coverage;
@@ -110,7 +148,8 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_count(d, o, "connections", cov->connections);
 	put_count(d, o, "decoded", cov->decoded);
 	put_count(d, o, "opaque_tls", cov->opaque_tls);
-	put_count(d, o, "http2", cov->http2);
+	put_tls(d, o, &cov->tls);
+	put_http2(d, o, &cov->h2);
 	put_count(d, o, "not_http", cov->not_http);
 	put_count(d, o, "upgraded", cov->upgraded);
 	put_count(d, o, "desynchronised", cov->desynchronised);
@@ -140,6 +179,7 @@ static void put_overhead(struct document *d, cJSON *root, const struct overhead 
 		put_count(d, o, "agent_rss_bytes", overhead->agent_rss_bytes);
 	else
 		put_null(d, o, "agent_rss_bytes");
+	put_tls_overhead(d, o, &overhead->tls);
 }
 
 static void put_started(struct document *d, cJSON *root, time_t started)

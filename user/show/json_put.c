@@ -49,6 +49,14 @@ void put_count(struct document *d, cJSON *parent, const char *key, uint64_t valu
 	put_item(d, parent, key, cJSON_CreateRaw(text));
 }
 
+void put_count_if(struct document *d, cJSON *parent, const char *key, bool measured, uint64_t value)
+{
+	if (measured)
+		put_count(d, parent, key, value);
+	else
+		put_null(d, parent, key);
+}
+
 /* null for what was not measured. */
 void put_number(struct document *d, cJSON *parent, const char *key, double value)
 {

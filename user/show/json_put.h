@@ -17,6 +17,9 @@
 
 struct comparison;
 struct ledger_figures;
+struct tls_coverage;
+struct tls_overhead;
+struct tls_version;
 struct verdict_endpoint;
 
 struct document {
@@ -30,6 +33,8 @@ cJSON *put_list(struct document *d, cJSON *parent, const char *key);
 void put_bool(struct document *d, cJSON *parent, const char *key, bool value);
 void put_null(struct document *d, cJSON *parent, const char *key);
 void put_count(struct document *d, cJSON *parent, const char *key, uint64_t value);
+/* null where it was not measured. */
+void put_count_if(struct document *d, cJSON *parent, const char *key, bool measured, uint64_t value);
 /* null for what is not finite: not measured. */
 void put_number(struct document *d, cJSON *parent, const char *key, double value);
 /* NULL becomes null. */
@@ -40,6 +45,11 @@ char *document_finish(const struct document *d, cJSON *root);
 /* json_versions.c: "versions", a list of what is known of each version as a whole. */
 void put_versions(struct document *d, cJSON *root, const struct comparison *c);
 void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *l);
+/* json_tls.c: "tls", of all versions and of one. */
+void put_tls(struct document *d, cJSON *coverage, const struct tls_coverage *t);
+void put_tls_version(struct document *d, cJSON *version, const struct tls_version *t);
+/* "tls" of "overhead". */
+void put_tls_overhead(struct document *d, cJSON *overhead, const struct tls_overhead *t);
 /* json_opinion.c: what stands beside an endpoint's verdict and decides nothing. */
 void put_opinion(struct document *d, cJSON *endpoint, const struct verdict_endpoint *ep);
 

@@ -4,14 +4,6 @@
 #include "show/figures.h"
 #include "show/json_put.h"
 
-static void put_count_if(struct document *d, cJSON *o, const char *key, bool measured, uint64_t n)
-{
-	if (measured)
-		put_count(d, o, key, n);
-	else
-		put_null(d, o, key);
-}
-
 static void put_listener(struct document *d, cJSON *list, const struct listener_figures *f, bool established)
 {
 	cJSON *o = put_object(d, list, NULL);
@@ -123,5 +115,6 @@ void put_versions(struct document *d, cJSON *root, const struct comparison *c)
 			put_losses(d, o, &v->losses);
 		put_ledger(d, o, &v->ledger);
 		put_in_flight(d, o, v);
+		put_tls_version(d, o, &v->tls);
 	}
 }

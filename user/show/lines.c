@@ -64,6 +64,7 @@ static void put_endpoint(struct frame *f, const struct comparison *c, const stru
 	frame_add(f, &l, RANK_STAYS);
 	part_sure(f, c, ep);
 	part_outcomes(f, c, ep);
+	part_streams(f, c, ep);
 }
 
 static void put_waiting(struct frame *f, const struct comparison *c)
@@ -120,6 +121,7 @@ void lines_comparison(struct frame *f, const struct comparison *c, const struct 
 	part_losses(f, c);
 	part_cuts(f, c);
 	part_coverage(f, c);
+	part_tls(f, c);
 	part_ledger(f, c);
 	part_overhead(f, c);
 	part_notes(f, c, RANK_STAYS);

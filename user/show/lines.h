@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The comparison as plain lines, for logs and pipes. Invariant: the first word of a line says what it is ("watch",
- * "endpoint", "sure", "outcomes", "cut", "more", "waiting", "coverage", "overhead", "note", "verdict", "reason",
- * "guard", "eta"), figures are label=value without spaces, and each block ends with an empty line.
+ * "endpoint", "sure", "outcomes", "cut", "more", "waiting", "coverage", "tls", "opaque", "turns", "overhead", "note",
+ * "verdict", "reason", "guard", "eta"), figures are label=value without spaces, and each block ends with an empty line.
  */
 #ifndef TW_SHOW_LINES_H
 #define TW_SHOW_LINES_H

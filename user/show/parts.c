@@ -110,6 +110,35 @@ void part_ledger(struct frame *f, const struct comparison *c)
 	}
 }
 
+/* What reading TLS costs; "estimated", because a trap is only known by what one costs on this host. */
+static void put_tls_overhead(struct frame *f, const struct tls_overhead *t)
+{
+	struct text each = format_duration(t->per_exchange), cores = format_percent(t->cores),
+		    part = format_percent(t->of_service);
+	struct line l;
+
+	line_init_long(&l);
+	if (!f->terminal) {
+		line_put(&l, "overhead tls estimated per_exchange=%s cores=%s of_service=%s", format_joined(each).s,
+		         cores.s, part.s);
+		if (isfinite(t->budget))
+			line_put(&l, " budget=%s exceeded=%s", format_percent(t->budget).s, t->exceeded ? "yes" : "no");
+	} else if (!isfinite(t->cores)) {
+		line_put(&l, "Reading TLS: its cost is not measured");
+	} else {
+		line_put(&l, "Reading TLS: about ");
+		if (isfinite(t->per_exchange))
+			line_put(&l, "%s per request, ", each.s);
+		line_put(&l, "%s of a core", cores.s);
+		if (isfinite(t->of_service))
+			line_put(&l, ", %s of the service's CPU time", part.s);
+		if (isfinite(t->budget))
+			line_put(&l, "; the budget is %s%s", format_percent(t->budget).s,
+			         t->exceeded ? " and exceeded, with one worker of each version" : "");
+	}
+	frame_prose(f, t->exceeded ? RANK_STAYS : RANK_OVERHEAD, t->exceeded ? RED : DIM, 0, "%s", l.text);
+}
+
 void part_overhead(struct frame *f, const struct comparison *c)
 {
 	const struct overhead *o = &c->overhead;
@@ -129,6 +158,8 @@ void part_overhead(struct frame *f, const struct comparison *c)
 			line_put(&l, " and %s", memory.s);
 	}
 	frame_prose(f, RANK_OVERHEAD, DIM, 0, "%s", l.text);
+	if (o->tls.watched)
+		put_tls_overhead(f, &o->tls);
 }
 
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank)

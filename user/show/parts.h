@@ -23,12 +23,16 @@ enum rank {
 };
 
 void part_coverage(struct frame *f, const struct comparison *c);
+/* TLS, if there is any, and loudly what of it cannot be read (tls.c). */
+void part_tls(struct frame *f, const struct comparison *c);
 /* A line for each version: requests seen, and what became of them; loud where they do not add up. */
 void part_ledger(struct frame *f, const struct comparison *c);
 void part_overhead(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 /* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */
 void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
+/* One line of the long-lived streams of an endpoint (streams.c); nothing where there are and were none. */
+void part_streams(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);
 /* The line below an endpoint's ratios (sure.c): the intervals that the verdict has of them, or that there is none yet.
  */
 void part_sure(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);

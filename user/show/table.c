@@ -147,6 +147,7 @@ static void comparison_block(struct frame *f, const struct endpoint_figures *ep,
 		rows_of_columns(f, ep, lay);
 	part_sure(f, lay->c, ep);
 	part_outcomes(f, lay->c, ep);
+	part_streams(f, lay->c, ep);
 }
 
 static void choose_layout(struct layout *lay, const struct frame *f, const struct endpoint_figures *const *list,
@@ -297,8 +298,9 @@ static size_t rows_kept_for(const struct endpoint_figures *const *list, size_t n
 	size_t need = n * lines_of[lay->shape], least = lines_of[lay->shape] + 2;
 
 	for (size_t i = 0; i < n; i++)
-		need += has_abnormal_outcomes(&list[i]->arm[ARM_BASELINE]) ||
-		        has_abnormal_outcomes(&list[i]->arm[ARM_CANARY]);
+		need += (has_abnormal_outcomes(&list[i]->arm[ARM_BASELINE]) ||
+		         has_abnormal_outcomes(&list[i]->arm[ARM_CANARY])) +
+		        (arm_has_streams(&list[i]->arm[ARM_BASELINE]) || arm_has_streams(&list[i]->arm[ARM_CANARY]));
 	rows = rows * 2 / 5 > least ? rows * 2 / 5 : least;
 	return need < rows ? need : rows;
 }
@@ -320,6 +322,7 @@ static void terminal_comparison(struct frame *f, const struct comparison *c, con
 	part_losses(&tail, c);
 	part_cuts(&tail, c);
 	part_coverage(&tail, c);
+	part_tls(&tail, c);
 	part_ledger(&tail, c);
 	part_overhead(&tail, c);
 	part_notes(&tail, c, idle ? RANK_STAYS : RANK_NOTE);

@@ -37,6 +37,20 @@ static struct text plain_rate(const struct comparison *c, uint64_t requests)
 	return t;
 }
 
+/* "HTTP/1", "HTTP/2, gRPC", with this between two of them; "" when nothing came yet. */
+static struct text protocols(const struct comparison *c, const char *between)
+{
+	bool grpc = false;
+	struct text t = { "" };
+
+	for (size_t i = 0; i < c->n_endpoints; i++)
+		grpc |= c->endpoints[i].arm[ARM_BASELINE].requests && !strncmp(c->endpoints[i].name, "gRPC ", 5);
+	snprintf(t.s, sizeof(t.s), "%s%s%s%s%s", c->traffic.http1 ? "HTTP/1" : "",
+	         c->traffic.http1 && c->traffic.http2 ? between : "", c->traffic.http2 ? "HTTP/2" : "",
+	         c->traffic.http2 && grpc ? between : "", c->traffic.http2 && grpc ? "gRPC" : "");
+	return t;
+}
+
 static void top_block(struct frame *f, const struct endpoint_figures *ep, const void *layout)
 {
 	const struct arm_figures *a = &ep->arm[ARM_BASELINE];
@@ -59,6 +73,7 @@ static void top_block(struct frame *f, const struct endpoint_figures *ep, const 
 		         format_duration(arm_quantile(a, TW_LAT_TOTAL, table_quantiles[i].q)).s);
 	frame_add(f, &l, RANK_STAYS);
 	part_outcomes(f, lay->c, ep);
+	part_streams(f, lay->c, ep);
 }
 
 static void top_line(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep)
@@ -75,6 +90,7 @@ static void top_line(struct frame *f, const struct comparison *c, const struct e
 		         format_joined(format_duration(arm_quantile(a, TW_LAT_TOTAL, table_quantiles[i].q))).s);
 	frame_add(f, &l, RANK_STAYS);
 	part_outcomes(f, c, ep);
+	part_streams(f, c, ep);
 }
 
 static void put_service_lines(struct frame *f, const struct comparison *c, size_t most)
@@ -83,8 +99,9 @@ static void put_service_lines(struct frame *f, const struct comparison *c, size_
 	const struct endpoint_figures **list = endpoints_by_interest(c, &n);
 	uint64_t requests = comparison_requests(c);
 
-	frame_prose(f, RANK_STAYS, PLAIN, 0, "service %s requests=%" PRIu64 " rate=%s", c->service ? c->service : "-",
-	            requests, plain_rate(c, requests).s);
+	frame_prose(f, RANK_STAYS, PLAIN, 0, "service %s requests=%" PRIu64 " rate=%s protocols=%s",
+	            c->service ? c->service : "-", requests, plain_rate(c, requests).s,
+	            *protocols(c, ",").s ? protocols(c, ",").s : "-");
 	for (i = 0; i < n && i < most; i++)
 		top_line(f, c, list[i]);
 	part_folded(f, list, i, n);
@@ -112,14 +129,15 @@ static void put_service(struct frame *f, const struct comparison *c, size_t rows
 	size_t n, before = f->n;
 	const struct endpoint_figures **list = endpoints_by_interest(c, &n);
 	uint64_t requests = comparison_requests(c);
+	const struct text by = protocols(c, ", ");
 	struct frame tail;
 
 	frame_init_like(&tail, f);
 	if (!is_complete(c))
 		part_coverage(&tail, c);
-	frame_prose(f, RANK_STAYS, BOLD, 0, "%s: %s requests, %s/s, %s connections", c->service ? c->service : "-",
-	            format_count(requests).s, format_rate(rate(c, requests)).s,
-	            format_count(c->coverage.connections).s);
+	frame_prose(f, RANK_STAYS, BOLD, 0, "%s%s%s%s: %s requests, %s/s, %s connections",
+	            c->service ? c->service : "-", *by.s ? " (" : "", by.s, *by.s ? ")" : "", format_count(requests).s,
+	            format_rate(rate(c, requests)).s, format_count(c->traffic.connections).s);
 	before = f->n - before + tail.n;
 	if (rows > before)
 		part_endpoints(f, list, n, rows - before, top_block, &lay);
@@ -155,6 +173,15 @@ static void put_quiet(struct frame *f, const struct comparison *const *services,
 	}
 }
 
+/* What is of all services together. */
+static void put_host(struct frame *f, const struct comparison *const *services, size_t n)
+{
+	if (!n)
+		return;
+	part_tls(f, services[0]);
+	part_overhead(f, services[0]);
+}
+
 static void terminal_top(struct frame *f, const struct comparison *const *services, size_t n, size_t active)
 {
 	int name = f->limit - 2 - FIGURES_WIDTH < NAME_MIN ? NAME_MIN : f->limit - 2 - FIGURES_WIDTH;
@@ -165,8 +192,7 @@ static void terminal_top(struct frame *f, const struct comparison *const *servic
 	frame_init_like(&tail, f);
 	part_blank(&tail);
 	put_quiet(&tail, services, active, n);
-	if (n)
-		part_overhead(&tail, services[0]);
+	put_host(&tail, services, n);
 	frame_shrink(&tail, f->rows > 6 ? (size_t)f->rows - 6 : 0);
 	if (active)
 		put_column_heads(f, &lay);
@@ -207,8 +233,7 @@ void show_top(FILE *out, const struct comparison *const *services, size_t n, con
 		for (size_t i = 0; i < active; i++)
 			put_service_lines(&f, sorted[i], most);
 		put_quiet(&f, sorted, active, n);
-		if (n)
-			part_overhead(&f, sorted[0]);
+		put_host(&f, sorted, n);
 		part_blank(&f);
 	}
 	frame_draw(&f, out);

@@ -49,6 +49,25 @@ static int read_outcomes(struct reading *r, const struct field *f, const cJSON *
 	return 0;
 }
 
+/* [status, ...], rising, at least one */
+static int read_grpc(struct reading *r, const struct field *f, const cJSON *v)
+{
+	uint32_t *grpc = f->to;
+	double next = 0;
+	const cJSON *n;
+
+	cJSON_ArrayForEach (n, v) {
+		if (!cJSON_IsNumber(n) || !(n->valuedouble >= next) || !(n->valuedouble < TW_GRPC_NR) ||
+		    n->valuedouble != (int)n->valuedouble)
+			break;
+		*grpc |= 1U << (int)n->valuedouble;
+		next = n->valuedouble + 1;
+	}
+	if (!cJSON_IsArray(v) || n || !*grpc)
+		return field_error(r, f->key, "is not a list of statuses, rising and below %d", TW_GRPC_NR);
+	return 0;
+}
+
 static int read_slower_than(struct reading *r, const struct field *f, const cJSON *v)
 {
 	uint64_t *ns = f->to;
@@ -65,6 +84,7 @@ int field_rule(struct reading *r, const struct field *f, const cJSON *v)
 		{ "statuses", read_statuses, rule, false },
 		{ "outcomes", read_outcomes, rule, false },
 		{ "slower_than", read_slower_than, &slower_than, false },
+		{ "grpc", read_grpc, &rule->grpc, true },
 	};
 	int err;
 
@@ -111,7 +131,7 @@ int field_policy(struct reading *r, const struct field *f, const cJSON *v)
 	err = fields_read(r, "policy", v, fields, COUNT(fields));
 	if (err)
 		return err;
-	p->bad.has_statuses = p->bad.has_outcomes = p->bad.has_slower_than = true;
+	p->bad.has_statuses = p->bad.has_grpc = p->bad.has_outcomes = p->bad.has_slower_than = true;
 	for (size_t i = 0; i < POLICY_FIELDS; i++) {
 		struct policy_field of = gate_policy__field(i);
 

@@ -207,6 +207,22 @@ static void key_statuses(struct log_text *t, const struct tw_rule *rule)
 	put(t, "]", 1);
 }
 
+/* [status, ...]; one that has none says nothing of it. */
+static void key_grpc(struct log_text *t, uint32_t grpc)
+{
+	const char *separator = "";
+
+	put_key(t, "grpc");
+	put(t, "[", 1);
+	for (unsigned int i = 0; i < TW_GRPC_NR; i++) {
+		if (!(grpc >> i & 1))
+			continue;
+		put_format(t, "%s%u", separator, i);
+		separator = ",";
+	}
+	put(t, "]", 1);
+}
+
 /* What makes an exchange bad. */
 static void key_rule(struct log_text *t, const struct tw_rule *rule)
 {
@@ -228,6 +244,8 @@ static void key_rule(struct log_text *t, const struct tw_rule *rule)
 		key_null(t, "slower_than");
 	else
 		key_count(t, "slower_than", rule->slower_than);
+	if (rule->grpc)
+		key_grpc(t, rule->grpc);
 	put(t, "}", 1);
 }
 

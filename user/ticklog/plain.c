@@ -34,6 +34,7 @@ ALL_OF arm_run an_arm_run = {
 	0, 0, 0,  /* seen, lost_events, lost_exchanges */
 	0, 0,     /* opened, dropped */
 	0, false, /* builds, gone */
+	0, 0,     /* unread, withheld */
 };
 ALL_OF endpoint_tick an_endpoint_tick = {
 	{ 0 }, { 0 }, /* baseline, canary: encode.c */
@@ -77,7 +78,7 @@ TABLE(tick);
 static const struct plain_field arm_run_fields[] = {
 	FIELD(arm_run, COUNT, seen),   FIELD(arm_run, COUNT, lost_events), FIELD(arm_run, COUNT, lost_exchanges),
 	FIELD(arm_run, COUNT, opened), FIELD(arm_run, COUNT, dropped),     FIELD(arm_run, SMALL, builds),
-	FIELD(arm_run, BOOL, gone),
+	FIELD(arm_run, BOOL, gone),    FIELD(arm_run, COUNT, unread),      FIELD(arm_run, COUNT, withheld),
 };
 TABLE(arm_run);
 

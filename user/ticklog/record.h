@@ -15,7 +15,7 @@
 #include "judge/judge.h"
 #include "tw_abi.h"
 
-#define TICKLOG_FORMAT 1
+#define TICKLOG_FORMAT 3
 
 struct log_header {
 	const char *tillwatch; /* the version that wrote it */

@@ -3,9 +3,14 @@
 A small shop over asyncio: keep-alive HTTP/1.1 with Content-Length. What a target answers:
   /fail/...        503
   /sleep/MS/...    200 after MS milliseconds
+  /block/MS/...    the same, and nobody else is served meanwhile
   /stream/MS/N     200, chunked, N chunks spread over MS milliseconds
-  anything else    200, or --error-status (503) at --error-rate (seeded), after --delay-ms on average (seeded)
-With --fd it serves a listening socket that it inherited, with --reuse-port it shares its port.
+  /size/N          200 with N bytes
+  /missing/...     404
+  anything else    200, or --error-status (503) at --error-rate (seeded), after --delay-ms on average (seeded): half of
+                   it more or less, or, with --sigma, log-normal around it
+With --fd it serves a listening socket that it inherited, with --reuse-port it shares its port. --tls FILE: over TLS, with
+that key and certificate.
 """
 import argparse
 import asyncio
@@ -13,6 +18,8 @@ import os
 import random
 import signal
 import socket
+import ssl
+import time
 
 args = argparse.ArgumentParser()
 args.add_argument("--port", type=int)
@@ -24,6 +31,8 @@ args.add_argument("--seed", type=int, default=1)
 args.add_argument("--error-rate", type=float, default=0)
 args.add_argument("--error-status", type=int, default=503)
 args.add_argument("--delay-ms", type=float, default=0)
+args.add_argument("--sigma", type=float)
+args.add_argument("--tls")
 args = args.parse_args()
 
 chance = random.Random(args.seed)
@@ -45,21 +54,34 @@ async def stream(writer, ms, n):
     return 200
 
 
+async def chunks(reader):
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        await reader.readexactly(size + 2)
+    await reader.readexactly(2)
+
+
 async def answer(writer, target):
     parts = target.split("?")[0].split("/")
-    status = 200
+    status, body = 200, b"ok\n"
     if parts[1] == "stream":
         return await stream(writer, float(parts[2]), int(parts[3]))
     if parts[1] == "fail":
         status = 503
+    elif parts[1] == "missing":
+        status = 404
+    elif parts[1] == "size":
+        body = (b"HTTP/1.1 500 no\r\n\r\n" * (int(parts[2]) // 19 + 1))[:int(parts[2])]
     elif parts[1] == "sleep":
         await asyncio.sleep(float(parts[2]) / 1000)
+    elif parts[1] == "block":
+        time.sleep(float(parts[2]) / 1000)
     else:
         if args.error_rate and chance.random() < args.error_rate:
             status = args.error_status
         if args.delay_ms:
-            await asyncio.sleep(chance.uniform(0.5, 1.5) * args.delay_ms / 1000)
-    writer.write(response(status, b"ok\n"))
+            factor = chance.lognormvariate(0, args.sigma) if args.sigma else chance.uniform(0.5, 1.5)
+            await asyncio.sleep(factor * args.delay_ms / 1000)
+    writer.write(response(status, body))
     await writer.drain()
     return status
 
@@ -74,6 +96,8 @@ async def serve(reader, writer):
             for line in head.split(b"\r\n")[1:]:
                 if line.lower().startswith(b"content-length:"):
                     await reader.readexactly(int(line.split(b":")[1]))
+                elif line.lower() == b"transfer-encoding: chunked":
+                    await chunks(reader)
             status = await answer(writer, target)
             os.write(log, f"{method} {target} {status}\n".encode("latin-1"))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -93,8 +117,16 @@ def listener():
     return s
 
 
+def context():
+    if not args.tls:
+        return None
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(args.tls)
+    return c
+
+
 async def main():
-    server = await asyncio.start_server(serve, sock=listener(), backlog=512)
+    server = await asyncio.start_server(serve, sock=listener(), backlog=512, ssl=context())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     async with server:
         await server.serve_forever()

@@ -7,16 +7,21 @@ say (with status 200, or that of `Status: 999`), `Script:` what it does instead,
   take N      take N more request heads            rest         answer to the end
   wait MS     stall                                gone         wait until the client has closed or reset
   close       close                                reset        close with an RST
+  file PATH   wait until there is such a file
   sent        wait until the client has acknowledged all (a close that resets throws away what waits to be sent)
 
-A script that ends goes on with the next request. Reads not a byte further than it has to: what lies unread when it
-closes makes the kernel send an RST. The log has a line a request: target, descriptor, time of reading (CLOCK_MONOTONIC).
+A script that ends goes on with the next request. Reads not a byte further than it has to (over TLS: not a record): what
+lies unread when it closes makes the kernel send an RST. --tls FILE: over TLS, with that key and certificate; closes
+without close_notify, or with --goodbye with one (and --patient: waits for the client's). The log has a line a request: target, descriptor, time of reading
+(CLOCK_MONOTONIC).
 """
 import argparse
 import array
 import fcntl
 import os
+import select
 import socket
+import ssl
 import struct
 import termios
 import threading
@@ -42,16 +47,32 @@ class Connection:
     def __init__(self, sock):
         self.sock = sock
         self.left = 0  # bytes of the request's body
+        self.kept = b""  # what a record held beyond what was wanted
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def recv(self, n):
+        data, self.kept = self.kept[:n], self.kept[n:]
+        return data or self.sock.recv(n)
+
+    def up_to_end(self, data):
+        """More of a head that begins with data."""
+        if context:
+            more = self.recv(65536)
+        else:
+            more = self.sock.recv(65536, socket.MSG_PEEK)
+        if not more:
+            raise Gone
+        end = (data + more).find(b"\r\n\r\n")
+        n = len(more) if end < 0 else end + 4 - len(data)
+        if context:
+            self.kept = more[n:] + self.kept
+            return more[:n]
+        return self.sock.recv(n)
 
     def head(self):
         data = b""
         while b"\r\n\r\n" not in data:
-            more = self.sock.recv(65536, socket.MSG_PEEK)
-            if not more:
-                raise Gone
-            end = (data + more).find(b"\r\n\r\n")
-            data += self.sock.recv(len(more) if end < 0 else end + 4 - len(data))
+            data += self.up_to_end(data)
         lines = data.decode("latin-1").split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines[1:] if line)
         self.left = int(headers.get("Content-Length", 0))
@@ -60,7 +81,7 @@ class Connection:
 
     def body(self):
         while self.left:
-            data = self.sock.recv(min(self.left, 65536))
+            data = self.recv(min(self.left, 65536))
             if not data:
                 raise Gone
             self.left -= len(data)
@@ -72,8 +93,21 @@ class Connection:
             time.sleep(0.0005)
 
     def gone(self):
-        while self.sock.recv(65536):
+        while self.recv(65536):
             pass
+        # A good-bye is not the end yet: what is sent before the FIN is there may find a socket that resets, unread.
+        end = select.poll()
+        end.register(self.sock, select.POLLRDHUP)
+        end.poll()
+
+    def close(self):
+        if args.goodbye:
+            self.sock.settimeout(None if args.patient else 0)
+            try:
+                self.sock.unwrap()
+            except OSError:
+                pass  # its answer is not waited for, or does not come
+        raise Gone
 
     def serve(self):
         headers = self.head()
@@ -93,12 +127,15 @@ class Connection:
                 sent = to
             elif verb == "wait":
                 time.sleep(int(of) / 1000)
+            elif verb == "file":
+                while not os.path.exists(of):
+                    time.sleep(0.005)
             elif verb == "gone":
                 self.gone()
             elif verb == "sent":
                 self.sent()
             elif verb == "close":
-                raise Gone
+                self.close()
             elif verb == "reset":
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 raise Gone
@@ -107,9 +144,11 @@ class Connection:
 
     def run(self):
         try:
+            if context:
+                self.sock.do_handshake()
             while True:
                 self.serve()
-        except (Gone, ConnectionError):
+        except (Gone, OSError):
             pass
         finally:
             self.sock.close()
@@ -120,13 +159,26 @@ args.add_argument("--port", type=int, required=True)
 args.add_argument("--host", default="127.0.0.1")
 args.add_argument("--log", required=True)
 args.add_argument("--single", action="store_true", help="one connection at a time")
+args.add_argument("--tls")
+args.add_argument("--goodbye", action="store_true")
+args.add_argument("--patient", action="store_true", help="with --goodbye: wait for the client's before closing")
+args.add_argument("--user-timeout", type=int, default=0, help="milliseconds (TCP_USER_TIMEOUT)")
 args = args.parse_args()
+context = None
+if args.tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(args.tls)
+    context.num_tickets = 0  # a client that leaves with tickets unread would reset
 log = os.open(args.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 listener = socket.create_server((args.host, args.port), backlog=128)
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, args.user_timeout)
 while True:
-    connection = Connection(listener.accept()[0])
+    sock = listener.accept()[0]
+    if context:
+        sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    connection = Connection(sock)
     if args.single:
         connection.run()
     else:
         threading.Thread(target=connection.run, daemon=True).start()
-    del connection
+    del connection, sock

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Node's http server: /chunked/N answers N chunks, /big N megabytes, /missing 404, anything else 200.
+// Node's http server, or its https server with --tls FILE: /chunked/N answers N chunks, /big N megabytes, /sleep/MS after MS
+// milliseconds, /missing 404, anything else 200.
 'use strict';
 const fs = require('fs');
 const http = require('http');
+const https = require('https');
 
 const arg = (name) => process.argv[process.argv.indexOf(name) + 1];
+const pem = process.argv.includes('--tls') && fs.readFileSync(arg('--tls'));
 const log = fs.openSync(arg('--log'), 'a');
 
 function answer(req, res) {
@@ -17,11 +20,17 @@ function answer(req, res) {
 	}
 	if (parts[1] === 'big')
 		return res.end(Buffer.alloc(Number(parts[2]) << 20, 'HTTP/1.1 500 no\r\n\r\n'));
+	if (parts[1] === 'sleep')
+		return setTimeout(() => res.end('ok\n'), Number(parts[2]));
 	return res.end('ok\n');
 }
 
-http.createServer((req, res) => {
+function serve(req, res) {
 	req.resume();
 	res.on('finish', () => fs.writeSync(log, `${req.method} ${req.url} ${res.statusCode}\n`));
 	req.on('end', () => answer(req, res));
-}).listen(Number(arg('--port')), '127.0.0.1');
+}
+
+const server = pem ? https.createServer({ key: pem, cert: pem }, serve) : http.createServer(serve);
+server.keepAliveTimeout = 60000;
+server.listen(Number(arg('--port')), '127.0.0.1');

@@ -5,7 +5,7 @@ An HTTP/1 client that sends the exact bytes it is given and parses answers stric
 import socket
 import time
 
-from . import net
+from . import net, tls as tlslib
 
 
 class Answer:
@@ -21,7 +21,11 @@ class Answer:
 class Client:
     """One connection."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=20, receive_buffer=None):
+    def __init__(self, port, host="127.0.0.1", timeout=20, receive_buffer=None, tls=None, goodbye=True, **more):
+        """
+        tls: a context of tls.context(), or True for the usual one; more: as for tls.Socket. goodbye: close() says
+        close_notify first.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
@@ -29,6 +33,9 @@ class Client:
         self.sock.settimeout(timeout)
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.goodbye = goodbye and bool(tls)
+        if tls:
+            self.sock = tlslib.Socket(self.sock, tlslib.context() if tls is True else tls, **more)
         self.buf = b""
         self.started = time.monotonic()
 
@@ -39,6 +46,8 @@ class Client:
         self.close()
 
     def close(self):
+        if self.goodbye:
+            self.sock.goodbye()
         self.sock.close()
 
     def reset(self):
@@ -48,7 +57,7 @@ class Client:
         self.sock.shutdown(socket.SHUT_WR)
 
     def send(self, *pieces):
-        """One piece: one write. Several: a segment each."""
+        """One piece: one write. Several: a segment each, over TLS a record."""
         self.started = time.monotonic()
         if len(pieces) == 1:
             self.sock.sendall(pieces[0])
@@ -142,7 +151,7 @@ class Client:
 def request(method, target, body=b"", headers=(), version="1.1"):
     lines = [f"{method} {target} HTTP/{version}", "Host: shop.example"]
     lines += list(headers)
-    if body:
+    if body and "Transfer-Encoding: chunked" not in headers:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
@@ -153,7 +162,7 @@ def chunked(body_parts):
     return out + b"0\r\n\r\n"
 
 
-def ask(port, method, target, host="127.0.0.1", **more):
+def ask(port, method, target, host="127.0.0.1", tls=None, **more):
     """One request on a connection of its own."""
-    with Client(port, host) as c:
+    with Client(port, host, tls=tls) as c:
         return c.ask(method, target, **more)

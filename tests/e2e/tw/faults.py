@@ -15,11 +15,12 @@ import termios
 import threading
 import time
 
-from . import net
+from . import net, tls
 from .client import Client, request
 from .servers import SERVERS, Server
 from .wait import until
 
+END = b"\r\n\r\n"
 ANY_TIME = ("reset_by_server", "reset_by_client", "client_abandoned", "timeout")
 STATUS_SEEN = len("HTTP/1.1 200")
 
@@ -27,11 +28,13 @@ STATUS_SEEN = len("HTTP/1.1 200")
 class Faulty(Server):
     """servers/faulty.py; seen(): what it read, as (target, descriptor, time) each."""
 
-    def __init__(self, tmp, host="127.0.0.1", port=None, options=(), name="faulty", **child):
+    def __init__(self, tmp, host="127.0.0.1", port=None, options=(), name="faulty", tls=None, **child):
+        """tls: a file with a key and its certificate, to speak TLS with."""
         port = port or net.free_port(host)
         self.log = tmp / f"{name}.requests"
         self.log.touch()
-        argv = [sys.executable, os.path.join(SERVERS, "faulty.py"), "--host", host, "--port", port, "--log", self.log]
+        argv = [sys.executable, os.path.join(SERVERS, "faulty.py"), "--host", host, "--port", port, "--log", self.log,
+                *(["--tls", tls] if tls else [])]
         super().__init__([*argv, *options], tmp / f"{name}.out", port, host, **child)
 
     def seen(self):
@@ -68,17 +71,23 @@ def _whole(data):
 class Dialogue:
     """One connection of a client, and what it saw of it."""
 
-    def __init__(self, case, port, host="127.0.0.1"):
+    def __init__(self, case, port, host="127.0.0.1", tls=None, goodbye=False):
+        """tls: a context, for TLS. goodbye: a close says close_notify first; what is aborted does not."""
         self.case = case
         self.requests = case.requests()
-        self.client = Client(port, host, receive_buffer=case.receive_buffer)
+        self.client = Client(port, host, receive_buffer=case.receive_buffer, tls=tls, goodbye=goodbye)
         self.sock = self.client.sock
         self.got = b""
         self.end = None  # eof, reset: the server's doing; left, aborted: ours
         self.done = None  # when the last byte so far came
 
     def send(self, *data):
-        self.client.send(*(data or [b"".join(self.requests)]))
+        """All of it in one write; over TLS a head is a record, and a body another."""
+        if isinstance(self.sock, tls.Socket) and not data:
+            parts = [part for r in self.requests for part in (r[:r.index(END) + 4], r[r.index(END) + 4:])]
+            self.sock.sendall(*parts)
+        else:
+            self.client.send(*(data or [b"".join(self.requests)]))
 
     def _receive(self, n):
         try:
@@ -89,7 +98,8 @@ class Dialogue:
         self.got += data
         self.done = time.monotonic() if data else self.done
         if not data:
-            self.end = "eof"
+            # Over TLS that may be close_notify: its FIN is waited for, or ours might come first.
+            self.end = "eof" if not isinstance(self.sock, tls.Socket) or self.sock.end() else "reset"
 
     def read(self, n):
         while len(self.got) < n and not self.end:
@@ -166,9 +176,9 @@ class Case:
         return [request(self.method, f"/{self.name}", self.body, [f"Answer: {self.answer}", f"Script: {script}"])
                 for script in self.scripts]
 
-    def play(self, port, host="127.0.0.1"):
-        """Once; returns the outcomes by the client's record."""
-        d = Dialogue(self, port, host)
+    def play(self, port, host="127.0.0.1", **more):
+        """Once; returns the outcomes by the client's record. more: as for Dialogue."""
+        d = Dialogue(self, port, host, **more)
         try:
             self.client(d)
             d.leave()
@@ -180,8 +190,10 @@ class Case:
         return got
 
 
-def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None):
-    """Every case so many times; endpoint -> Counter of outcomes. prepare: called in each thread first."""
+def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None, **more):
+    """
+    Every case so many times; endpoint -> Counter of outcomes. prepare: called in each thread first; more: as for Dialogue.
+    """
     todo = collections.deque(case for _ in range(times) for case in cases)
     record = {case.endpoint: collections.Counter() for case in cases}
     failures, lock = [], threading.Lock()
@@ -195,7 +207,7 @@ def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None):
                     case = todo.popleft()
                 except IndexError:
                     return
-                got = case.play(port, host)
+                got = case.play(port, host, **more)
                 with lock:
                     record[case.endpoint].update(got)
         except Exception as e:
@@ -209,6 +221,22 @@ def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None):
     if failures:
         raise failures[0]
     return record
+
+
+def finish(dialogues):
+    """The clients stay to the end; endpoint -> Counter of outcomes."""
+    record = collections.defaultdict(collections.Counter)
+    for d in dialogues:
+        d.drain()
+        d.leave()
+        got = d.outcomes()
+        assert got == d.case.expected, f"{d.case}: the client saw {got}"
+        record[d.case.endpoint].update(got)
+    return record
+
+
+def expected_total(record):
+    return sum(sum(outcomes.values()) for outcomes in record.values())
 
 
 def counted(figures):

@@ -6,8 +6,8 @@ What ends without its answer is told apart by what TCP delivered:
   unanswered  the server's FIN, and not a byte of the answer
   truncated   the server's FIN inside the answer
   reset       an RST on a connection that was open: the server threw the request away
-  late        FIN, then RST: the connection had been closed before the request reached it, as any client that keeps
-              connections must expect; no request of the server's
+  late        FIN (over TLS: close_notify), then RST: the connection had been closed before the request reached it, as
+              any client that keeps connections must expect; no request of the server's
 """
 import collections
 import contextlib
@@ -15,6 +15,7 @@ import select
 import socket
 import threading
 
+from . import tls
 from .client import request
 from .wait import until
 
@@ -46,7 +47,10 @@ class Record:
         return sum(n for (_, what), n in self.cut.items() if what == "late")
 
 
-def connect(port):
+def connect(port, context=None):
+    """context: of tls.context(), for TLS."""
+    if context:
+        return tls.connect(port, context)
     sock = socket.create_connection(("127.0.0.1", port), timeout=30)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
@@ -57,6 +61,13 @@ def is_closed(sock):
     poll = select.poll()
     poll.register(sock, select.POLLIN | select.POLLRDHUP)
     return bool(poll.poll(0))
+
+
+def ended_well(sock):
+    """The server's FIN has come: and no RST behind it? Over TLS its close_notify comes before either."""
+    if isinstance(sock, tls.Socket):
+        return sock.end()
+    return not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def receive(sock):
@@ -72,7 +83,7 @@ def receive(sock):
         if not more:
             if data:
                 return "truncated", True
-            return "late" if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) else "unanswered", True
+            return "unanswered" if ended_well(sock) else "late", True
         data += more
         if want is None and b"\r\n\r\n" in data:
             head = data.split(b"\r\n\r\n")[0].lower()
@@ -101,8 +112,8 @@ class Held(threading.Thread):
 class Load:
     """n connections that ask for target again and again, and open another when one is closed."""
 
-    def __init__(self, port, n=4, target="/ok", pause=0.002):
-        self.port, self.target, self.pause = port, target, pause
+    def __init__(self, port, n=4, target="/ok", pause=0.002, context=None):
+        self.port, self.target, self.pause, self.context = port, target, pause, context
         self.record = Record()
         self._stop = threading.Event()
         self._go = threading.Event()
@@ -128,7 +139,7 @@ class Load:
 
     def _connect(self):
         try:
-            sock = connect(self.port)
+            sock = connect(self.port, self.context)
         except ConnectionError:
             self.record.refused += 1
             return None

@@ -8,6 +8,8 @@ import pytest
 
 from .proc import Child
 
+LASTING = 600  # s: longer than any test, with which stop() ends it
+
 SCRIPT = """
 local targets, i = {{ {targets} }}, 0
 request = function()
@@ -24,16 +26,16 @@ class Wrk:
     waits before a request.
     """
 
-    def __init__(self, tmp, port, targets=("/ok",), connections=8, seconds=60, name="wrk", pause=0, prefix=(),
-                 host="127.0.0.1"):
+    def __init__(self, tmp, port, targets=("/ok",), connections=8, seconds=LASTING, name="wrk", pause=0, prefix=(),
+                 host="127.0.0.1", scheme="http", threads=1):
         if not shutil.which("wrk"):
             pytest.skip("wrk is not installed")
         script = tmp / f"{name}.lua"
         script.write_text(SCRIPT.format(targets=", ".join(f'"{t}"' for t in targets),
                                         delay=f"function delay() return {pause} end" if pause else ""))
         self.seconds = seconds
-        self.child = Child([*prefix, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, f"http://{host}:{port}"],
-                           tmp / f"{name}.out")
+        self.child = Child([*prefix, "wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", script,
+                            f"{scheme}://{host}:{port}"], tmp / f"{name}.out")
 
     def wait(self):
         try:

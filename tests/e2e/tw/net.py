@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import termios
+import time
 
 from .wait import until
 
@@ -70,9 +71,30 @@ def send_pieces(sock, pieces):
         until(lambda: unacknowledged(sock) == 0, f"the acknowledgement of {len(piece)} bytes", pause=0.0002)
 
 
+def await_sent(sock):
+    """Waits until all that was sent has been acknowledged."""
+    until(lambda: unacknowledged(sock) == 0, "the acknowledgement of all that was sent", pause=0.0005)
+
+
 def data_segments_sent(sock):
     """tcpi_data_segs_out of TCP_INFO."""
     return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 200), 156)[0]
+
+
+def held_back(sock):
+    """Seconds for which the other side's receive window has kept sock from sending: tcpi_rwnd_limited of TCP_INFO."""
+    return struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), 176)[0] / 1e6
+
+
+def await_shut_window(sock, seconds=10):
+    """Waits until the other side's receive window keeps sock from sending: until the time for which it did so grows."""
+
+    def grows():
+        before = held_back(sock)
+        time.sleep(0.01)
+        return held_back(sock) > before
+
+    until(grows, "the receive window to shut", seconds)
 
 
 def reset(sock):
@@ -94,14 +116,14 @@ def _states(port):
     return out
 
 
-def _open_sockets(port):
+def open_sockets(port):
     """Connections that a process still has to close or read: neither listening nor in TIME_WAIT."""
     return sum(state in ("01", "03", "08") for state in _states(port))
 
 
 def await_closed(port, seconds=10):
     """Waits until the server has closed every connection on this port."""
-    until(lambda: _open_sockets(port) == 0, lambda: f"{_open_sockets(port)} connections on {port} to close", seconds)
+    until(lambda: open_sockets(port) == 0, lambda: f"{open_sockets(port)} connections on {port} to close", seconds)
 
 
 def await_listeners(port, n, seconds=10):

@@ -9,6 +9,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(c) for c in f.read().split()]
+
+
+def state(pid):
+    """As a letter: R, S, T, Z, …"""
+    with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
 class Child:
     def __init__(self, argv, log, env=None, cgroup=None, pass_fds=(), stdout=None):
         """cgroup: the directory of a cgroup v2 the process is put into before it runs."""

@@ -128,6 +128,7 @@ class Haproxy(Server):
 global
     log 127.0.0.1:{log_port} format raw local0
     maxconn 2000
+    {settings}
 defaults
     mode http
     log global
@@ -137,7 +138,7 @@ defaults
     option http-keep-alive
     log-format "%ST %HM %HU %b %s %Ta %Tr"
 frontend front
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {bind}
     default_backend shop
 backend shop
     balance roundrobin
@@ -145,8 +146,8 @@ backend shop
 {servers}
 """
 
-    def __init__(self, tmp, backends, reuse="safe", name="haproxy"):
-        """backends: name -> (port, weight)"""
+    def __init__(self, tmp, backends, reuse="safe", name="haproxy", bind="", server="", settings=""):
+        """backends: name -> (port, weight); bind, server: what is added to those lines; settings: to the global ones."""
         self.dir = tmp / name
         self.dir.mkdir()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -154,9 +155,10 @@ backend shop
         self.udp.bind(("127.0.0.1", 0))
         self.udp.settimeout(10)
         port = net.free_port()
-        servers = "\n".join(f"    server {n} 127.0.0.1:{p} weight {w}" for n, (p, w) in backends.items())
+        servers = "\n".join(f"    server {n} 127.0.0.1:{p} weight {w} {server}" for n, (p, w) in backends.items())
         conf = self.dir / "haproxy.cfg"
-        conf.write_text(self.CONF.format(log_port=self.udp.getsockname()[1], port=port, reuse=reuse, servers=servers))
+        conf.write_text(self.CONF.format(log_port=self.udp.getsockname()[1], port=port, reuse=reuse, servers=servers,
+                                         bind=bind, settings=settings))
         super().__init__(["haproxy", "-db", "-f", conf], self.dir / "out.log", port)
 
     def stop(self, number=signal.SIGUSR1):
@@ -165,10 +167,12 @@ backend shop
 
     def exchanges(self, n):
         """The log lines of n requests: server -> [(method, target, status)]. Connections without a request (our own
-        probe for the listener) are logged with <BADREQ> and left out."""
+        probe for the listener) are logged with <BADREQ>, over TLS in words, and left out."""
         out, seen = collections.defaultdict(list), 0
         while seen < n:
             line = self.udp.recv(65536).decode("latin-1").strip()
+            if line.endswith("during SSL handshake"):
+                continue
             status, method, uri, _, server, _, _ = line.split(" ")
             if method == "<BADREQ>" or server == "<NOSRV>":
                 continue
@@ -209,9 +213,10 @@ def threading_server(tmp, name="threading", port=None, options=(), **child):
                   **child)
 
 
-def node(tmp, name="node"):
+def node(tmp, name="node", options=(), **child):
     port = net.free_port()
-    return Logged([shutil.which("node"), os.path.join(SERVERS, "server.js"), "--port", port], tmp, name, port)
+    return Logged([shutil.which("node"), os.path.join(SERVERS, "server.js"), "--port", port, *options], tmp, name, port,
+                  **child)
 
 
 def build_uring(directory, name="uring_server", build_id=None):

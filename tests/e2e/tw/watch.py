@@ -18,6 +18,9 @@ ARMS = ("baseline", "canary", "other")
 
 
 DRY = TILLWATCH == "dry"
+# Attaching takes some seconds of a processor, for the verifier, and longer where others want it as well.
+ATTACH_SECONDS = 120
+COMMAND_SECONDS = ATTACH_SECONDS + 90
 
 
 def binary_missing():
@@ -109,13 +112,13 @@ class Document:
                     yield e["endpoint"], arm, a
 
     def counts(self, arm="baseline"):
-        """(endpoint, status) -> requests, of exchanges that got a status."""
+        """(endpoint, status) -> requests, of exchanges that got a status: a number, or as in "grpc-5"."""
         out = {}
         for name, its_arm, a in self.arms():
             if its_arm == arm:
                 for status, n in a["status"].items():
                     if n:
-                        out[name, int(status)] = n
+                        out[name, int(status) if status.isdigit() else status] = n
         return out
 
     def requests(self, arm=None):
@@ -174,8 +177,13 @@ class Watch:
         argv = [TILLWATCH, "watch", "-c", self.config] + (["--json"] if json_output else []) + list(args)
         self.child = Child(argv, tmp / f"watch{self.number}.err", stdout=self._stdout)
         self.pid = self.child.pid
-        if ready:
+        if not ready:
+            return
+        try:
             self.await_ready()
+        except BaseException:  # nobody has it yet who could end it
+            self.discard()
+            raise
 
     def await_ready(self):
         def attached():
@@ -183,7 +191,7 @@ class Watch:
                 raise AssertionError(f"tillwatch ended with {self.child.proc.returncode}: {self.stderr()}")
             return re.search(r"^tillwatch: watching ", self.stderr(), re.M)
 
-        until(attached, lambda: f"'tillwatch: watching'; it said: {self.stderr()!r}", seconds=30, pause=0.01)
+        until(attached, lambda: f"'tillwatch: watching'; it said: {self.stderr()!r}", seconds=ATTACH_SECONDS, pause=0.01)
 
     def stderr(self):
         return self.child.log_text()
@@ -228,7 +236,7 @@ class Result:
         return f"exit {self.code} after {self.seconds:.1f} s\nstdout: {self.out}\nstderr: {self.err}"
 
 
-def run(*args, seconds=60, env=None):
+def run(*args, seconds=COMMAND_SECONDS, env=None):
     """Runs a command of the tool to its end."""
     start = time.monotonic()
     done = subprocess.run([TILLWATCH, *[str(a) for a in args]], stdin=subprocess.DEVNULL, capture_output=True,
@@ -239,7 +247,7 @@ def run(*args, seconds=60, env=None):
 class Background:
     """Runs a command while the test makes traffic; result() waits for it."""
 
-    def __init__(self, *args, seconds=90):
+    def __init__(self, *args, seconds=COMMAND_SECONDS):
         self._out = None
         self._failure = None
 

@@ -20,6 +20,7 @@ static inline bool is_side_by_side(const struct judge *j)
 bool guard_lost_events(const struct judge *j, struct verdict *out);
 bool guard_differential_loss(const struct judge *j, struct verdict *out);
 bool guard_ledger(const struct judge *j, struct verdict *out);
+bool guard_opaque_tls(const struct judge *j, struct verdict *out);
 
 /* arms.c */
 bool guard_purity(const struct judge *j, struct verdict *out);

@@ -137,6 +137,7 @@ struct guards_result judge__guards(const struct judge *j, struct verdict *out)
 	result.valid &= guard_differential_loss(j, out);
 	result.valid &= guard_ledger(j, out);
 	result.valid &= guard_purity(j, out);
+	result.sufficient &= guard_opaque_tls(j, out);
 	result.sufficient &= no_traffic(j, out);
 	result.sufficient &= guard_vanished(j, out);
 	result.sufficient &= simultaneity(j, out);

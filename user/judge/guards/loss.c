@@ -43,6 +43,57 @@ bool guard_ledger(const struct judge *j, struct verdict *out)
 	return guard(out, "ledger", true, "every request seen is accounted for");
 }
 
+static bool is_opaque(const struct arm_state *a)
+{
+	return loss_is_high(0, a->unread, a->read);
+}
+
+static struct words unread_share(const struct arm_state *a)
+{
+	return figure(percent((double)a->unread, (double)a->read + (double)a->unread));
+}
+
+static struct words withheld_share(const struct arm_state *a)
+{
+	return figure(percent((double)a->withheld, (double)a->seen + (double)a->withheld));
+}
+
+/* What chance has left out is like what it has not: nothing is kept back for it. */
+static bool all_that_can_be_read(const struct arm_state *c, const struct arm_state *b, struct verdict *out)
+{
+	return guard(
+		out, "opaque_tls", true,
+		"%s; %s %% of the canary's requests and %s %% of the baseline's were left out to stay within the overhead "
+		"budget, by workers drawn by chance",
+		c->unread || b->unread ? "less than 0.1 % of the requests came by TLS that cannot be read"
+				       : "no requests came by TLS that cannot be read",
+		withheld_share(c).s, withheld_share(b).s);
+}
+
+/* Requests that nobody could read are in no count, and may all have failed: nothing is promoted on the rest. */
+bool guard_opaque_tls(const struct judge *j, struct verdict *out)
+{
+	const struct arm_state *c = &j->run.canary, *b = &j->run.baseline;
+	bool alone = j->tests.policy.mode == GATE_ABSOLUTE, bad_c = is_opaque(c), bad_b = !alone && is_opaque(b);
+	const char *see = "0.1 % is the limit; `tillwatch doctor -c` says why";
+
+	if (bad_c && bad_b)
+		return guard(out, "opaque_tls", false,
+		             "TLS that cannot be read carries %s %% of the canary's requests and %s %% of the "
+		             "baseline's, or more; %s",
+		             unread_share(c).s, unread_share(b).s, see);
+	if (bad_c || bad_b)
+		return guard(out, "opaque_tls", false,
+		             "TLS that cannot be read carries %s %% of the %s requests, or more; %s",
+		             unread_share(bad_c ? c : b).s, bad_c ? "canary's" : "baseline's", see);
+	if (c->withheld || b->withheld)
+		return all_that_can_be_read(c, b, out);
+	if (c->unread || b->unread)
+		return guard(out, "opaque_tls", true,
+		             "less than 0.1 %% of the requests came by TLS that cannot be read");
+	return guard(out, "opaque_tls", true, "no requests came by TLS that cannot be read");
+}
+
 static double fraction(uint64_t part, uint64_t of)
 {
 	return of ? (double)part / (double)of : 0;

@@ -97,9 +97,16 @@ static void count_groups(struct split *s, const struct tick *t, size_t n_endpoin
 		s->occupied += seen[i];
 }
 
+/* What was read of it stands for what was left out, in workers drawn by chance. */
+static double stands_for(const struct arm_run *a)
+{
+	return a->seen ? 1 + (double)a->withheld / (double)a->seen : 1;
+}
+
 void split__tick(struct split *s, const struct tick *t, size_t n_endpoints, const bool *named)
 {
 	struct split_batch tick = { { 0, 0 }, { 0, 0 } };
+	double each_c = stands_for(&t->canary), each_b = stands_for(&t->baseline);
 	bool any_named = false;
 
 	if (!(t->planned_share > 0))
@@ -114,14 +121,14 @@ void split__tick(struct split *s, const struct tick *t, size_t n_endpoints, cons
 	for (size_t i = 0; i < n_endpoints; i++)
 		any_named |= named[i];
 	for (size_t i = 0; i < n_endpoints; i++) {
-		double c = (double)t->endpoints[i].canary.n, b = (double)t->endpoints[i].baseline.n;
+		double c = each_c * (double)t->endpoints[i].canary.n, b = each_b * (double)t->endpoints[i].baseline.n;
 
 		s->served_c += c;
 		s->served_b += b;
 		if (named[i] || !any_named)
 			add(&tick.exchanges, c, b);
 	}
-	add(&tick.opened, (double)t->canary.opened, (double)t->baseline.opened);
+	add(&tick.opened, each_c * (double)t->canary.opened, each_b * (double)t->baseline.opened);
 	merge(&s->exchanges, &tick.exchanges);
 	merge(&s->opened, &tick.opened);
 	count_groups(s, t, n_endpoints);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How a connection turns out to speak HTTP/2: by its first bytes, by an upgrade, or because it was found doing so. */
+#ifndef TW_H2_BEGIN_H
+#define TW_H2_BEGIN_H
+
+#define H2_WAIT 64 /* so often one side asks whether the other has begun */
+
+static __always_inline void h2_names(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	/* No two connections of a CPU begin in one nanosecond. */
+	c->h2_name = bpf_ktime_get_ns() << 8 ^ bpf_get_smp_processor_id();
+	c->rq_lost = 0;
+	c->h2_gap = 0;
+	c->pushed = c->rd = 0;
+	c->h2_rq_claim = c->h2_rs_claim = 0; /* HTTP/1 may have left something there */
+	c->hash[0] = c->seen[0] = 0;         /* heads of frames are gathered there */
+}
+
+/* Seen from its beginning: the client is to say its preface, or is just saying it. */
+static __always_inline void h2_expects(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	h2_names(x);
+	h1_reset(&c->rq, H2_SKIP);
+	c->rq.left = H2_PREFACE;
+	h1_reset(&c->rs, H2_AT);
+	c->rq.status = c->rs.status = H2_TELL_BEGINS;
+	barrier();
+	c->kind = TW_H2;
+}
+
+static __always_inline int is_h2(const struct tw_conn *c)
+{
+	return *(const volatile __u8 *)&c->kind == TW_H2;
+}
+
+/*
+ * Both sides may speak at once, on two CPUs: one of them begins for both, and the other finds it done. 0: not
+ * to be had, which has not been seen.
+ */
+static __always_inline int h2_begins(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	__u32 i;
+
+	for (i = 0; i < H2_WAIT && !is_h2(c); i++) {
+		if (!cut_claim(c))
+			continue;
+		if (!is_h2(c)) {
+			h2_expects(x);
+			count(x->l, c->version, TW_L_HTTP2);
+		}
+		cut_release(c);
+	}
+	return is_h2(c);
+}
+
+/* Found open. */
+static __always_inline int h2_joins(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	h2_names(x);
+	c->joining = 0;
+	h1_reset(&c->rq, H2_BREAK);
+	h1_reset(&c->rs, H2_BREAK);
+	barrier();
+	c->kind = TW_H2;
+	count(x->l, c->version, TW_L_HTTP2);
+	return 1;
+}
+
+/* RFC 9113, 3.4. What begins with the first three bytes of it, and is shorter, is nothing that HTTP/1 knows either. */
+static __always_inline int h2_is_preface(const __u8 *b, __u32 n)
+{
+	const __u64 *w = (const __u64 *)b;
+
+	if (n < 3 || b[0] != 'P' || b[1] != 'R' || b[2] != 'I')
+		return 0;
+	/* "PRI * HT" "TP/2.0\r\n" "\r\nSM\r\n\r\n" */
+	return n < H2_PREFACE ||
+	       (w[0] == 0x5448202a20495250ULL && w[1] == 0x0a0d302e322f5054ULL && w[2] == 0x0a0d0a0d4d530a0dULL);
+}
+
+/* The first bytes behind a 101, of either side: they may be HTTP/2's. */
+static __always_inline int may_be_upgraded(struct ctx *x, int client)
+{
+	struct tw_conn *c = x->c;
+
+	return c->kind == TW_IGNORED && c->rs.status == 101 && x->s.len >= TW_H2_HEAD &&
+	       x->s.seq == (!client == !!x->ingress ? c->rq.next : c->rs.next);
+}
+
+/*
+ * Does HTTP/2 follow the 101 (RFC 7540, 3.2, which RFC 9113 has left out)? The first bytes behind it tell, of whichever
+ * side they are. The request that asked for it is stream 1.
+ */
+static __always_inline int h2_upgrades(struct ctx *x, int requests)
+{
+	struct tw_conn *c = x->c;
+	__u64 hash, begun;
+	__u8 b[16] = {};
+	int asks;
+
+	if (c->rs.status != 101 || x->s.len < TW_H2_HEAD || bpf_skb_load_bytes(x->skb, x->s.off, b, TW_H2_HEAD))
+		return 0;
+	asks = b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[4] == '*';
+	if (requests ? !asks : !h2_is_settings(b))
+		return 0;
+	hash = c->hash[(c->tail - 1) & (TW_INLINE_PENDING - 1)];
+	begun = c->t_start[(c->tail - 1) & (TW_INLINE_PENDING - 1)];
+	h2_expects(x);
+	h2_asked_before(c, hash, begun);
+	count(x->l, c->version, TW_L_HTTP2);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * links: http2 base
+ *
+ * What becomes of a stream, for each way in which it can end. Oracles: RFC 9113 for what a frame means, and the
+ * README's outcomes, written down by hand for each conversation.
+ */
+#include "h2_seen.h"
+#include "h2_craft.h"
+
+#include <errno.h>
+
+static struct wire w;
+static struct seen seen;
+
+static int begin(void **state)
+{
+	wire_init(&w, 7);
+	greet(&w);
+	return 0;
+}
+
+static int end(void **state)
+{
+	wire_free(&w);
+	return 0;
+}
+
+/* Feeds what has been said, and gives stream 1 as it ended (NULL: it has not). */
+static const struct h2_exchange *fed(void)
+{
+	const struct seen_exchange *x;
+
+	seen_init(&seen);
+	http2__timeout(seen.h, 30 * SEEN_S);
+	seen_feed(&seen, &w);
+	x = seen_stream(&seen, 1);
+	return x ? &x->e : NULL;
+}
+
+static void expect_of(const struct h2_exchange *e, enum tw_outcome outcome, bool cut, uint32_t error)
+{
+	assert_non_null(e);
+	assert_int_equal(e->outcome, outcome);
+	assert_int_equal(e->cut, cut);
+	assert_int_equal(e->error, error);
+}
+
+static void expect(enum tw_outcome outcome, bool cut, uint32_t error)
+{
+	expect_of(fed(), outcome, cut, error);
+	assert_int_equal(seen_counts(&seen).malformed, 0);
+	seen_free(&seen);
+}
+
+static void expect_open(void)
+{
+	assert_null(fed());
+	assert_int_equal(seen_counts(&seen).open, 1);
+	assert_int_equal(seen_counts(&seen).malformed, 0);
+	seen_free(&seen);
+}
+
+static void an_answer_ends_with_the_servers_end_of_stream(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	expect_open();
+	answer(&w, 1, "200", 0);
+	data(&w, ANSWERS, 1, 100, 0);
+	expect_open();
+	data(&w, ANSWERS, 1, 0, END_STREAM);
+	expect(TW_ANSWERED, false, 0);
+}
+
+static void an_answer_may_be_whole_before_its_request_is(void **state)
+{
+	ask(&w, 1, "/a", 0);
+	data(&w, REQUESTS, 1, 10, 0);
+	answer(&w, 1, "413", END_STREAM);
+	/* RFC 9113, 8.1: the server may then ask the client to stop sending. */
+	reset(&w, ANSWERS, 1, 0);
+	data(&w, REQUESTS, 1, 10, END_STREAM);
+	expect(TW_ANSWERED, false, 0);
+}
+
+static void trailers_end_an_answer(void **state)
+{
+	struct bytes trailers = { .n = 0 };
+
+	ask(&w, 1, "/a", END_STREAM);
+	answer(&w, 1, "200", 0);
+	data(&w, ANSWERS, 1, 10, 0);
+	put_field(&trailers, "checksum", "1");
+	say_block(&w, ANSWERS, END_STREAM, 1, &trailers);
+	expect(TW_ANSWERED, false, 0);
+}
+
+static void trailers_end_a_request(void **state)
+{
+	struct bytes trailers = { .n = 0 };
+	const struct h2_exchange *e;
+
+	ask(&w, 1, "/a", 0);
+	data(&w, REQUESTS, 1, 10, 0);
+	put_field(&trailers, "checksum", "1");
+	say_block(&w, REQUESTS, END_STREAM, 1, &trailers);
+	answer(&w, 1, "200", END_STREAM);
+	e = fed();
+	assert_int_equal(e->t_whole, w.t - w.step);
+	assert_int_equal(seen_counts(&seen).requests, 1);
+	seen_free(&seen);
+}
+
+static void interim_responses_are_not_the_answer(void **state)
+{
+	const struct h2_exchange *e;
+	uint64_t t;
+
+	ask(&w, 1, "/a", END_STREAM);
+	answer(&w, 1, "100", 0);
+	answer(&w, 1, "103", 0);
+	reset(&w, REQUESTS, 1, 8);
+	expect(TW_RESET_BY_CLIENT, false, 8);
+	end(NULL);
+	begin(NULL);
+	ask(&w, 1, "/a", END_STREAM);
+	answer(&w, 1, "103", 0);
+	answer(&w, 1, "204", END_STREAM);
+	t = w.t;
+	e = fed();
+	assert_int_equal(e->status, 204);
+	assert_int_equal(e->t_first, t);
+	seen_free(&seen);
+}
+
+static void a_reset_is_of_whose_it_is(void **state)
+{
+	static const uint32_t codes[] = { 0, 1, 2, 7, 8, 11, 0xffffffff }; /* REFUSED_STREAM is 7 */
+
+	for (int d = 0; d < 2; d++) {
+		for (int begun = 0; begun < 2; begun++) {
+			for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+				end(NULL);
+				begin(NULL);
+				ask(&w, 1, "/a", 0);
+				if (begun)
+					answer(&w, 1, "200", 0);
+				reset(&w, d, 1, codes[i]);
+				/* What comes later changes nothing. */
+				data(&w, ANSWERS, 1, 10, END_STREAM);
+				expect(d == REQUESTS ? TW_RESET_BY_CLIENT : TW_RESET_BY_SERVER, begun, codes[i]);
+			}
+		}
+	}
+}
+
+static void an_end_without_an_answer_is_the_servers_failure(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	data(&w, ANSWERS, 1, 10, END_STREAM); /* RFC 9113, 8.1: HEADERS come first */
+	expect_of(fed(), TW_RESET_BY_SERVER, false, 0);
+	assert_int_equal(seen_counts(&seen).malformed, 1);
+	seen_free(&seen);
+}
+
+/* RFC 9113, 6.8. */
+static void a_goaway_ends_what_it_leaves_out_and_nothing_else(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	ask(&w, 3, "/b", END_STREAM);
+	ask(&w, 5, "/c", END_STREAM);
+	goaway(&w, ANSWERS, 0x7fffffff, 0);
+	goaway(&w, ANSWERS, 1, 11);
+	ask(&w, 7, "/d", END_STREAM); /* it had not arrived yet */
+	answer(&w, 1, "200", END_STREAM);
+	expect_of(fed(), TW_ANSWERED, false, 0);
+	for (uint32_t id = 3; id <= 7; id += 2)
+		expect_of(&seen_stream(&seen, id)->e, TW_UNANSWERED, false, 11);
+	assert_int_equal(seen_stream(&seen, 3)->e.t_end, seen_stream(&seen, 5)->e.t_end);
+	assert_int_equal(seen_counts(&seen).malformed, 0);
+	seen_free(&seen);
+}
+
+static void a_goaway_of_the_client_is_about_pushes(void **state)
+{
+	struct bytes promise = { .n = 0 };
+
+	ask(&w, 1, "/a", END_STREAM);
+	put_32(&promise, 2);
+	put_index(&promise, 2);
+	put_index(&promise, 6);
+	put_field(&promise, ":path", "/style.css?v=2");
+	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, 1, promise.b, promise.n);
+	goaway(&w, REQUESTS, 0, 0);
+	answer(&w, 1, "200", END_STREAM);
+	expect_of(fed(), TW_ANSWERED, false, 0);
+	expect_of(&seen_stream(&seen, 2)->e, TW_CLIENT_ABANDONED, false, 0);
+	assert_string_equal(seen_stream(&seen, 2)->text, "GET /style.css");
+	assert_true(seen_stream(&seen, 2)->e.pushed);
+	seen_free(&seen);
+}
+
+/* RFC 9113, 6.8: the last stream may not rise, and does not. */
+static void a_later_goaway_takes_nothing_back(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	goaway(&w, ANSWERS, 1, 2);
+	goaway(&w, ANSWERS, 0x7fffffff, 0);
+	ask(&w, 3, "/b", END_STREAM);
+	answer(&w, 1, "200", END_STREAM);
+	expect_of(fed(), TW_ANSWERED, false, 0);
+	expect_of(&seen_stream(&seen, 3)->e, TW_UNANSWERED, false, 2);
+	seen_free(&seen);
+}
+
+static void push(uint32_t parent, uint32_t id)
+{
+	struct bytes promise = { .n = 0 };
+
+	put_32(&promise, id);
+	put_index(&promise, 2);
+	put_index(&promise, 6);
+	put_field(&promise, ":path", "/pushed");
+	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, parent, promise.b, promise.n);
+}
+
+static void a_push_may_come_after_the_clients_half_close(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
+	push(1, 2);
+	answer(&w, 1, "200", END_STREAM);
+	answer(&w, 2, "200", END_STREAM);
+	expect_of(fed(), TW_ANSWERED, false, 0);
+	expect_of(&seen_stream(&seen, 2)->e, TW_ANSWERED, false, 0);
+	seen_free(&seen);
+}
+
+static void trailers_that_come_after_the_answer_are_no_new_request(void **state)
+{
+	struct bytes trailers = { .n = 0 };
+
+	ask(&w, 1, "/a", 0);
+	answer(&w, 1, "413", END_STREAM);
+	put_field(&trailers, "checksum", "1");
+	say_block(&w, REQUESTS, END_STREAM, 1, &trailers);
+	expect_of(fed(), TW_ANSWERED, false, 0);
+	assert_int_equal(seen_counts(&seen).requests, 1);
+	assert_int_equal(seen_counts(&seen).malformed, 0);
+	seen_free(&seen);
+}
+
+/* One close after another; the first decides. */
+static void close_all(const char *how)
+{
+	for (; *how; how++) {
+		switch (*how) {
+		case 'f':
+			wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
+			break;
+		case 'F':
+			wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
+			break;
+		case 'r':
+			wire_tell(&w, REQUESTS, TW_H2_RST, 0, NULL, 0);
+			break;
+		case 'R':
+			wire_tell(&w, ANSWERS, TW_H2_RST, 0, NULL, 0);
+			break;
+		case 't':
+			wire_tell(&w, REQUESTS, TW_H2_GONE, ETIMEDOUT, NULL, 0);
+			break;
+		case 'c':
+			wire_tell(&w, REQUESTS, TW_H2_GONE, ECONNRESET, NULL, 0);
+			break;
+		default:
+			wire_tell(&w, REQUESTS, TW_H2_GONE, 0, NULL, 0);
+		}
+	}
+}
+
+static void the_first_close_decides(void **state)
+{
+	static const struct {
+		const char *how;
+		enum tw_outcome before, inside; /* the final answer */
+	} cases[] = {
+		{ "F", TW_UNANSWERED, TW_TRUNCATED },
+		{ "Ff", TW_UNANSWERED, TW_TRUNCATED },
+		{ "Fr", TW_UNANSWERED, TW_TRUNCATED },
+		{ "R", TW_RESET_BY_SERVER, TW_RESET_BY_SERVER },
+		{ "RF", TW_RESET_BY_SERVER, TW_RESET_BY_SERVER },
+		{ "r", TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT },
+		{ "rF", TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT },
+		{ "fF", TW_CLIENT_ABANDONED, TW_CLIENT_ABANDONED },
+		{ "fr", TW_CLIENT_ABANDONED, TW_CLIENT_ABANDONED },
+		{ "fR", TW_CLIENT_ABANDONED, TW_CLIENT_ABANDONED },
+		{ "fg", TW_CLIENT_ABANDONED, TW_CLIENT_ABANDONED },
+		{ "t", TW_TIMEOUT, TW_TIMEOUT },
+		{ "ft", TW_TIMEOUT, TW_TIMEOUT },
+		{ "c", TW_RESET_BY_CLIENT, TW_RESET_BY_CLIENT },
+		{ "g", TW_UNOBSERVED, TW_UNOBSERVED },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int inside = 0; inside < 2; inside++) {
+			uint64_t t;
+
+			end(NULL);
+			begin(NULL);
+			ask(&w, 1, "/a", END_STREAM);
+			if (inside)
+				answer(&w, 1, "200", 0);
+			t = w.t + w.step;
+			close_all(cases[i].how);
+			expect(inside ? cases[i].inside : cases[i].before, inside, 0);
+			/* The time is that of the first, but for the end that outweighs it. */
+			assert_int_equal(seen.ended[0].e.t_end, strcmp(cases[i].how, "ft") ? t : t + w.step);
+		}
+	}
+}
+
+static void what_is_answered_after_the_clients_half_close_is_answered(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	close_all("f");
+	expect_open();
+	answer(&w, 1, "200", END_STREAM);
+	close_all("F");
+	expect(TW_ANSWERED, false, 0);
+}
+
+static void all_streams_of_a_connection_go_with_it(void **state)
+{
+	for (uint32_t id = 1; id < 200; id += 2) {
+		ask(&w, id, "/a", END_STREAM);
+		if (id % 4 == 1)
+			answer(&w, id, "200", 0);
+	}
+	close_all("F");
+	ask(&w, 201, "/late", END_STREAM); /* on its way when the server closed */
+	fed();
+	assert_int_equal(seen.n_ended, 101);
+	for (uint32_t id = 1; id < 200; id += 2)
+		expect_of(&seen_stream(&seen, id)->e, id % 4 == 1 ? TW_TRUNCATED : TW_UNANSWERED, id % 4 == 1, 0);
+	expect_of(&seen_stream(&seen, 201)->e, TW_UNANSWERED, false, 0);
+	seen_free(&seen);
+}
+
+/* ---- timeouts ---------------------------------------------------------------------------------------------------- */
+
+static void wait_for(uint64_t ns)
+{
+	w.t += ns - w.step;
+}
+
+static void an_answer_that_begins_too_late_is_a_timeout(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	wait_for(30 * SEEN_S);
+	answer(&w, 1, "200", END_STREAM);
+	expect(TW_ANSWERED, false, 0);
+	end(NULL);
+	begin(NULL);
+	ask(&w, 1, "/a", END_STREAM);
+	wait_for(30 * SEEN_S + 1);
+	answer(&w, 1, "200", END_STREAM);
+	expect(TW_TIMEOUT, false, 0);
+}
+
+static void a_slow_answer_and_a_slow_upload_are_no_timeouts(void **state)
+{
+	ask(&w, 1, "/a", 0);
+	wait_for(40 * SEEN_S);
+	data(&w, REQUESTS, 1, 10, END_STREAM);
+	answer(&w, 1, "200", 0);
+	wait_for(40 * SEEN_S);
+	data(&w, ANSWERS, 1, 10, END_STREAM);
+	expect(TW_ANSWERED, false, 0);
+}
+
+static void who_gives_up_after_the_timeout_was_let_down(void **state)
+{
+	static const char *const hows[] = { "reset", "fF", "F", "r", "R", "g" };
+
+	for (size_t i = 0; i < 6; i++) {
+		end(NULL);
+		begin(NULL);
+		ask(&w, 1, "/a", END_STREAM);
+		wait_for(31 * SEEN_S);
+		if (!i)
+			reset(&w, REQUESTS, 1, 8);
+		else
+			close_all(hows[i]);
+		expect(TW_TIMEOUT, false, i ? 0 : 8);
+	}
+}
+
+static void who_gives_up_inside_an_upload_waits_for_nothing(void **state)
+{
+	ask(&w, 1, "/a", 0);
+	wait_for(31 * SEEN_S);
+	reset(&w, REQUESTS, 1, 8);
+	expect(TW_RESET_BY_CLIENT, false, 8);
+}
+
+/* What was over before a byte of the answer is not cut by what comes later. */
+static void an_answer_that_begins_too_late_cannot_be_cut_any_more(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	wait_for(31 * SEEN_S);
+	answer(&w, 1, "200", 0);
+	reset(&w, REQUESTS, 1, 8);
+	expect(TW_TIMEOUT, false, 8);
+}
+
+/* ---- times and the rest ------------------------------------------------------------------------------------------ */
+
+static void times_are_those_of_the_segments(void **state)
+{
+	struct bytes both = { .n = 0 }, block = { .n = 0 };
+	const struct h2_exchange *e;
+	uint64_t t[8], read = 5000000;
+
+	put_index(&block, 2);
+	put_index(&block, 6);
+	put_field(&block, ":path", "/a");
+	put_frame(&both, HEADERS, END_HEADERS, 1, block.b, block.n);
+	wire_segment(&w, REQUESTS, both.b, 3);
+	t[0] = w.t; /* the first byte of HEADERS */
+	wire_segment(&w, REQUESTS, both.b + 3, both.n - 3);
+	wire_tell(&w, REQUESTS, TW_H2_READ, w.side[REQUESTS].place - 1, &(uint64_t){ 1 }, 8); /* not all of it */
+	wire_tell(&w, REQUESTS, TW_H2_READ, w.side[REQUESTS].place, &read, 8);
+	wire_tell(&w, REQUESTS, TW_H2_READ, w.side[REQUESTS].place + 1, &(uint64_t){ 9 }, 8);
+	data(&w, REQUESTS, 1, 100, 0);
+	data(&w, REQUESTS, 1, 100, END_STREAM);
+	t[1] = w.t;
+	both.n = block.n = 0;
+	put_index(&block, 8);
+	put_frame(&both, HEADERS, END_HEADERS, 1, block.b, block.n);
+	wire_segment(&w, ANSWERS, both.b, 9);
+	t[2] = w.t;
+	wire_segment(&w, ANSWERS, both.b + 9, both.n - 9);
+	data(&w, ANSWERS, 1, 100, 0);
+	data(&w, ANSWERS, 1, 50, END_STREAM | PADDED);
+	t[3] = w.t;
+	e = fed();
+	assert_int_equal(e->t_start, t[0]);
+	assert_int_equal(e->t_whole, t[1]);
+	assert_int_equal(e->t_read, read);
+	assert_int_equal(e->t_first, t[2]);
+	assert_int_equal(e->t_last, t[3]);
+	assert_int_equal(e->t_end, t[3]);
+	assert_int_equal(e->messages[ANSWERS], 2);
+	assert_int_equal(e->messages[REQUESTS], 2);
+	assert_int_equal(e->conn, 7);
+	assert_int_equal(e->tgid, 77);
+	assert_int_equal(e->version, 3);
+	assert_int_equal(e->group, 5);
+	assert_false(e->client || e->tls || e->pushed);
+	seen_free(&seen);
+}
+
+static void told_read(uint32_t place, uint64_t t)
+{
+	wire_tell(&w, REQUESTS, TW_H2_READ, place, &t, 8);
+}
+
+/* Inside TLS what was read may be told before what it was. */
+static void what_was_read_may_be_told_before_it(void **state)
+{
+	uint32_t place = w.side[REQUESTS].place;
+
+	told_read(place + 1000, 100);
+	told_read(place, 200); /* nothing new */
+	ask(&w, 1, "/a", END_STREAM);
+	answer(&w, 1, "200", END_STREAM);
+	assert_int_equal(fed()->t_read, 100);
+	seen_free(&seen);
+}
+
+static void each_request_is_read_in_its_turn(void **state)
+{
+	uint32_t places[6];
+
+	for (uint32_t i = 0; i < 6; i++) {
+		ask(&w, 1 + 2 * i, "/a", END_STREAM);
+		places[i] = w.side[REQUESTS].place;
+		if (i == 1)
+			push(1, 2);
+	}
+	reset(&w, REQUESTS, 1, 8); /* before it was read */
+	ask(&w, 13, "/a", END_STREAM);
+	told_read(places[1], 100);
+	told_read(places[2] - 1, 200);
+	told_read(places[3], 300);
+	told_read(places[4], 400);
+	for (uint32_t i = 1; i < 7; i++)
+		answer(&w, 1 + 2 * i, "200", END_STREAM);
+	answer(&w, 2, "200", END_STREAM);
+	assert_int_equal(fed()->t_read, 0);
+	assert_int_equal(seen_stream(&seen, 3)->e.t_read, 100);
+	assert_int_equal(seen_stream(&seen, 5)->e.t_read, 300);
+	assert_int_equal(seen_stream(&seen, 7)->e.t_read, 300);
+	assert_int_equal(seen_stream(&seen, 9)->e.t_read, 400);
+	assert_int_equal(seen_stream(&seen, 11)->e.t_read, 0);
+	assert_int_equal(seen_stream(&seen, 13)->e.t_read, 0);
+	assert_int_equal(seen_stream(&seen, 2)->e.t_read, 0);
+	seen_free(&seen);
+}
+
+static void an_upgraded_request_is_stream_1(void **state)
+{
+	uint64_t asked[2] = { 0x1234567890, 555 };
+	const struct h2_exchange *e;
+
+	end(NULL);
+	wire_init(&w, 7);
+	wire_tell(&w, REQUESTS, TW_H2_ASKED, w.side[REQUESTS].place, asked, 16);
+	greet(&w);
+	answer(&w, 1, "200", END_STREAM);
+	ask(&w, 3, "/next", END_STREAM);
+	answer(&w, 3, "200", END_STREAM);
+	e = fed();
+	expect_of(e, TW_ANSWERED, false, 0);
+	assert_string_equal(e->text, "(unknown)");
+	assert_int_equal(e->hash, 0x1234567890);
+	assert_int_equal(e->t_start, 555);
+	assert_int_equal(e->t_whole, 555);
+	expect_of(&seen_stream(&seen, 3)->e, TW_ANSWERED, false, 0);
+	assert_int_equal(seen_stream(&seen, 3)->e.hash, 0);
+	assert_int_equal(seen_counts(&seen).unknown_requests, 0);
+	assert_int_equal(seen_counts(&seen).malformed, 0);
+	seen_free(&seen);
+}
+
+static void open_streams_are_told_as_they_are_one(void *arg, const struct h2_exchange *e)
+{
+	size_t *n = arg;
+
+	assert_int_equal(e->stream, 1 + 2 * *n);
+	assert_int_equal(e->len, 6);
+	assert_memory_equal(e->text, "GET /a", 6);
+	assert_int_equal(e->outcome, TW_UNOBSERVED);
+	assert_int_equal(e->t_end, 0);
+	assert_int_equal(e->status, *n == 1 ? 200 : 0);
+	++*n;
+}
+
+static void open_streams_are_told_as_they_are(void **state)
+{
+	size_t n = 0;
+
+	for (uint32_t id = 1; id < 7; id += 2)
+		ask(&w, id, "/a", END_STREAM);
+	answer(&w, 3, "200", 0);
+	fed();
+	http2__each_open(seen.h, open_streams_are_told_as_they_are_one, &n);
+	assert_int_equal(n, 3);
+	seen_free(&seen);
+	assert_int_equal(seen.n_ended, 3);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(an_answer_ends_with_the_servers_end_of_stream),
+		TEST(an_answer_may_be_whole_before_its_request_is),
+		TEST(trailers_end_an_answer),
+		TEST(trailers_end_a_request),
+		TEST(trailers_that_come_after_the_answer_are_no_new_request),
+		TEST(interim_responses_are_not_the_answer),
+		TEST(a_reset_is_of_whose_it_is),
+		TEST(an_end_without_an_answer_is_the_servers_failure),
+		TEST(a_goaway_ends_what_it_leaves_out_and_nothing_else),
+		TEST(a_later_goaway_takes_nothing_back),
+		TEST(a_goaway_of_the_client_is_about_pushes),
+		TEST(a_push_may_come_after_the_clients_half_close),
+		TEST(the_first_close_decides),
+		TEST(what_is_answered_after_the_clients_half_close_is_answered),
+		TEST(all_streams_of_a_connection_go_with_it),
+		TEST(an_answer_that_begins_too_late_is_a_timeout),
+		TEST(a_slow_answer_and_a_slow_upload_are_no_timeouts),
+		TEST(who_gives_up_after_the_timeout_was_let_down),
+		TEST(who_gives_up_inside_an_upload_waits_for_nothing),
+		TEST(an_answer_that_begins_too_late_cannot_be_cut_any_more),
+		TEST(times_are_those_of_the_segments),
+		TEST(each_request_is_read_in_its_turn),
+		TEST(what_was_read_may_be_told_before_it),
+		TEST(an_upgraded_request_is_stream_1),
+		TEST(open_streams_are_told_as_they_are),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
