@@ -44,7 +44,10 @@ def assert_counts(got, expected):
 
 def assert_answered(document, expected, arm="baseline"):
     """These requests, all answered, and no others; and the thread was never lost."""
-    assert_counts(document.counts(arm), expected)
+    try:
+        assert_counts(document.counts(arm), expected)
+    except AssertionError as difference:
+        raise AssertionError(f"{difference}\n{document}") from None
     assert document.outcomes(arm) == {"answered": sum(expected.values())}, document
     assert document["coverage"]["desynchronised"] == 0, document
 
