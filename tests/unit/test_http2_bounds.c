@@ -250,6 +250,53 @@ static void the_connection_heard_of_least_recently_goes_for_a_new_one(void **sta
 	seen_free(&seen);
 }
 
+static size_t n_forgotten;
+
+static void forgotten(void *arg, uint64_t conn)
+{
+	assert_int_equal(conn, 10 + n_forgotten);
+	n_forgotten++;
+}
+
+/* As on kernels that do not tell when a socket goes. */
+static void a_connection_that_is_over_is_forgotten_without_being_shed(void **state)
+{
+	struct h2_limits limits = seen_limits();
+	uint64_t after, memory;
+
+	limits.connections = 10;
+	seen_init_with(&seen, &limits);
+	open_connection(1, 1);
+	for (uint64_t name = 10; name < 15; name++) {
+		open_connection(name, 1);
+		wire_tell(&w, name % 2 ? REQUESTS : ANSWERS, name % 2 ? TW_H2_RST : TW_H2_FIN, 0, NULL, 0);
+		flow();
+	}
+	assert_int_equal(seen.n_ended, 5);
+	after = w.t + 1;
+	memory = seen_counts(&seen).memory;
+	http2__forget(seen.h, 0, forgotten, NULL);
+	assert_int_equal(n_forgotten, 0);
+	http2__forget(seen.h, after, forgotten, NULL);
+	assert_int_equal(n_forgotten, 5);
+	assert_true(seen_counts(&seen).memory < memory);
+	/* Nor does one count as shed that is over and has to go for another. */
+	open_connection(2, 0);
+	wire_tell(&w, REQUESTS, TW_H2_RST, 0, NULL, 0);
+	flow();
+	for (uint64_t name = 20; name < 28; name++)
+		open_connection(name, 0);
+	wire_init(&w, 1);
+	wire_tell(&w, REQUESTS, TW_H2_READ, 0xffffffff, &(uint64_t){ 1 }, 8);
+	flow();
+	open_connection(28, 0);
+	assert_int_equal(seen_counts(&seen).shed_connections, 0);
+	open_connection(29, 0);
+	assert_int_equal(seen_counts(&seen).shed_connections, 1);
+	assert_int_equal(seen.n_ended, 5);
+	seen_free(&seen);
+}
+
 static void one_that_was_forgotten_is_found_open_when_it_goes_on(void **state)
 {
 	struct h2_limits limits = seen_limits();
@@ -355,6 +402,7 @@ int main(void)
 		TEST(streams_beyond_the_limit_are_shed_and_counted),
 		TEST(what_a_burst_needed_is_given_back),
 		TEST(the_connection_heard_of_least_recently_goes_for_a_new_one),
+		TEST(a_connection_that_is_over_is_forgotten_without_being_shed),
 		TEST(one_that_was_forgotten_is_found_open_when_it_goes_on),
 		TEST(memory_is_never_beyond_its_limit_and_nothing_is_lost_uncounted),
 		TEST(without_memory_there_is_no_object),

@@ -84,13 +84,16 @@ struct loss_maps {
 };
 void loader__loss_maps(const struct loader *l, struct loss_maps *out);
 
-/* The map that readers.h reads. */
 /* Calls fn for every HTTP/2 connection (tw_h2_record.conn) whose end found no room in the ring, and forgets it. */
 void loader__h2_unsaid(struct loader *l, void (*fn)(void *arg, uint64_t conn, uint32_t err), void *arg);
 
 /* Takes out what segments of HTTP/2 that came too early have left in the kernel since before that time (ns). */
 void loader__h2_forget(struct loader *l, uint64_t before);
 
+/* That connection is over: what the kernel keeps for its next early segment goes, where its socket's end is not told. */
+void loader__h2_left(struct loader *l, uint64_t conn);
+
+/* The map that readers.h reads. */
 int loader__readers(const struct loader *l);
 
 int loader__ring_fd(const struct loader *l);

@@ -205,6 +205,11 @@ void loader__h2_forget(struct loader *l, uint64_t before)
 	}
 }
 
+void loader__h2_left(struct loader *l, uint64_t conn)
+{
+	bpf_map_delete_elem(bpf_map__fd(l->skel->maps.h2_earlies), &conn);
+}
+
 int loader__readers(const struct loader *l)
 {
 	return bpf_map__fd(l->skel->maps.readers);

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -139,31 +140,38 @@ static const struct {
 	const char *name;
 	unsigned int cost;
 } heavy[] = {
-	{ "ingress_responses", 153 },
-	{ "egress_responses", 149 },
-	{ "ingress_requests", 99 },
-	{ "egress_requests", 94 },
-	{ "tw_destroy", 73 },
-	{ "tw_ingress", 73 },
+	{ "ingress_responses", 155 },
+	{ "egress_responses", 148 },
+	{ "ingress_requests", 128 },
+	{ "ingress_h2", 123 },
+	{ "tw_ingress", 110 },
+	{ "egress_requests", 109 },
+	{ "tw_destroy", 87 },
+	{ "ingress_h2_early", 83 },
+	{ "tw_fail", 73 },
 	{ "tls_run_requests_careful", 66 },
 	{ "tls_run_client_requests_careful", 66 },
-	{ "tw_fail", 64 },
+	{ "egress_h2", 66 },
+	{ "ingress_h2_first", 61 },
+	{ "tw_egress", 61 },
 	{ "tls_run_requests", 56 },
 	{ "tls_run_client_responses_careful", 53 },
-	{ "ingress_flush", 46 },
-	{ "egress_flush", 46 },
-	{ "egress_tls", 45 },
-	{ "tls_run_client_requests", 45 },
-	{ "ingress_tls", 41 },
+	{ "tls_run_client_requests", 48 },
+	{ "ingress_flush", 45 },
+	{ "egress_flush", 45 },
+	{ "ingress_tls", 44 },
+	{ "egress_tls", 43 },
 	{ "tls_run_responses_careful", 39 },
+	{ "egress_h2_first", 29 },
+	{ "tw_read", 28 },
 	{ "tw_inflight", 26 },
 	{ "tw_inflight_tls", 26 },
-	{ "tls_run_client_responses", 25 },
-	{ "tw_read", 24 },
-	{ "tw_egress", 23 },
+	{ "tls_run_client_responses", 23 },
+	{ "tls_run_h2_requests", 21 },
+	{ "tls_run_h2_responses", 20 },
 	{ "ingress_hold_requests", 17 },
 	{ "ingress_hold_responses", 17 },
-	{ "egress_tls_gone", 14 },
+	{ "egress_tls_gone", 15 },
 	{ "tls_run_responses", 13 },
 	{ "tls_run_gone", 12 },
 };
@@ -259,25 +267,41 @@ static size_t count_parts(void)
 	return n > PARTS ? PARTS : (size_t)n;
 }
 
+static int take_one(struct programs *p, const struct bpf_program *prog)
+{
+	struct program *to;
+
+	if (p->n == p->room) {
+		size_t room = p->room ? 2 * p->room : 64;
+
+		to = reallocarray(p->p, room, sizeof(*to));
+		if (!to)
+			return -ENOMEM;
+		p->p = to;
+		p->room = room;
+	}
+	to = &p->p[p->n];
+	if (snprintf(to->name, sizeof(to->name), "%s", bpf_program__name(prog)) >= (int)sizeof(to->name))
+		return -ENAMETOOLONG;
+	to->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
+	if (to->fd < 0)
+		return -errno;
+	p->n++;
+	return 0;
+}
+
 int programs__take(struct programs *p, const struct bpf_object *object)
 {
 	struct bpf_program *prog;
-	struct program *to;
+	int err = 0;
 
 	bpf_object__for_each_program (prog, object) {
-		if (bpf_program__fd(prog) < 0)
-			continue;
-		if (p->n == PROGRAMS_MAX)
-			return -E2BIG;
-		to = &p->p[p->n];
-		if (snprintf(to->name, sizeof(to->name), "%s", bpf_program__name(prog)) >= (int)sizeof(to->name))
-			return -ENAMETOOLONG;
-		to->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
-		if (to->fd < 0)
-			return -errno;
-		p->n++;
+		if (bpf_program__fd(prog) >= 0)
+			err = take_one(p, prog);
+		if (err)
+			break;
 	}
-	return 0;
+	return err;
 }
 
 int programs__load(struct programs *p, struct tillwatch_bpf *maps)
@@ -287,7 +311,7 @@ int programs__load(struct programs *p, struct tillwatch_bpf *maps)
 	struct bpf_program *prog;
 	int err = 0;
 
-	p->n = 0;
+	*p = (struct programs){ 0 };
 	for (size_t i = 0; i < n && !err; i++) {
 		parts[i].skel = tillwatch_bpf__open();
 		err = parts[i].skel ? 0 : -errno;
@@ -317,5 +341,6 @@ void programs__free(struct programs *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		close(p->p[i].fd);
-	p->n = 0;
+	free(p->p);
+	*p = (struct programs){ 0 };
 }

@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PROGRAMS_MAX 96
-
 struct bpf_object;
 struct tillwatch_bpf;
 
@@ -22,9 +20,10 @@ struct program {
 	int fd;
 };
 
+/* Zero is empty. */
 struct programs {
-	struct program p[PROGRAMS_MAX];
-	size_t n;
+	struct program *p;
+	size_t n, room;
 };
 
 /* The watched places are only those of servers: what follows connections that we make is not switched on. */

@@ -177,6 +177,19 @@ void http2__counts(const struct http2 *h, struct h2_counts *to)
 	to->memory_max = h->engine.memory.most;
 }
 
+void http2__forget(struct http2 *h, uint64_t before, void (*fn)(void *arg, uint64_t conn), void *arg)
+{
+	struct h2_conn *newer;
+
+	for (struct h2_conn *c = h->table.oldest; c && c->t_seen < before; c = newer) {
+		newer = c->newer;
+		if (!c->over)
+			continue;
+		fn(arg, c->name);
+		h2_table__remove(&h->table, c);
+	}
+}
+
 void http2__each_open(struct http2 *h, void (*fn)(void *arg, const struct h2_exchange *e), void *arg)
 {
 	for (struct h2_conn *c = h->table.oldest; c; c = c->newer) {

@@ -76,7 +76,7 @@ bool h2_table__shed(struct h2_table *t)
 		c = c->newer;
 	if (!c)
 		return false;
-	t->engine->counts.shed_connections++;
+	t->engine->counts.shed_connections += !c->over;
 	h2_table__remove(t, c);
 	return true;
 }

@@ -3,7 +3,7 @@
  * All connections, by their names.
  *
  * Invariant: there are never more than the limit; the one that was heard of least recently has to go for a new one, or
- * for memory, which is counted.
+ * for memory, which is counted unless it was over.
  */
 #ifndef HTTP2_TABLE_H
 #define HTTP2_TABLE_H

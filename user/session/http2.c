@@ -16,6 +16,7 @@
 #define LONG_LIVED  10 /* s, after the answer's first byte */
 #define NS          1000000000ULL
 #define EARLY       10 /* s that a segment may have come too early */
+#define OVER        60 /* s that a connection is remembered which is over, in case that its socket's end is told */
 
 /* Targets met before: a power of two. */
 #define TARGETS 4096
@@ -35,7 +36,7 @@ struct session_http2 {
 	uint32_t *overdue;
 	uint64_t oldest[TW_MAX_VERSIONS], now;
 	struct target targets[TARGETS];
-	double sweep_at;
+	double sweep_at, forget_at;
 	uint16_t unknown; /* endpoint of what could not be decoded; 0: not needed yet */
 };
 
@@ -65,8 +66,8 @@ static uint16_t text_endpoint(struct session_http2 *h, const struct h2_exchange 
 
 	if (t->hash == hash)
 		return t->endpoint;
+	/* What is over the cap stays there: no endpoint is ever given up. */
 	t->endpoint = routes__name(h->s->routes, e->text, e->len, e->truncated, &other);
-	/* What is over the cap may fit when the cap is not reached any more: it never is again. */
 	t->hash = hash;
 	return t->endpoint;
 }
@@ -264,6 +265,13 @@ void http2_sweep(struct session *s)
 	loader__h2_unsaid(s->loader, on_unsaid, s->http2);
 }
 
+static void on_forgotten(void *arg, uint64_t conn)
+{
+	struct session_http2 *h = arg;
+
+	loader__h2_left(h->s->loader, conn);
+}
+
 void http2_keep(struct session *s, double now)
 {
 	if (now < s->http2->sweep_at)
@@ -271,6 +279,10 @@ void http2_keep(struct session *s, double now)
 	s->http2->sweep_at = now + 1;
 	http2_sweep(s);
 	loader__h2_forget(s->loader, (uint64_t)((now - EARLY) * 1e9));
+	if (now >= s->http2->forget_at) {
+		s->http2->forget_at = now + OVER / 4.0;
+		http2__forget(s->http2->lib, (uint64_t)((now - OVER) * 1e9), on_forgotten, s->http2);
+	}
 }
 
 void http2_ledger_add(const struct session *s, struct tw_ledger_row *rows)
