@@ -54,6 +54,16 @@ static __always_inline void turn_begin(struct ctx *x)
 	x->turn = *(volatile __u32 *)&x->c->turn;
 }
 
+/*
+ * It is its turn: what precedes it in the stream has been seen, by somebody who ended his own turn before he said so. Of
+ * that one nothing more is to be feared, though he may not be done.
+ */
+static __always_inline void turn_take(struct ctx *x)
+{
+	if (x->turns)
+		x->turn = *(volatile __u32 *)&x->c->turn;
+}
+
 static __always_inline void turn_end(struct ctx *x)
 {
 	struct tw_conn *c = x->c;

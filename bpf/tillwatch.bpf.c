@@ -149,7 +149,10 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			 * one to a line that another CPU holds: the state is written after the scan.
 			 */
 			end = x->s.seq + x->s.len;
+			turn_take(x);
 			next = requests ? request_segment(x) : response_segment(x);
+			if (likely(next == NEXT_DONE))
+				turn_end(x);
 			if (likely(next != NEXT_H2))
 				*expected = end; /* or it is the walk's to say, see h2_order */
 			if (!requests)
