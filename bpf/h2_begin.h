@@ -13,6 +13,7 @@ static __always_inline void h2_names(struct ctx *x)
 	c->h2_name = bpf_ktime_get_ns() << 8 ^ bpf_get_smp_processor_id();
 	c->rq_lost = 0;
 	c->h2_gap = 0;
+	c->h2_read_t = 0;
 	c->pushed = c->rd = 0;
 	c->h2_rq_claim = c->h2_rs_claim = 0; /* HTTP/1 may have left something there */
 	c->hash[0] = c->seen[0] = 0;         /* heads of frames are gathered there */

@@ -10,7 +10,9 @@
 #define TW_H2_PACKET_H
 
 #define H2_WINDOWS 8
-#define H2_CLAIMED 0x200 /* in cb[3]: the walk is ours */
+/* In cb[3]: */
+#define H2_CLAIMED  0x200 /* the walk is ours */
+#define H2_STRAIGHT 0x400 /* from the first program: the work has the segment's place and time */
 
 static __always_inline struct h1 *h2_half(struct tw_conn *c, int requests)
 {
@@ -237,9 +239,66 @@ static __always_inline void h2_tail(struct ctx *x, void *tails, __u32 tail)
 	bpf_tail_call(x->skb, tails, tail);
 }
 
+/* What h2_straight has left. 0: it cannot be had. */
+static __always_inline int h2_straight_enter(struct ctx *x, int ingress)
+{
+	struct __sk_buff *skb = x->skb;
+	struct h2_work *w;
+
+	skb->cb[3] &= ~H2_STRAIGHT;
+	x->ingress = ingress;
+	x->lane = skb->cb[0];
+	x->l = lane_get(x->lane);
+	w = h2_work_get(x);
+	if (!x->l || !w)
+		return 0;
+	x->sk = skb->sk;
+	x->sk = x->sk ? bpf_sk_fullsock(x->sk) : 0;
+	x->c = x->sk ? bpf_sk_storage_get(&conns, x->sk, 0, 0) : 0;
+	if (!x->c) {
+		lane_release(x->l);
+		return 0;
+	}
+	x->now = w->now;
+	x->s.seq = w->seq;
+	x->s.off = skb->cb[1];
+	x->s.len = skb->cb[2];
+	x->s.tcp_flags = skb->cb[3];
+	return 1;
+}
+
 static __always_inline int h2_asks(const struct ctx *x)
 {
 	return !(x->c->flags & TW_C_CLIENT) == !!x->ingress;
+}
+
+/*
+ * Of a connection that is known for HTTP/2, from the first program of all: a segment in its turn, as nearly all are, goes
+ * straight to the walk. Returns when that cannot be had, with nothing changed.
+ */
+static __always_inline void h2_straight(struct ctx *x, int requests, void *tails)
+{
+	struct h1 *p = h2_half(x->c, requests);
+	struct h2_work *w = h2_work_get(x);
+
+	if (unlikely(!w || !x->s.len || x->s.seq != *(volatile __u32 *)&p->next ||
+	             *(volatile __u8 *)&p->state == H2_BREAK))
+		return;
+	if (x->ingress && unlikely(!h2_claim(h2_claim_of(x->c, requests))))
+		return;
+	if (!x->ingress || likely(x->s.seq == *(volatile __u32 *)&p->next)) {
+		w->seq = x->s.seq;
+		w->now = x->now;
+		x->skb->cb[0] = x->lane;
+		x->skb->cb[1] = x->s.off;
+		x->skb->cb[2] = x->s.len;
+		x->skb->cb[3] = x->s.tcp_flags | (x->by_tuple ? 1 << 8 : H2_STRAIGHT) |
+		                (x->ingress ? H2_CLAIMED : 0);
+		x->skb->cb[4] = 0;
+		bpf_tail_call(x->skb, tails, TAIL_H2);
+	}
+	if (x->ingress)
+		h2_release(h2_claim_of(x->c, requests));
 }
 
 /* ---- the first program: is the segment in its turn? -------------------------------------------------------------- */
@@ -427,9 +486,11 @@ static __always_inline void h2_payload(struct ctx *x, int requests, void *tails)
 		return;
 	if (x->ingress && unlikely(x->held_at))
 		h2_early_enter(x);
-	else
+	else if (!x->now)
 		x->now = segment_time(x);
 	h2_enter(x, w, requests);
+	if (!x->ingress && !requests)
+		h2_was_read(x->c, w);
 	if (unlikely(!h2_walk(x, w, requests)))
 		h2_breaks(x, w);
 	else if (unlikely(x->s.len && skb->cb[3] >> 16 >= CAREFUL_CALLS))
@@ -448,7 +509,7 @@ static __always_inline int h2_packet(struct __sk_buff *skb, int ingress, void *t
 	struct ctx x = { .skb = skb };
 	int requests;
 
-	if (!h2_packet_enter(&x, ingress))
+	if (!(skb->cb[3] & H2_STRAIGHT ? h2_straight_enter(&x, ingress) : h2_packet_enter(&x, ingress)))
 		return 1;
 	requests = h2_asks(&x);
 	h2_payload(&x, requests, tails);

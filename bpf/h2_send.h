@@ -101,18 +101,34 @@ static __always_inline void h2_asked_before(struct tw_conn *c, __u64 hash, __u64
 	h2_note(c, 1, 0, bpf_ktime_get_ns(), TW_H2_ASKED, 0, 16, hash, begun);
 }
 
-/* The process has read from the socket, up to `copied`. */
+/*
+ * The process has read from the socket, up to `copied`. The next segment that it sends takes this along; if it reads
+ * once more before, what it had read so far is a record. Whoever reads has the socket's lock, as whoever sends has.
+ */
 static __always_inline void h2_read(struct tw_conn *c, __u32 copied)
 {
 	__u32 asked = c->pushed;
-	__u64 now;
+	__u64 t = c->h2_read_t;
 
 	if (c->rd == asked)
 		return;
 	if ((__s32)(copied - c->rq.next) >= 0)
 		c->rd = asked;
-	now = bpf_ktime_get_ns();
-	h2_note(c, 1, 0, now, TW_H2_READ, copied, 8, now, 0);
+	if (unlikely(t))
+		h2_note(c, 1, 0, t, TW_H2_READ, c->h2_read_at, 8, t, 0);
+	c->h2_read_at = copied;
+	c->h2_read_t = bpf_ktime_get_ns();
+}
+
+/* Before what it answers. */
+static __always_inline void h2_was_read(struct tw_conn *c, struct h2_work *w)
+{
+	__u64 t = c->h2_read_t;
+
+	if (!t)
+		return;
+	h2_item_u64(w, TW_H2_READ, c->h2_read_at, t);
+	c->h2_read_t = 0;
 }
 
 #endif

@@ -111,7 +111,13 @@ struct tw_conn {
 	__u64 rs_length; /* of the response's head, see h1_text.length */
 
 	/* the responding side */
-	__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
+	union {
+		__u64 t_read[TW_INLINE_PENDING]; /* of request n at n modulo this */
+		struct {
+			__u64 h2_read_t;  /* the latest read that user space was not told of; 0: there is none */
+			__u32 h2_read_at; /* all before this place of the requests had been read then */
+		};
+	};
 	/* Its own receive window, see window.h: */
 	__u64 shut_at;  /* since when it is shut; 0: it is not */
 	__u64 shut_for; /* ns, inside the body of request shut_n - 1 */

@@ -78,11 +78,13 @@ static __always_inline void packet_tls(struct ctx *x, void *tails)
 }
 
 /* The same of one that speaks HTTP/2, or may do so from now on. */
-static __always_inline void packet_h2(struct ctx *x, void *tails)
+static __always_inline void packet_h2(struct ctx *x, int requests, void *tails)
 {
 	x->l = lane_claim(&x->lane);
 	if (!x->l)
 		return;
+	if (likely(is_h2(x->c)))
+		h2_straight(x, requests, tails);
 	packet_tail(x, tails, TAIL_H2_FIRST);
 	lane_release(x->l);
 }
@@ -99,7 +101,7 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side, void *tails)
 			if (x->c->kind == TW_TLS)
 				packet_tls(x, tails);
 			else if (is_h2(x->c) || may_be_upgraded(x, client))
-				packet_h2(x, tails);
+				packet_h2(x, client != x->ingress, tails);
 			else
 				upgraded_packet(x, client);
 			return 0;
@@ -119,7 +121,7 @@ static __always_inline int packet_conn(struct ctx *x, __u8 side, void *tails)
 		if (x->c && x->c->kind == TW_TLS)
 			packet_tls(x, tails);
 		else if (x->c && (is_h2(x->c) || may_be_upgraded(x, client)))
-			packet_h2(x, tails);
+			packet_h2(x, client != x->ingress, tails);
 		return 0;
 	}
 	if (unlikely(!(x->c->flags & TW_C_COUNTED)) && x->s.len) {
