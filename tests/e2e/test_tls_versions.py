@@ -2,6 +2,8 @@
 """Versions, workers and processes that come and go over TLS, and connections that are older than the tool."""
 import os
 import signal
+import sys
+import threading
 import time
 
 import pytest
@@ -76,6 +78,27 @@ def test_workers_forked_by_a_reload_under_load_are_read(tmp_path, certificate, s
     assert_counts(d.counts(), log)
     assert record.cuts() == {} and d.figures("GET /ok")["outcomes"]["answered"] == d.figures("GET /ok")["requests"]
     assert 0 <= d.requests() - sum(log.values()) <= record.late(), (record.late(), d.outcomes())
+    assert d["coverage"]["opaque_tls"] == 0 and d["coverage"]["complete"] is True, d
+
+
+def test_children_born_while_the_tool_attaches_are_read(tmp_path, certificate, started, watching):
+    """The tool is told of births by the kernel, once it has found the parent: none may fall in between."""
+    port = net.free_port()
+    server = started(servers.Logged([sys.executable, os.path.join(servers.SERVERS, "tls_breeder.py"), "--port", port, "--tls",
+                                     certificate], tmp_path, "breeder", port))
+    w = watching(port)
+    server.child.kill(signal.SIGUSR1)
+    until(lambda: server.lines()[-1:] == [["stopped"]], "the last child")
+    n = len(server.lines()) - 1
+    threading.Event().wait(0.5)  # the youngest get the time that LIMITS.md asks for them
+    clients = [Client(port, tls=True) for _ in range(n)]
+    for c in clients:
+        c.ask("GET", "/ok")
+    for c in clients:
+        c.close()
+    net.await_closed(port)
+    d = w.stop()
+    assert n > 20 and d.counts() == {("GET /ok", 200): n}, d
     assert d["coverage"]["opaque_tls"] == 0 and d["coverage"]["complete"] is True, d
 
 

@@ -101,6 +101,7 @@ struct session {
 	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
 	double resolved_at, resolve_at;        /* the last look at the host and the next one */
 	bool listeners_changed;
+	bool looked_for_born; /* the last look was for children of those that the one before it had found */
 	bool by_process; /* some version is known by its processes */
 	struct generations *generations;
 	struct tls_targets *tls; /* NULL: this kernel cannot look into TLS */

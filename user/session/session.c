@@ -135,7 +135,8 @@ static int load(struct session *s, bool losses, struct err *e)
 		return err_set(e, ENOMEM, "out of memory");
 	if (open_events(s, e))
 		return -1;
-	return versions_resolve(s, e);
+	err = versions_resolve(s, e);
+	return err || s->resolve_at > s->resolved_at + RESOLVE_SOON ? err : versions_resolve(s, e);
 }
 
 /* Endpoints 1..n_routes are the config's, in its order. */

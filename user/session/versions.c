@@ -58,6 +58,33 @@ static void note_ages(struct session *s, double now)
 	}
 }
 
+static bool is_known(const struct id_process *p, const struct id_process *known, size_t n_known)
+{
+	for (size_t i = 0; i < n_known; i++)
+		if (known[i].tgid == p->tgid && same_start(known[i].start_ticks, p->start_ticks))
+			return true;
+	return false;
+}
+
+static bool some_are_new(const struct id_snapshot *ids, const struct id_process *known, size_t n_known)
+{
+	for (size_t i = 0; i < ids->n_processes; i++)
+		if (!is_known(&ids->processes[i], known, n_known))
+			return true;
+	return false;
+}
+
+/*
+ * The children of a process are told of from when the kernel knows it: those that it had while it was being found are
+ * found by looking once more. A host on which there is always somebody new is not looked at all the time.
+ */
+static void look_for_born(struct session *s, bool some)
+{
+	if (some)
+		versions_look_again(s, s->looked_for_born ? RESOLVE_LATER : RESOLVE_SOON);
+	s->looked_for_born = some;
+}
+
 int versions_resolve(struct session *s, struct err *e)
 {
 	struct id_snapshot *old = s->ids, *ids = NULL;
@@ -65,9 +92,11 @@ int versions_resolve(struct session *s, struct err *e)
 	size_t n_known;
 	const struct id_process *known = generations__known(s->generations, &n_known);
 	int err = identity__resolve_knowing(s->config, known, n_known, &ids, e);
+	bool some;
 
 	if (err)
 		return err;
+	some = some_are_new(ids, known, n_known);
 	/* First who reads, then what is watched: what is asked from the first packet on is read, too. */
 	if (tls_follow(s, ids))
 		log_warn("out of memory: new processes are watched later");
@@ -81,6 +110,7 @@ int versions_resolve(struct session *s, struct err *e)
 	s->ids = ids;
 	s->resolved_at = now;
 	s->resolve_at = now + (waiting(ids) ? RESOLVE_WAITING : RESOLVE_EVERY);
+	look_for_born(s, some);
 	note_changes(s, old);
 	note_ages(s, now);
 	generations__note(s->generations, ids->processes, ids->n_processes);
