@@ -55,8 +55,8 @@ static __always_inline void turn_begin(struct ctx *x)
 }
 
 /*
- * It is its turn: what precedes it in the stream has been seen, by somebody who ended his own turn before he said so. Of
- * that one nothing more is to be feared, though he may not be done.
+ * It is its turn: what precedes it in the stream has been seen, by somebody who ended his own turn before he said so.
+ * Of that one nothing more is to be feared, though he may not be done.
  */
 static __always_inline void turn_take(struct ctx *x)
 {

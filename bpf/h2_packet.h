@@ -273,8 +273,8 @@ static __always_inline int h2_asks(const struct ctx *x)
 }
 
 /*
- * Of a connection that is known for HTTP/2, from the first program of all: a segment in its turn, as nearly all are, goes
- * straight to the walk. Returns when that cannot be had, with nothing changed.
+ * Of a connection that is known for HTTP/2, from the first program of all: a segment in its turn, as nearly all are,
+ * goes straight to the walk. Returns when that cannot be had, with nothing changed.
  */
 static __always_inline void h2_straight(struct ctx *x, int requests, void *tails)
 {
@@ -292,8 +292,7 @@ static __always_inline void h2_straight(struct ctx *x, int requests, void *tails
 		x->skb->cb[0] = x->lane;
 		x->skb->cb[1] = x->s.off;
 		x->skb->cb[2] = x->s.len;
-		x->skb->cb[3] = x->s.tcp_flags | (x->by_tuple ? 1 << 8 : H2_STRAIGHT) |
-		                (x->ingress ? H2_CLAIMED : 0);
+		x->skb->cb[3] = x->s.tcp_flags | (x->by_tuple ? 1 << 8 : H2_STRAIGHT) | (x->ingress ? H2_CLAIMED : 0);
 		x->skb->cb[4] = 0;
 		bpf_tail_call(x->skb, tails, TAIL_H2);
 	}

@@ -90,7 +90,8 @@ void loader__h2_unsaid(struct loader *l, void (*fn)(void *arg, uint64_t conn, ui
 /* Takes out what segments of HTTP/2 that came too early have left in the kernel since before that time (ns). */
 void loader__h2_forget(struct loader *l, uint64_t before);
 
-/* That connection is over: what the kernel keeps for its next early segment goes, where its socket's end is not told. */
+/* That connection is over: what the kernel keeps for its next early segment goes, where its socket's end is not told.
+ */
 void loader__h2_left(struct loader *l, uint64_t conn);
 
 /* The map that readers.h reads. */

@@ -102,7 +102,7 @@ struct session {
 	double resolved_at, resolve_at;        /* the last look at the host and the next one */
 	bool listeners_changed;
 	bool looked_for_born; /* the last look was for children of those that the one before it had found */
-	bool by_process; /* some version is known by its processes */
+	bool by_process;      /* some version is known by its processes */
 	struct generations *generations;
 	struct tls_targets *tls; /* NULL: this kernel cannot look into TLS */
 	size_t tls_due;          /* processes that wait to be looked into */
