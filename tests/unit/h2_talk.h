@@ -6,6 +6,8 @@
 #include "h2_seen.h"
 #include "h2_craft.h"
 
+#include <errno.h>
+
 #define TALK_TIMEOUT (30 * SEEN_S)
 
 static struct wire w;
@@ -46,6 +48,32 @@ static inline const struct h2_exchange *fed(void)
 	seen_feed(&seen, &w);
 	x = seen_stream(&seen, 1);
 	return x ? &x->e : NULL;
+}
+
+/*
+ * The end of the connection: f, F: the client's FIN, the server's; r, R: their RST; t: the system gave up, c: on a
+ * reset, g: for no reason that is known.
+ */
+static inline void close_by(char how)
+{
+	static const struct {
+		char how;
+		int d;
+		uint8_t what;
+		uint32_t error;
+	} ways[] = {
+		{ 'f', REQUESTS, TW_H2_FIN, 0 },          { 'F', ANSWERS, TW_H2_FIN, 0 },
+		{ 'r', REQUESTS, TW_H2_RST, 0 },          { 'R', ANSWERS, TW_H2_RST, 0 },
+		{ 't', REQUESTS, TW_H2_GONE, ETIMEDOUT }, { 'c', REQUESTS, TW_H2_GONE, ECONNRESET },
+		{ 'g', REQUESTS, TW_H2_GONE, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (ways[i].how == how) {
+			wire_tell(&w, ways[i].d, ways[i].what, ways[i].error, NULL, 0);
+			return;
+		}
+	fail_msg("no end is called %c", how);
 }
 
 static inline void expect_open(void)

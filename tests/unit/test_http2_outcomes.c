@@ -7,8 +7,6 @@
  */
 #include "h2_talk.h"
 
-#include <errno.h>
-
 static void expect_of(const struct h2_exchange *e, enum tw_outcome outcome, bool cut, uint32_t error)
 {
 	assert_non_null(e);
@@ -200,30 +198,8 @@ static void trailers_that_come_after_the_answer_are_no_new_request(void **state)
 /* One close after another; the first decides. */
 static void close_all(const char *how)
 {
-	for (; *how; how++) {
-		switch (*how) {
-		case 'f':
-			wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'F':
-			wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'r':
-			wire_tell(&w, REQUESTS, TW_H2_RST, 0, NULL, 0);
-			break;
-		case 'R':
-			wire_tell(&w, ANSWERS, TW_H2_RST, 0, NULL, 0);
-			break;
-		case 't':
-			wire_tell(&w, REQUESTS, TW_H2_GONE, ETIMEDOUT, NULL, 0);
-			break;
-		case 'c':
-			wire_tell(&w, REQUESTS, TW_H2_GONE, ECONNRESET, NULL, 0);
-			break;
-		default:
-			wire_tell(&w, REQUESTS, TW_H2_GONE, 0, NULL, 0);
-		}
-	}
+	for (; *how; how++)
+		close_by(*how);
 }
 
 static void the_first_close_decides(void **state)

@@ -74,17 +74,11 @@ static void end_by(const char *how)
 		case 'R':
 			reset(&w, ANSWERS, 1, 8);
 			break;
-		case 'f':
-			wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'F':
-			wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
-			break;
 		case 'G':
 			goaway(&w, ANSWERS, 0, 0);
 			break;
 		default:
-			wire_tell(&w, ANSWERS, TW_H2_GONE, 110, NULL, 0);
+			close_by(*how);
 		}
 	}
 }
