@@ -65,7 +65,6 @@ def test_a_body_that_streams_for_three_seconds_has_a_long_total_and_a_short_firs
 
 
 def test_a_body_that_streams_until_close_lasts_until_its_last_byte(raw_server, watching):
-
     def handler(c):
         c.request()
         c.send(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -82,7 +81,6 @@ def test_a_body_that_streams_until_close_lasts_until_its_last_byte(raw_server, w
 
 
 def test_first_byte_waits_for_the_final_answer_not_for_early_hints(raw_server, watching):
-
     def handler(c):
         c.request()
         c.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
@@ -234,7 +232,6 @@ def test_a_head_that_comes_in_parts_is_queued_until_its_first_part_is_read(raw_s
 
 
 def test_a_head_that_is_complete_before_anyone_looks_is_queued_from_its_first_byte(raw_server, watching):
-
     def handler(c):
         pause(0.4)
         c.request()
