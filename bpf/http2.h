@@ -23,20 +23,6 @@
 #define H2_TELL_JOINED  2
 #define H2_JOINED       3 /* told; heads are still asked whether they are one */
 
-enum h2_type {
-	H2_DATA,
-	H2_HEADERS,
-	H2_PRIORITY,
-	H2_RST_STREAM,
-	H2_SETTINGS,
-	H2_PUSH_PROMISE,
-	H2_PING,
-	H2_GOAWAY,
-	H2_WINDOW_UPDATE,
-	H2_CONTINUATION,
-	H2_TYPES,
-};
-
 #define H2_SENT                                                                                            \
 	(1 << H2_HEADERS | 1 << H2_RST_STREAM | 1 << H2_SETTINGS | 1 << H2_PUSH_PROMISE | 1 << H2_GOAWAY | \
 	 1 << H2_CONTINUATION)

@@ -21,6 +21,21 @@
 
 #define TW_H2_HEAD 9 /* bytes of a frame's head */
 
+/* RFC 9113, 6: the fourth of them. */
+enum tw_h2_frame_type {
+	H2_DATA,
+	H2_HEADERS,
+	H2_PRIORITY,
+	H2_RST_STREAM,
+	H2_SETTINGS,
+	H2_PUSH_PROMISE,
+	H2_PING,
+	H2_GOAWAY,
+	H2_WINDOW_UPDATE,
+	H2_CONTINUATION,
+	H2_TYPES,
+};
+
 #define TW_H2_ITEMS_MAX 4096 /* bytes of items in one record */
 #define TW_H2_FRAME_MAX (64 * 1024)
 

@@ -3,27 +3,18 @@
  * The kernel's programs in the TLS libraries of processes of ours: in those that are watched and in no other. Oracles:
  * the kernel's own count of how often a program ran, and the bytes of the code as each process has it in memory.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <math.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include <bpf/bpf.h>
 
 #include "../unit/tls_child.h"
+#include "../unit/tls_table.h"
 #include "capture/features.h"
-#include "tls/targets.h"
 
 #define LIBSSL "libssl.so.3"
 
 static struct loader *loader;
-static struct tls_targets *table;
 static struct tls_child child, other;
 static int stats = -1;
 
@@ -39,49 +30,9 @@ static void need_libssl(struct tls_child *c)
 	child_do(c, "load " LIBSSL);
 }
 
-static int update(const pid_t *pids, size_t n)
-{
-	static struct id_process p[256];
-
-	for (size_t i = 0; i < n; i++) {
-		struct tls_process is;
-
-		p[i] = (struct id_process){ .tgid = pids[i], .version = 1 };
-		if (!tls_process__read(pids[i], &is))
-			p[i].start_ticks = is.start_ticks;
-	}
-	return tls_targets__update(table, p, n);
-}
-
-static void watch(const pid_t *pids, size_t n)
-{
-	assert_int_equal(update(pids, n), 0);
-	assert_int_equal(tls_targets__work(table, INFINITY), 0);
-}
-
 static void watch_child(void)
 {
 	watch(&child.pid, 1);
-}
-
-static const struct tls_target *target(pid_t pid)
-{
-	for (size_t i = 0; i < tls_targets__count(table); i++)
-		if (tls_targets__at(table, i)->tgid == pid)
-			return tls_targets__at(table, i);
-	return NULL;
-}
-
-/* The child's use of libssl. */
-static const struct tls_use *use_of(pid_t pid)
-{
-	const struct tls_target *at = target(pid);
-
-	for (size_t i = 0; at && i < at->n_uses; i++)
-		if (at->uses[i].file->library && at->uses[i].file->library->n_sites)
-			return &at->uses[i];
-	fail_msg("process %d has no library", (int)pid);
-	return NULL;
 }
 
 static const struct tls_hold *hold_of(pid_t pid)
@@ -153,17 +104,6 @@ static unsigned int traps_at(pid_t pid, const char *address, ptrdiff_t distance,
 static unsigned int traps_in(pid_t pid, const char *address)
 {
 	return traps_at(pid, address, 0, 64);
-}
-
-static size_t open_files(void)
-{
-	size_t n = 0;
-	DIR *d = opendir("/proc/self/fd");
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static double clock_now(void)

@@ -105,8 +105,7 @@ def watching_each(watching):
     """watching_each(server, …): up to three servers under one watch, one an arm, in the order of watch.ARMS."""
 
     def start(*several, **options):
-        versions = {f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in zip(watch.ARMS, several)}
-        return watching(versions=versions, serving=[s.port for s in several], **options)
+        return watching(**watch.one_an_arm(*several), **options)
 
     return start
 

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The fault bench: whatever a server or a client does, each exchange ends once, as the client's own record says."""
 import signal
-import threading
 
 import pytest
 
 from tw import rawtcp
 from tw.client import Client, request
-from tw.faults import CASES, HEAD, Case, Dialogue, Faulty, assert_record, expected_total, finish, play_all
+from tw.faults import (CASES, HEAD, Case, Dialogue, Faulty, assert_record, expected_total, finish,
+                       kill_with_requests_in_flight, play_all)
 from tw.load import Wrk
 from tw.lossy import Lossy
-from tw.oracle import assert_counts, counts
+from tw.oracle import MS, assert_counts, counts
+from tw.parallel import in_parallel
 from tw.proc import state
-from tw.wait import until
+from tw.wait import pause, until
 
 N = 3
-MS = 0.001
 
 
 def drain(c):
@@ -73,24 +73,7 @@ def test_faults_among_20000_good_requests_a_second_are_counted_as_their_clients_
 def test_requests_in_flight_in_a_server_that_is_killed_end_as_their_clients_see_it(tmp_path, started, watching):
     server = started(Faulty(tmp_path))
     w = watching(server.port)
-    killed = [
-        Case("before", "wait 60000; rest", "unanswered"),
-        Case("inside_head", "send 5; wait 60000; rest", "truncated"),
-        Case("inside_body", "send head+10; wait 60000; rest", "truncated 200"),
-        Case("until_close", "rest; wait 60000", "answered 200", answer="close 1000"),
-        Case("unread", ["rest", "wait 60000", "rest"], ["answered 200"] + ["reset_by_server before_first_byte"] * 2),
-        Case("all_read", ["take 2; send 20; wait 60000"] * 3, ["truncated 200", "unanswered", "unanswered"]),
-    ]
-    seen_before = {"inside_head": 5, "inside_body": HEAD + 10, "until_close": 1, "unread": HEAD + 1000, "all_read": 20}
-    dialogues = [Dialogue(case, server.port) for case in killed for _ in range(N)]
-    for d in dialogues:
-        d.send()
-        d.read(seen_before.get(d.case.name, 0))
-    server.await_read("/before", N)
-    server.await_read("/unread", 2 * N)
-    server.await_read("/all_read", 3 * N)
-    server.stop(signal.SIGKILL)
-    record = finish(dialogues)
+    record = kill_with_requests_in_flight(server, N)
     d = w.stop()
     assert_record(d, record)
     assert d.requests() == expected_total(record)
@@ -125,7 +108,7 @@ def test_a_server_that_is_stopped_and_continued_answers_late_and_loses_nothing(t
     after.send()
     gone.send()
     gone.leave()
-    threading.Event().wait(0.5)
+    pause(0.5)
     server.child.kill(signal.SIGCONT)
     record = finish([inside, after])
     record[gone.case.endpoint].update(gone.outcomes())
@@ -241,30 +224,26 @@ def test_loss_duplication_and_reordering_leave_the_counts_exact(tmp_path, nginx,
     w = watching(versions={"v1": ("baseline", {"listen": f"{lossy.server}:{good.port}"}),
                            "v2": ("canary", {"listen": f"{lossy.server}:{server.port}"})},
                  serving=[good.port, server.port])
-    failures = []
+    record = {}
 
     def customer():
-        try:
-            lossy.enter()
-            for _ in range(3):
-                with Client(good.port, lossy.server) as c:
-                    for _ in range(10):
-                        c.ask("GET", "/ok")
-                        c.ask("POST", "/boom", b"y" * 20_000)
-                        c.ask("GET", "/files/big")
-                        c.send(request("GET", "/ok/a") + request("GET", "/missing") + request("GET", "/ok/b"))
-                        assert [c.answer().status for _ in range(3)] == [200, 404, 200]
-        except Exception as e:
-            failures.append(e)
+        lossy.enter()
+        for _ in range(3):
+            with Client(good.port, lossy.server) as c:
+                for _ in range(10):
+                    c.ask("GET", "/ok")
+                    c.ask("POST", "/boom", b"y" * 20_000)
+                    c.ask("GET", "/files/big")
+                    c.send(request("GET", "/ok/a") + request("GET", "/missing") + request("GET", "/ok/b"))
+                    assert [c.answer().status for _ in range(3)] == [200, 404, 200]
 
-    customers = [threading.Thread(target=customer, daemon=True) for _ in range(6)]
-    for t in customers:
-        t.start()
-    record = play_all(SAFE, 3, server.port, lossy.server, threads=8, prepare=lossy.enter)
-    for t in customers:
-        t.join()
-    if failures:
-        raise failures[0]
+    def work(i):
+        if i < 6:
+            customer()
+        else:
+            record.update(play_all(SAFE, 3, server.port, lossy.server, threads=8, prepare=lossy.enter))
+
+    in_parallel(7, work)
     d = w.stop()
     print(lossy.did, d["coverage"])
     assert min(lossy.did.values()) > 100

@@ -7,10 +7,9 @@ import pytest
 from tw import grpc, h2, h2_servers
 from tw.grpc import call
 from tw.h2traffic import assert_h2
-from tw.oracle import assert_answered, assert_counts, assert_quantiles
+from tw.oracle import MS, assert_answered, assert_counts, assert_quantiles
 from tw.watch import ARMS
 
-MS = 0.001
 BOTH = pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "tls"])
 HEADERS = [("content-type", "application/grpc"), ("te", "trailers")]
 

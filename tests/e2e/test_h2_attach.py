@@ -4,7 +4,6 @@ HTTP/2 connections that are older than the tool, and records that are lost: ever
 as far as the header tables that are known allow, and never under a wrong one.
 """
 import signal
-import threading
 
 import pytest
 
@@ -12,7 +11,7 @@ from test_h2_frames import by_path
 from tw import h2, h2_servers
 from tw.h2faults import Case, Dialogue, Faulty
 from tw.oracle import assert_answered, assert_counts, counts
-from tw.wait import until
+from tw.wait import pause, until
 
 UNKNOWN = "(unknown)"
 
@@ -167,8 +166,7 @@ def test_a_loss_of_records_is_told_and_names_nothing_wrongly(tmp_path, h2_server
     until(lambda: server.access_log.stat().st_size > 5_000_000, "a lot of requests", seconds=60)
     w.child.kill(signal.SIGCONT)
     assert load.wait()["done"] == 150_000
-    pause = threading.Event()
-    pause.wait(0.5)  # what is in the ring is read
+    pause(0.5)  # what is in the ring is read
     h2_servers.H2load(tmp_path, server, ("/empty/new", "/unchanged/new"), 10_000, 8, 16, name="second").wait()
     d = w.stop(lossless=False)
     got, known = d.counts(), {"/ok": 200, "/missing": 404, "/boom": 503, "/empty/new": 204, "/unchanged/new": 304}

@@ -5,15 +5,13 @@ import signal
 import pytest
 
 from tw import h2, h2_servers
-from tw.faults import assert_record
-from tw.h2faults import (ANSWERED, CASES, CUT, UNANSWERED, Case, Dialogue, Faulty, expected_total, finish, method_of,
-                         play_all)
+from tw.faults import assert_record, expected_total, finish, play_all
+from tw.h2faults import ANSWERED, CASES, CUT, UNANSWERED, Case, Dialogue, Faulty, method_of
 from tw.h2traffic import assert_h2
-from tw.oracle import assert_counts, counts
+from tw.oracle import MS, assert_counts, counts
 from tw.watch import ARMS
 
 N = 3
-MS = 0.001
 
 
 def tls_of(secure, certificate):

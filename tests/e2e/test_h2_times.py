@@ -1,34 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
 The times of streams: each its own, whatever else goes on on its connection, against the clocks of servers and clients.
-A scene is the traffic of one test and returns what must be true of the document; all are played one after the other under one
-watch, as in test_tls_times.py, each over plaintext and over TLS.
+Most are scenes (tw/stage.py), each played over plaintext and over TLS.
 """
 import random
-import threading
 import time
 
 import pytest
 
-from test_times import MS, in_parallel, near
-from tw import dry, h2, h2_servers, net, servers, watch
+from tw import h2, h2_servers, net, servers
 from tw.h2faults import Faulty
-from tw.oracle import BUCKET, assert_quantiles
+from tw.oracle import BUCKET, MS, assert_quantiles, near
+from tw.parallel import in_parallel
+from tw.stage import Scenes, Stage
+from tw.wait import pause
 
-SCENES = []
-
-
-def scene(play):
-    SCENES.append(play)
-    return play
+scene = Scenes()
 
 
-def pause(seconds):
-    """A pause that is part of the traffic."""
-    threading.Event().wait(seconds)
-
-
-class Stage:
+class Servers(Stage):
     """nginx in front of a shop, Node, and the fault bench's server, each one an arm."""
 
     def __init__(self, tmp, pem):
@@ -38,49 +28,18 @@ class Stage:
         self.node = h2_servers.Node(tmp, pem)
         self.faulty = Faulty(tmp, tls=pem)
         self.nginx.file("big", b"x" * (4 << 20))
-        arms = dict(zip(watch.ARMS, (self.nginx, self.node, self.faulty)))
-        self.watch = (dry.Watch if watch.DRY else watch.Watch)(
-            tmp, versions={f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in arms.items()},
-            serving=[s.port for s in arms.values()])
-        self.checks, self.failures, self.document = {}, {}, None
+        super().__init__(tmp, (self.nginx, self.node, self.faulty), behind=[self.app])
 
     def connect(self, server, **more):
         c = h2.Client(server.port, tls=self.tls, **more)
         c.settle()
         return c
 
-    def play(self):
-        for play in SCENES:
-            try:
-                self.checks[play] = play(self)
-            except Exception as failure:  # raised by the scene's own test
-                self.failures[play] = failure
-        try:
-            self.document = self.watch.stop()
-        except pytest.skip.Exception:
-            pass
-
-    def check(self, play):
-        if play in self.failures:
-            raise self.failures[play]
-        if not self.document:
-            pytest.skip("dry run: the traffic went well")
-        self.checks[play](self.document)
-
-    def close(self):
-        self.watch.discard()
-        for s in (self.nginx, self.node, self.faulty, self.app):
-            s.stop()
-
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plaintext", "tls"])
 def played(request, tmp_path_factory, certificate):
-    stage = Stage(tmp_path_factory.mktemp("times"), certificate if request.param else None)
-    try:
-        stage.play()
+    with Servers(tmp_path_factory.mktemp("times"), certificate if request.param else None).played(scene) as stage:
         yield stage
-    finally:
-        stage.close()
 
 
 @scene
@@ -251,7 +210,7 @@ def a_header_block_whose_end_is_late_is_timed_from_its_first_byte(s):
     return check
 
 
-@pytest.mark.parametrize("play", SCENES, ids=lambda play: play.__name__)
+@pytest.mark.parametrize("play", scene, ids=lambda play: play.__name__)
 def test_times(played, play):
     played.check(play)
 

@@ -7,7 +7,6 @@ import collections
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading

@@ -9,15 +9,14 @@ SECONDS = 5
 TARGETS = ("/ok", "/missing/1", "/boom", "/orders/8812", "/empty", "/ok?q=1", "/unchanged")
 
 
-def test_two_nginx_under_wrk_are_counted_to_the_last_request(tmp_path, nginx, started, watching):
+def test_two_nginx_under_wrk_are_counted_to_the_last_request(tmp_path, nginx, started, watching_each):
     """
     wrk leaves in the middle of requests. Those that nginx could not send a byte for it logs with bytes_sent 0: they
     have no status on the wire, and are the only ones the two counts may differ by.
     """
     servers = {"baseline": nginx(name="one", workers=1), "canary": nginx(name="two", workers=1)}
     connections = 32
-    w = watching(versions={f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in servers.items()},
-                 serving=[s.port for s in servers.values()])
+    w = watching_each(*servers.values())
     load = [started(Wrk(tmp_path, s.port, TARGETS, connections, SECONDS, arm)) for arm, s in servers.items()]
     for one in load:
         one.wait()

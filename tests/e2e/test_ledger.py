@@ -11,7 +11,6 @@ import pytest
 from tw import servers, watch
 from tw.client import Client, ask, request
 from tw.load import Wrk
-from tw.wait import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 FAILED = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\n\r\nlate"

@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from tw.client import Client, ask, request
-from tw.oracle import assert_counts, counts
-from tw.servers import answering
+from tw.oracle import assert_counts
 from tw.wait import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"

@@ -14,7 +14,6 @@ import pytest
 from tw import servers, watch
 from tw.gate import STEADY, STEADY_CONNECTIONS, gate_during, promotion
 from tw.load import LASTING, Wrk
-from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text, run
 

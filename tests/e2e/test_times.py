@@ -8,23 +8,11 @@ import time
 from tw import servers
 from tw.client import Client, ask, request
 from tw.net import await_shut_window
-from tw.oracle import BUCKET, assert_answered, assert_quantiles, counts
-from tw.wait import until
+from tw.oracle import BUCKET, MS, assert_answered, assert_quantiles, counts, near
+from tw.parallel import in_parallel
+from tw.wait import pause, until
 
-MS = 0.001
 JIFFY = 0.01  # the longest there are
-
-
-def near(value, seconds, slack):
-    assert value is not None and abs(value - seconds) <= slack, f"{value} s is not {seconds} s ± {slack}"
-
-
-def in_parallel(n, work):
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
 
 
 def test_total_agrees_with_the_request_time_of_nginx(tmp_path, nginx, started, watching):
@@ -77,12 +65,10 @@ def test_a_body_that_streams_for_three_seconds_has_a_long_total_and_a_short_firs
 
 
 def test_a_body_that_streams_until_close_lasts_until_its_last_byte(raw_server, watching):
-    pause = threading.Event()
-
     def handler(c):
         c.request()
         c.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        pause.wait(0.5)
+        pause(0.5)
         c.send(b"the end")
 
     server = raw_server(handler)
@@ -95,12 +81,10 @@ def test_a_body_that_streams_until_close_lasts_until_its_last_byte(raw_server, w
 
 
 def test_first_byte_waits_for_the_final_answer_not_for_early_hints(raw_server, watching):
-    pause = threading.Event()
-
     def handler(c):
         c.request()
         c.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
-        pause.wait(0.3)
+        pause(0.3)
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
 
     server = raw_server(handler)
@@ -114,12 +98,11 @@ def test_first_byte_waits_for_the_final_answer_not_for_early_hints(raw_server, w
 
 def test_an_upload_that_trickles_in_counts_from_its_first_byte(tmp_path, started, watching):
     server = started(servers.app(tmp_path))
-    pause = threading.Event()
     w = watching(server.port)
     with Client(server.port) as c:
         c.send(request("POST", "/ok", headers=["Content-Length: 10"]))
         for _ in range(5):
-            pause.wait(0.08)
+            pause(0.08)
             c.sock.sendall(b"xx")
         got = c.answer()
     d = w.stop()
@@ -130,11 +113,11 @@ def test_an_upload_that_trickles_in_counts_from_its_first_byte(tmp_path, started
 
 
 def test_a_server_that_does_not_read_is_slow_and_not_its_clients_upload(raw_server, watching):
-    size, pause = 16 << 20, threading.Event()
+    size = 16 << 20
 
     def handler(c):
         head = c.request_head()
-        pause.wait(1)
+        pause(1)
         c.body(head[2])
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
 
@@ -154,7 +137,7 @@ def test_a_server_that_does_not_read_is_slow_and_not_its_clients_upload(raw_serv
 
 def test_a_client_that_does_not_read_is_not_a_slow_server(raw_server, watching):
     """The client looks at its clock while its window is known to be shut, so it was shut for at least that long."""
-    size, pause, connections = 64 << 20, threading.Event(), []
+    size, connections = 64 << 20, []
 
     def handler(c):
         c.request()
@@ -169,7 +152,7 @@ def test_a_client_that_does_not_read_is_not_a_slow_server(raw_server, watching):
         until(lambda: connections, "the server to have read the request")
         await_shut_window(connections[0])
         start = time.monotonic()
-        pause.wait(1.5)
+        pause(1.5)
         shut = time.monotonic() - start
         c.answer()
     server.join()
@@ -210,11 +193,10 @@ def test_the_first_answers_on_a_path_that_nobody_has_named_drain_as_well(tmp_pat
 
 def test_a_request_head_that_trickles_in_counts_from_its_first_byte(nginx, watching):
     server = nginx()
-    pause = threading.Event()
     w = watching(server.port)
     with Client(server.port) as c:
         c.send(b"GET /o")
-        pause.wait(0.3)
+        pause(0.3)
         c.sock.sendall(b"k HTTP/1.1\r\nHost: x\r\n\r\n")
         got = c.answer()
     d = w.stop()
@@ -227,10 +209,9 @@ THE_REST = b"w HTTP/1.1\r\nHost: x\r\n\r\n"
 
 def test_a_head_that_comes_in_parts_is_queued_until_its_first_part_is_read(raw_server, watching):
     """The server looks after 0.2 s, and from then on whenever something comes; the rest comes after 0.4 and 0.5 s."""
-    pause = threading.Event()
 
     def handler(c):
-        pause.wait(0.2)
+        pause(0.2)
         c.request()
         c.send(EMPTY)
 
@@ -238,9 +219,9 @@ def test_a_head_that_comes_in_parts_is_queued_until_its_first_part_is_read(raw_s
     w = watching(server.port)
     with Client(server.port) as c:
         c.send(b"GET /s")
-        pause.wait(0.4)
+        pause(0.4)
         c.sock.sendall(b"lo")
-        pause.wait(0.1)
+        pause(0.1)
         c.sock.sendall(THE_REST)
         c.answer()
     server.join()
@@ -251,10 +232,8 @@ def test_a_head_that_comes_in_parts_is_queued_until_its_first_part_is_read(raw_s
 
 
 def test_a_head_that_is_complete_before_anyone_looks_is_queued_from_its_first_byte(raw_server, watching):
-    pause = threading.Event()
-
     def handler(c):
-        pause.wait(0.4)
+        pause(0.4)
         c.request()
         c.send(EMPTY)
 
@@ -262,7 +241,7 @@ def test_a_head_that_is_complete_before_anyone_looks_is_queued_from_its_first_by
     w = watching(server.port)
     with Client(server.port) as c:
         c.send(b"GET /slo")
-        pause.wait(0.2)
+        pause(0.2)
         c.sock.sendall(THE_REST)
         c.answer()
     server.join()
@@ -273,11 +252,11 @@ def test_a_head_that_is_complete_before_anyone_looks_is_queued_from_its_first_by
 
 def test_each_head_that_comes_in_parts_on_a_connection_has_a_queue_time_of_its_own(raw_server, watching):
     """Every request but the first begins in the segment of the one before it, and its end is 0.3 s late."""
-    pause, n = threading.Event(), 6
+    n = 6
 
     def handler(c):
         for i in range(n):
-            pause.wait(0.1)
+            pause(0.1)
             c.request()
             c.send(EMPTY)
 
@@ -286,7 +265,7 @@ def test_each_head_that_comes_in_parts_on_a_connection_has_a_queue_time_of_its_o
     with Client(server.port) as c:
         c.send(b"GET /slo")
         for i in range(n):
-            pause.wait(0.3)
+            pause(0.3)
             c.sock.sendall(THE_REST + (b"GET /slo" if i < n - 1 else b""))
             c.answer()
     server.join()
@@ -301,7 +280,7 @@ def test_each_head_that_comes_in_parts_on_a_connection_has_a_queue_time_of_its_o
 
 def test_a_head_that_was_read_in_part_and_went_wrong_spoils_no_later_time(raw_server, watching):
     """Step is lost inside a head that the server had begun to read; the requests after that are measured again."""
-    pause, later = threading.Event(), 5
+    later = 5
 
     def handler(c):
         c.request()
@@ -319,7 +298,7 @@ def test_a_head_that_was_read_in_part_and_went_wrong_spoils_no_later_time(raw_se
     with Client(server.port) as c:
         c.ask("GET", "/ok")
         c.send(b"GET /o")
-        pause.wait(0.1)
+        pause(0.1)
         c.sock.sendall(b"k \1 no such thing\r\n")
         assert c.answer().status == 400
         for _ in range(later):
@@ -378,26 +357,25 @@ def test_two_slow_requests_on_an_event_loop_do_not_share_their_time(tmp_path, st
 
 def test_time_between_requests_of_a_connection_is_nobodys(nginx, watching):
     server = nginx()
-    pause = threading.Event()
     w = watching(server.port)
     with Client(server.port) as c:
         for _ in range(3):
             c.ask("GET", "/ok")
-            pause.wait(0.3)
+            pause(0.3)
     d = w.stop()
     assert d.latency("GET /ok")["max"] < 0.05
 
 
 def test_a_pipelined_request_counts_from_its_own_arrival(raw_server, watching):
-    pause, sent = threading.Event(), []
+    sent = []
 
     def handler(c):
         c.request()
         c.request()
-        pause.wait(0.3)
+        pause(0.3)
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         sent.append(time.monotonic())
-        pause.wait(0.3)
+        pause(0.3)
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         sent.append(time.monotonic())
 
@@ -418,11 +396,10 @@ def test_a_pipelined_request_counts_from_its_own_arrival(raw_server, watching):
 def test_the_time_until_a_client_takes_a_large_answer_is_total_not_first_byte(nginx, watching):
     server = nginx()
     server.file("big", b"x" * (8 << 20))
-    pause = threading.Event()
     w = watching(server.port)
     with Client(server.port, receive_buffer=65536) as c:
         c.send(request("GET", "/files/big"))
-        pause.wait(0.4)
+        pause(0.4)
         got = c.answer()
     d = w.stop()
     assert d.latency("GET /files/big", "first_byte")["max"] < 0.1

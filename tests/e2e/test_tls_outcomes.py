@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What became of each exchange over TLS: what would have become of it without."""
 import collections
-import signal
 
 from tw import net, tls, tls_servers
 from tw.client import Client, request
-from tw.faults import CASES, HEAD, Case, Dialogue, Faulty, assert_record, expected_total, finish, play_all
+from tw.faults import CASES, Faulty, assert_record, expected_total, kill_with_requests_in_flight, play_all
 from tw.load import Wrk
-from tw.oracle import assert_counts, counts
+from tw.oracle import MS, assert_counts, counts
 from tw.rawtcp import RawTcp
 from tw.traffic import assert_all_read
 from tw.watch import ARMS
 
 N = 3
-MS = 0.001
 
 
 # A server that says good-bye with requests unread reads them after all, looking for the client's good-bye.
@@ -95,24 +93,7 @@ def test_requests_in_flight_in_a_server_that_is_killed_end_as_their_clients_see_
                                                                                   watching):
     server = started(Faulty(tmp_path, tls=certificate))
     w = watching(server.port)
-    killed = [
-        Case("before", "wait 60000; rest", "unanswered"),
-        Case("inside_head", "send 5; wait 60000; rest", "truncated"),
-        Case("inside_body", "send head+10; wait 60000; rest", "truncated 200"),
-        Case("until_close", "rest; wait 60000", "answered 200", answer="close 1000"),
-        Case("unread", ["rest", "wait 60000", "rest"], ["answered 200"] + ["reset_by_server before_first_byte"] * 2),
-        Case("all_read", ["take 2; send 20; wait 60000"] * 3, ["truncated 200", "unanswered", "unanswered"]),
-    ]
-    seen_before = {"inside_head": 5, "inside_body": HEAD + 10, "until_close": 1, "unread": HEAD + 1000, "all_read": 20}
-    dialogues = [Dialogue(case, server.port, tls=tls.context()) for case in killed for _ in range(N)]
-    for d in dialogues:
-        d.send()
-        d.read(seen_before.get(d.case.name, 0))
-    server.await_read("/before", N)
-    server.await_read("/unread", 2 * N)
-    server.await_read("/all_read", 3 * N)
-    server.stop(signal.SIGKILL)
-    record = as_decrypted(finish(dialogues))
+    record = as_decrypted(kill_with_requests_in_flight(server, N, tls=tls.context()))
     d = w.stop()
     assert_record(d, record)
     assert d.requests() == expected_total(record)

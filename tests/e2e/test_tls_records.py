@@ -5,7 +5,6 @@ on old connections, halves that are shut, data before the handshake's end. None 
 """
 import ssl
 import subprocess
-import threading
 
 import pytest
 
@@ -13,7 +12,7 @@ from tw import tls
 from tw.client import Client, ask, request
 from tw.oracle import assert_answered, counts
 from tw.traffic import assert_all_read
-from tw.wait import until
+from tw.wait import pause, until
 from tw.watch import ARMS
 
 MB = 1 << 20
@@ -24,7 +23,7 @@ def slow_reader(port, target, pieces=5):
     with Client(port, tls=True, receive_buffer=4096) as c:
         c.send(request("GET", target))
         for _ in range(pieces):
-            threading.Event().wait(0.03)
+            pause(0.03)
             c.buf += c.sock.recv(16384)
         first = c.answer()
         second = c.ask("GET", target)

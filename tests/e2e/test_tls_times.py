@@ -1,37 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
-The times of exchanges over TLS: those of the socket, from the ciphertext's arrival to its departure.
-
-A scene is the traffic of one test and returns what must be true of the document. All are played one after the other
-under one watch, which is what costs time; each has endpoints of its own, and is a test of its own.
+The times of exchanges over TLS: those of the socket, from the ciphertext's arrival to its departure. Most are scenes
+(tw/stage.py).
 """
 import os
 import random
 import signal
-import threading
 import time
 
 import pytest
 
-from test_times import MS, in_parallel, near
-from tw import dry, servers, tls, tls_servers, watch
+from tw import servers, tls, tls_servers
 from tw.client import Client, request
 from tw.faults import HEAD, Case, Dialogue, Faulty
-from tw.oracle import BUCKET, assert_counts, assert_quantiles
+from tw.oracle import BUCKET, MS, assert_counts, assert_quantiles, near
+from tw.parallel import in_parallel
 from tw.proc import children, state
-from tw.wait import until
+from tw.stage import Scenes, Stage
+from tw.wait import pause, until
 
-SCENES = []
-
-
-def scene(play):
-    SCENES.append(play)
-    return play
-
-
-def pause(seconds):
-    """A pause that is part of the traffic."""
-    threading.Event().wait(seconds)
+scene = Scenes()
 
 
 def figures(d, endpoint, arm):
@@ -39,7 +27,7 @@ def figures(d, endpoint, arm):
     return lambda kind="total": d.latency(endpoint, kind, arm)
 
 
-class Stage:
+class Servers(Stage):
     """The servers of the scenes: an asyncio shop, the fault bench's server, nginx in front of a plain shop."""
 
     def __init__(self, tmp, certificate):
@@ -48,44 +36,13 @@ class Stage:
         self.plain = servers.app(tmp, "plain")
         self.nginx = tls_servers.nginx(tmp, certificate, self.plain)
         self.nginx.file("big", b"x" * (8 << 20))
-        self.arms = dict(zip(watch.ARMS, (self.app, self.faulty, self.nginx)))
-        self.watch = (dry.Watch if watch.DRY else watch.Watch)(
-            tmp, versions={f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in self.arms.items()},
-            serving=[s.port for s in self.arms.values()], endpoints=["GET /drained"])
-        self.checks, self.failures = {}, {}
-
-    def play(self):
-        for play in SCENES:
-            try:
-                self.checks[play] = play(self)
-            except Exception as failure:  # raised by the scene's own test
-                self.failures[play] = failure
-        try:
-            self.document = self.watch.stop()
-        except pytest.skip.Exception:
-            self.document = None
-
-    def check(self, play):
-        if play in self.failures:
-            raise self.failures[play]
-        if not self.document:
-            pytest.skip("dry run: the traffic went well")
-        self.checks[play](self.document)
-
-    def close(self):
-        self.watch.discard()
-        for s in (self.nginx, self.plain, self.faulty, self.app):
-            s.stop()
+        super().__init__(tmp, (self.app, self.faulty, self.nginx), behind=[self.plain], endpoints=["GET /drained"])
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory, certificate):
-    stage = Stage(tmp_path_factory.mktemp("times"), certificate)
-    try:
-        stage.play()
+    with Servers(tmp_path_factory.mktemp("times"), certificate).played(scene) as stage:
         yield stage
-    finally:
-        stage.close()
 
 
 @scene
@@ -341,17 +298,16 @@ def draining_is_measured_to_the_acknowledgement(s):
     return check
 
 
-@pytest.mark.parametrize("play", SCENES, ids=lambda play: play.__name__)
+@pytest.mark.parametrize("play", scene, ids=lambda play: play.__name__)
 def test_that(play, played):
     played.check(play)
 
 
-def test_the_same_server_has_the_same_times_over_tls_and_in_plain(tmp_path, certificate, started, watching):
+def test_the_same_server_has_the_same_times_over_tls_and_in_plain(tmp_path, certificate, started, watching_each):
     """Side by side, the same delays: service within 2 ms of each other, queue near nought on both."""
     arms = {"baseline": started(servers.app(tmp_path, "plain")),
             "canary": started(tls_servers.python_asyncio(tmp_path, certificate))}
-    w = watching(versions={f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in arms.items()},
-                 serving=[s.port for s in arms.values()])
+    w = watching_each(*arms.values())
 
     def client(i):
         arm = ("baseline", "canary")[i % 2]

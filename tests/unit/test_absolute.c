@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies.h"
 #include "dice.h"
 #include "judge/absolute.h"
 #include "judge/judge.h"
@@ -150,15 +151,7 @@ static void before_and_after_need_evidence_of_both(void **state)
 
 /* --- the judge ---------------------------------------------------------------------------------------------------- */
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-	.max_dropped_sessions = NO_DROP_LIMIT,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .warmup = 10, .max_dropped_sessions = NO_DROP_LIMIT };
 
 struct run {
 	struct judge *j;

@@ -12,18 +12,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policies.h"
 #include "dice.h"
 #include "judge/judge.h"
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.promote_alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.tick = 5,
-	.share_tolerance = 0.1,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .promote_alpha = 0.05, .share_tolerance = 0.1 };
 
 struct release {
 	struct judge *j;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies.h"
 #include "dice.h"
 #include "judge/judge.h"
 #include "judge/unit.h"
@@ -154,16 +155,7 @@ static void with_few_connections_the_lanes_are_merged_until_both_versions_are_in
 /* --- the judge ----------------------------------------------------------------------------------------------------
  */
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.promote_alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-	.timeout = 30,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .promote_alpha = 0.05, .warmup = 10, .timeout = 30 };
 
 struct run {
 	struct judge *j;

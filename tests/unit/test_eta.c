@@ -9,19 +9,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "policies.h"
 #include "judge/arrivals.h"
 #include "judge/judge.h"
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.promote_alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-	.timeout = 30,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .promote_alpha = 0.05, .warmup = 10, .timeout = 30 };
 
 /* What one endpoint serves in a tick: canary and baseline; 1 % of it fails. */
 struct served {

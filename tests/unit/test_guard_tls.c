@@ -12,15 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policies.h"
 #include "judge/judge.h"
 
-static const struct gate_policy canary_policy = { .alpha = 0.05,
-	                                          .max_error_ratio = 1.5,
-	                                          .max_latency_increase = 0.2,
-	                                          .min_requests = 500,
-	                                          .warmup = 10,
-	                                          .tick = 5,
-	                                          .promote_alpha = 0.05,
+static const struct gate_policy canary_policy = { USUAL_POLICY, .warmup = 10, .promote_alpha = 0.05,
 	                                          .share_tolerance = 0.1 };
 static const struct judge_endpoint checkout = { .name = "POST /checkout", .critical = true, .named = true };
 

@@ -13,19 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policies.h"
 #include "judge/judge.h"
 #include "model/builds.h"
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-	.promote_alpha = 0.05,
-	.share_tolerance = 0.1,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .warmup = 10, .promote_alpha = 0.05, .share_tolerance = 0.1 };
 
 /* A release under way. The two versions' ticks are as given; t: what else is said of the next ticks. */
 struct release {

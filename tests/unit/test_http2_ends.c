@@ -5,45 +5,11 @@
  * When a stream begins and ends, to the byte: frames whose heads come in pieces, and payloads that take their time.
  * Oracles: the segments' own times; RFC 9113, 6.1 for what END_STREAM closes, and when a frame is there.
  */
-#include "h2_seen.h"
-#include "h2_craft.h"
+#include "h2_talk.h"
 
 #include <errno.h>
 
-static struct wire w;
-static struct seen seen;
 static struct bytes frame;
-
-static int begin(void **state)
-{
-	wire_init(&w, 7);
-	greet(&w);
-	return 0;
-}
-
-static int end(void **state)
-{
-	wire_free(&w);
-	return 0;
-}
-
-static const struct h2_exchange *fed(void)
-{
-	const struct seen_exchange *x;
-
-	seen_init(&seen);
-	http2__timeout(seen.h, 30 * SEEN_S);
-	seen_feed(&seen, &w);
-	x = seen_stream(&seen, 1);
-	return x ? &x->e : NULL;
-}
-
-static void expect_open(void)
-{
-	assert_null(fed());
-	assert_int_equal(seen_counts(&seen).open, 1);
-	seen_free(&seen);
-}
 
 static void expect(enum tw_outcome outcome, bool cut)
 {
@@ -54,7 +20,6 @@ static void expect(enum tw_outcome outcome, bool cut)
 	assert_int_equal(e->cut, cut);
 	assert_int_equal(e->t_end, w.t);
 	assert_int_equal(seen_counts(&seen).malformed + seen_counts(&seen).desynchronised, 0);
-	seen_free(&seen);
 }
 
 /* A DATA frame of n bytes, of which these are sent; the rest of it is sent by more(). */
@@ -96,7 +61,6 @@ static void an_answer_has_ended_when_its_last_byte_has_passed(void **state)
 	assert_int_equal(e->t_last, t);
 	assert_int_equal(e->t_end, t);
 	assert_int_equal(e->messages[ANSWERS], 1);
-	seen_free(&seen);
 }
 
 static void padding_alone_is_a_payload_and_nothing_is_none(void **state)
@@ -107,8 +71,7 @@ static void padding_alone_is_a_payload_and_nothing_is_none(void **state)
 	expect_open();
 	more(ANSWERS, 1);
 	expect(TW_ANSWERED, false);
-	end(NULL);
-	begin(NULL);
+	again();
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "200", 0);
 	data_begins(ANSWERS, END_STREAM, 0, TW_H2_HEAD);
@@ -129,16 +92,14 @@ static void who_dies_inside_the_last_frame_has_not_answered(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		end(NULL);
-		begin(NULL);
+		again();
 		ask(&w, 1, "/a", END_STREAM);
 		answer(&w, 1, "200", 0);
 		data_begins(ANSWERS, END_STREAM, 300, TW_H2_HEAD + 299);
 		wire_tell(&w, cases[i].d, cases[i].what, cases[i].at, NULL, 0);
 		expect(cases[i].outcome, true);
 	}
-	end(NULL);
-	begin(NULL);
+	again();
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "200", 0);
 	data_begins(ANSWERS, END_STREAM, 300, TW_H2_HEAD + 299);
@@ -161,7 +122,6 @@ static void a_request_is_whole_when_its_last_byte_has_come(void **state)
 	e = fed();
 	assert_int_equal(e->outcome, TW_ANSWERED);
 	assert_int_equal(e->t_whole, t);
-	seen_free(&seen);
 }
 
 static void what_a_peer_sends_of_its_request_after_the_answer_means_nothing(void **state)
@@ -173,7 +133,6 @@ static void what_a_peer_sends_of_its_request_after_the_answer_means_nothing(void
 	more(REQUESTS, 1);
 	assert_int_equal(fed()->t_whole, 0);
 	assert_int_equal(seen_counts(&seen).malformed + seen_counts(&seen).desynchronised, 0);
-	seen_free(&seen);
 }
 
 /* What ask(), or answer(), says, in pieces of this many bytes; a second goes by between them. */
@@ -207,8 +166,7 @@ static void a_stream_begins_with_the_first_byte_of_its_head(void **state)
 		const struct h2_exchange *e;
 		uint64_t asked, answered;
 
-		end(NULL);
-		begin(NULL);
+		again();
 		asked = w.t + w.step;
 		in_pieces(REQUESTS, cut);
 		answered = w.t + w.step;
@@ -219,7 +177,6 @@ static void a_stream_begins_with_the_first_byte_of_its_head(void **state)
 		assert_int_equal(e->t_first, answered);
 		assert_int_equal(e->t_last, w.t);
 		assert_int_equal(seen_counts(&seen).bad_records, 0);
-		seen_free(&seen);
 	}
 }
 
@@ -241,7 +198,6 @@ static void the_time_of_pieces_is_of_one_head_only(void **state)
 	e = fed();
 	assert_int_equal(e->t_first, t);
 	assert_int_equal(seen_stream(&seen, 3)->e.t_first, w.t);
-	seen_free(&seen);
 }
 
 static void a_time_that_is_still_to_come_is_none(void **state)
@@ -257,15 +213,12 @@ static void a_time_that_is_still_to_come_is_none(void **state)
 	answer(&w, 1, "200", END_STREAM);
 	assert_true(later < w.t);
 	assert_int_equal(fed()->t_start, later); /* it has come by then */
-	seen_free(&seen);
-	end(NULL);
-	begin(NULL);
+	again();
 	later = w.t + SEEN_S;
 	wire_tell(&w, REQUESTS, TW_H2_SINCE, w.side[REQUESTS].place, &later, sizeof(later));
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "200", END_STREAM);
 	assert_int_equal(fed()->t_start, w.t - w.step);
-	seen_free(&seen);
 }
 
 static void a_connection_may_be_found_at_a_head_in_pieces(void **state)
@@ -288,7 +241,6 @@ static void a_connection_may_be_found_at_a_head_in_pieces(void **state)
 		ask(&w, 1, "/a", END_STREAM);
 		wire_tell(&w, ANSWERS, TW_H2_RST, 0, NULL, 0);
 		assert_int_equal(fed()->t_start, t);
-		seen_free(&seen);
 	}
 }
 
@@ -296,7 +248,6 @@ static void a_connection_may_be_found_at_a_head_in_pieces(void **state)
 static struct h2_counts without_the_end(bool elsewhere)
 {
 	struct tw_h2_item item;
-	struct h2_counts c;
 	size_t ends;
 
 	ask(&w, 1, "/a", END_STREAM);
@@ -315,9 +266,7 @@ static struct h2_counts without_the_end(bool elsewhere)
 		if (i != ends || elsewhere)
 			assert_int_equal(http2__record(seen.h, w.records[i].bytes, w.records[i].len), 0);
 	assert_int_equal(seen_stream(&seen, 1)->e.outcome, TW_UNOBSERVED);
-	c = seen_counts(&seen);
-	seen_free(&seen);
-	return c;
+	return seen_counts(&seen);
 }
 
 static void an_end_that_was_not_told_or_is_another_frames_is_a_loss(void **state)
@@ -325,8 +274,7 @@ static void an_end_that_was_not_told_or_is_another_frames_is_a_loss(void **state
 	for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
 		struct h2_counts c;
 
-		end(NULL);
-		begin(NULL);
+		again();
 		c = without_the_end(elsewhere);
 		assert_int_equal(c.desynchronised, 1);
 		assert_int_equal(c.resynchronised, 1);
@@ -337,17 +285,16 @@ static void an_end_that_was_not_told_or_is_another_frames_is_a_loss(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_answer_has_ended_when_its_last_byte_has_passed, begin, end),
-		cmocka_unit_test_setup_teardown(padding_alone_is_a_payload_and_nothing_is_none, begin, end),
-		cmocka_unit_test_setup_teardown(who_dies_inside_the_last_frame_has_not_answered, begin, end),
-		cmocka_unit_test_setup_teardown(a_request_is_whole_when_its_last_byte_has_come, begin, end),
-		cmocka_unit_test_setup_teardown(what_a_peer_sends_of_its_request_after_the_answer_means_nothing, begin,
-		                                end),
-		cmocka_unit_test_setup_teardown(a_stream_begins_with_the_first_byte_of_its_head, begin, end),
-		cmocka_unit_test_setup_teardown(the_time_of_pieces_is_of_one_head_only, begin, end),
-		cmocka_unit_test_setup_teardown(a_time_that_is_still_to_come_is_none, begin, end),
-		cmocka_unit_test_setup_teardown(a_connection_may_be_found_at_a_head_in_pieces, begin, end),
-		cmocka_unit_test_setup_teardown(an_end_that_was_not_told_or_is_another_frames_is_a_loss, begin, end),
+		TEST(an_answer_has_ended_when_its_last_byte_has_passed),
+		TEST(padding_alone_is_a_payload_and_nothing_is_none),
+		TEST(who_dies_inside_the_last_frame_has_not_answered),
+		TEST(a_request_is_whole_when_its_last_byte_has_come),
+		TEST(what_a_peer_sends_of_its_request_after_the_answer_means_nothing),
+		TEST(a_stream_begins_with_the_first_byte_of_its_head),
+		TEST(the_time_of_pieces_is_of_one_head_only),
+		TEST(a_time_that_is_still_to_come_is_none),
+		TEST(a_connection_may_be_found_at_a_head_in_pieces),
+		TEST(an_end_that_was_not_told_or_is_another_frames_is_a_loss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

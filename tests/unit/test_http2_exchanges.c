@@ -54,6 +54,19 @@ static void compare(const struct seen *with, const struct pair *truth)
 	}
 }
 
+static void feed_and_compare(void)
+{
+	seen_init(&seen);
+	seen_feed(&seen, &p.wire);
+	compare(&seen, &p);
+}
+
+static void end(void)
+{
+	seen_free(&seen);
+	pair_free(&p);
+}
+
 static void every_exchange_has_the_name_and_the_status_that_its_peers_know(void **state)
 {
 	struct h2_counts c;
@@ -61,15 +74,12 @@ static void every_exchange_has_the_name_and_the_status_that_its_peers_know(void 
 	pair_init(&p, 1);
 	ask_everything(&p);
 	wire_tell(&p.wire, REQUESTS, TW_H2_GONE, 0, NULL, 0);
-	seen_init(&seen);
-	seen_feed(&seen, &p.wire);
-	compare(&seen, &p);
+	feed_and_compare();
 	c = seen_counts(&seen);
 	assert_int_equal(c.connections, 1);
 	assert_int_equal(c.joined + c.malformed + c.desynchronised + c.bad_records + c.tables_lost + c.too_large, 0);
 	assert_int_equal(c.unknown_requests + c.unknown_statuses + c.shed_connections + c.shed_streams + c.open, 0);
-	seen_free(&seen);
-	pair_free(&p);
+	end();
 }
 
 static void segments_may_end_anywhere(void **state)
@@ -78,12 +88,9 @@ static void segments_may_end_anywhere(void **state)
 		pair_init(&p, cut);
 		p.cut = cut;
 		ask_everything(&p);
-		seen_init(&seen);
-		seen_feed(&seen, &p.wire);
-		compare(&seen, &p);
+		feed_and_compare();
 		assert_int_equal(seen_counts(&seen).malformed + seen_counts(&seen).desynchronised, 0);
-		seen_free(&seen);
-		pair_free(&p);
+		end();
 	}
 }
 
@@ -93,11 +100,8 @@ static void padding_is_no_part_of_anything(void **state)
 		pair_init(&p, 1);
 		p.padding = padding;
 		ask_everything(&p);
-		seen_init(&seen);
-		seen_feed(&seen, &p.wire);
-		compare(&seen, &p);
-		seen_free(&seen);
-		pair_free(&p);
+		feed_and_compare();
+		end();
 	}
 }
 
@@ -110,11 +114,8 @@ static void any_cuts_will_do(void **state)
 		p.dice = &dice;
 		p.padding = seed % 9;
 		ask_everything(&p);
-		seen_init(&seen);
-		seen_feed(&seen, &p.wire);
-		compare(&seen, &p);
-		seen_free(&seen);
-		pair_free(&p);
+		feed_and_compare();
+		end();
 	}
 }
 
@@ -132,14 +133,11 @@ static void a_header_list_may_take_several_frames(void **state)
 		pair_ask(&p, "GET", "/ok/1", value, 0);
 	pair_ask(&p, "GET", "/ok/2", NULL, 0);
 	pair_pump(&p);
-	seen_init(&seen);
-	seen_feed(&seen, &p.wire);
-	compare(&seen, &p);
+	feed_and_compare();
 	for (size_t i = 0; i < p.wire.n_heads; i++)
 		n += p.wire.heads[i].type == NGHTTP2_CONTINUATION;
 	assert_int_equal(n, 3);
-	seen_free(&seen);
-	pair_free(&p);
+	end();
 }
 
 static void many_streams_at_once_are_told_apart(void **state)
@@ -156,11 +154,8 @@ static void many_streams_at_once_are_told_apart(void **state)
 		pair_ask(&p, i % 2 ? "GET" : "PUT", path, NULL, i % 2 ? 0 : 10);
 	}
 	pair_pump(&p);
-	seen_init(&seen);
-	seen_feed(&seen, &p.wire);
-	compare(&seen, &p);
-	seen_free(&seen);
-	pair_free(&p);
+	feed_and_compare();
+	end();
 }
 
 static void connections_do_not_mix(void **state)
@@ -191,8 +186,7 @@ static void connections_do_not_mix(void **state)
 		else
 			assert_true(e->status != 500 && e->status != 501);
 	}
-	seen_free(&seen);
-	pair_free(&p);
+	end();
 	pair_free(&other);
 }
 

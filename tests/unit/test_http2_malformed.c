@@ -5,13 +5,9 @@
  * Frames that no correct peer sends, and records that the kernel programs cannot have sent. Oracle: the sections of RFC
  * 9113 that forbid them.
  */
-#include "h2_seen.h"
-#include "h2_craft.h"
+#include "h2_talk.h"
 
 #include <errno.h>
-
-static struct wire w;
-static struct seen seen;
 
 struct bad_frame {
 	const char *section;
@@ -85,25 +81,27 @@ static const struct bad_frame odd[] = {
 	FRAME("8.4 a promise", ANSWERS, PUSH_PROMISE, END_HEADERS | PADDED, 1, "\2\0\0\0\2\x82\x86\x84\0\0"),
 };
 
+/* On a connection of its own. */
 static void start(void)
 {
-	wire_init(&w, 7);
-	greet(&w);
+	again();
 	ask(&w, 1, "/a", END_STREAM);
 	ask(&w, 3, "/b", 0);
 }
 
-static void finish(const struct bad_frame *f, uint64_t malformed)
+/* The frame between the others, which mean what they would without it. */
+static void expect_malformed(const struct bad_frame *f, uint64_t malformed)
 {
 	struct h2_counts c;
 
+	start();
+	say(&w, f->d, f->type, f->flags, f->stream, f->payload, f->n);
 	answer(&w, 1, "200", END_STREAM);
 	data(&w, REQUESTS, 3, 1, END_STREAM);
 	answer(&w, 3, "200", END_STREAM);
 	ask(&w, 13, "/c", END_STREAM);
 	answer(&w, 13, "404", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	c = seen_counts(&seen);
 	if (c.malformed != malformed)
 		fail_msg("%s: counted %d times", f->section, (int)c.malformed);
@@ -113,30 +111,18 @@ static void finish(const struct bad_frame *f, uint64_t malformed)
 	assert_string_equal(seen_stream(&seen, 13)->text, "GET /c");
 	assert_int_equal(seen_stream(&seen, 13)->e.status, 404);
 	assert_int_equal(c.desynchronised + c.bad_records + c.tables_lost, 0);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 static void a_frame_that_is_not_allowed_is_counted_once_and_ignored(void **state)
 {
-	for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++) {
-		const struct bad_frame *f = &frames[i];
-
-		start();
-		say(&w, f->d, f->type, f->flags, f->stream, f->payload, f->n);
-		finish(f, 1);
-	}
+	for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++)
+		expect_malformed(&frames[i], 1);
 }
 
 static void what_is_allowed_is_not_counted(void **state)
 {
-	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
-		const struct bad_frame *f = &odd[i];
-
-		start();
-		say(&w, f->d, f->type, f->flags, f->stream, f->payload, f->n);
-		finish(f, 0);
-	}
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
+		expect_malformed(&odd[i], 0);
 }
 
 /* RFC 9113, 6.10: what it would have put into the table is unknown. */
@@ -156,14 +142,11 @@ static void a_header_block_that_is_interrupted_loses_the_table(void **state)
 			ask(&w, 7, "/other", END_STREAM);
 		ask(&w, 13, "/c", END_STREAM);
 		answer(&w, 13, "200", END_STREAM);
-		seen_init(&seen);
-		seen_feed(&seen, &w);
+		fed();
 		assert_int_equal(seen_counts(&seen).malformed, 1);
 		assert_int_equal(seen_counts(&seen).tables_lost, 1);
 		assert_int_equal(seen_counts(&seen).requests, how == 2 ? 4 : 3);
 		assert_string_equal(seen_stream(&seen, 13)->text, "GET /c");
-		seen_free(&seen);
-		wire_free(&w);
 	}
 }
 
@@ -174,13 +157,10 @@ static void padding_beyond_the_frame_is_counted(void **state)
 	say(&w, REQUESTS, HEADERS, END_HEADERS | END_STREAM | PADDED, 5, "\x09\x82\x86\x84", 4);
 	ask(&w, 13, "/c", END_STREAM);
 	answer(&w, 13, "200", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	assert_int_equal(seen_counts(&seen).malformed, 1);
 	assert_int_equal(seen_counts(&seen).tables_lost, 1);
 	assert_string_equal(seen_stream(&seen, 13)->text, "GET /c");
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* RFC 9113, 8.1: they have no pseudo-header fields, and are the last. */
@@ -191,12 +171,9 @@ static void trailers_that_are_none_are_counted(void **state)
 	answer(&w, 3, "200", 0);
 	say(&w, ANSWERS, HEADERS, END_HEADERS, 3, "\0\1a\1b", 5);
 	answer(&w, 3, "200", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	assert_int_equal(seen_counts(&seen).malformed, 3);
 	assert_int_equal(seen_stream(&seen, 3)->e.outcome, TW_ANSWERED);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* RFC 9113, 8.3.1: it is a request all the same, as its stream is a new one. */
@@ -205,13 +182,10 @@ static void a_request_without_any_pseudo_header_field_is_one(void **state)
 	start();
 	say(&w, REQUESTS, HEADERS, END_HEADERS | END_STREAM, 5, "\0\1a\1b", 5);
 	answer(&w, 5, "400", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	assert_int_equal(seen_counts(&seen).malformed, 1);
 	assert_int_equal(seen_counts(&seen).unknown_requests, 1);
 	assert_int_equal(seen_stream(&seen, 5)->e.status, 400);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* RFC 9113, 5.1.1. */
@@ -223,12 +197,9 @@ static void a_stream_is_promised_once(void **state)
 	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, 1, promise, 7);
 	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, 1, promise, 7);
 	answer(&w, 2, "200", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	assert_int_equal(seen_counts(&seen).malformed, 1);
 	assert_int_equal(seen_counts(&seen).requests, 3);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 static void streams_that_have_ended_take_what_was_under_way(void **state)
@@ -241,12 +212,9 @@ static void streams_that_have_ended_take_what_was_under_way(void **state)
 	say(&w, REQUESTS, WINDOW_UPDATE, 0, 3, "\0\0\0\1", 4);
 	answer(&w, 3, "200", END_STREAM);
 	answer(&w, 1, "200", END_STREAM);
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	assert_int_equal(seen.n_ended, 2);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* ---- header lists ------------------------------------------------------------------------------------------------ */
@@ -274,8 +242,6 @@ static void paths_end_at_their_query_and_at_240_bytes(void **state)
 	memset(endless, 'x', sizeof(endless) - 1);
 	endless[0] = '/';
 	snprintf(expected, sizeof(expected), "GET %.*s", TW_PATH_MAX - 4, endless);
-	wire_init(&w, 7);
-	greet(&w);
 	for (uint32_t i = 0; i < 8; i++) {
 		block.n = 0;
 		put_field(&block, ":method", cases[i].method);
@@ -283,8 +249,7 @@ static void paths_end_at_their_query_and_at_240_bytes(void **state)
 		say_block(&w, REQUESTS, END_STREAM, 1 + 2 * i, &block);
 		answer(&w, 1 + 2 * i, "200", END_STREAM);
 	}
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	for (uint32_t i = 0; i < 8; i++) {
 		const struct seen_exchange *x = seen_stream(&seen, 1 + 2 * i);
 
@@ -292,8 +257,6 @@ static void paths_end_at_their_query_and_at_240_bytes(void **state)
 		assert_int_equal(x->e.truncated, cases[i].truncated);
 	}
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* RFC 9110, 15: three digits; those below 100 have numbers of their own (see tw_abi.h). */
@@ -302,14 +265,11 @@ static void statuses_are_three_digits(void **state)
 	static const char *const statuses[] = { "200", "599", "999", "099", "000", "20", "2000", "2x0", "" };
 	static const int expected[] = { 200, 599, 999, TW_STATUS_LOW + 99, TW_STATUS_LOW, 0, 0, 0, 0 };
 
-	wire_init(&w, 7);
-	greet(&w);
 	for (uint32_t i = 0; i < 9; i++) {
 		ask(&w, 1 + 2 * i, "/a", END_STREAM);
 		answer(&w, 1 + 2 * i, statuses[i], END_STREAM);
 	}
-	seen_init(&seen);
-	seen_feed(&seen, &w);
+	fed();
 	for (uint32_t i = 0; i < 9; i++) {
 		const struct h2_exchange *e = &seen_stream(&seen, 1 + 2 * i)->e;
 
@@ -317,8 +277,6 @@ static void statuses_are_three_digits(void **state)
 		assert_int_equal(e->outcome, expected[i] ? TW_ANSWERED : TW_RESET_BY_SERVER);
 	}
 	assert_int_equal(seen_counts(&seen).malformed, 4);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -345,8 +303,6 @@ static void a_record_that_is_none_is_refused_and_counted(void **state)
 	assert_int_equal(http2__record(seen.h, r.bytes, r.len), -EINVAL);
 	assert_int_equal(seen_counts(&seen).requests, 1);
 	assert_int_equal(seen_counts(&seen).desynchronised, 0);
-	seen_free(&seen);
-	wire_free(&w);
 }
 
 /* Who knows what was meant: the connection is lost, for now. */
@@ -367,8 +323,6 @@ static void an_item_that_is_none_loses_the_connection_and_not_more(void **state)
 		assert_int_equal(c.bad_records, 1);
 		assert_int_equal(c.desynchronised, 2);
 		assert_int_equal(c.open, 0);
-		wire_free(&w);
-		seen_free(&seen);
 	}
 }
 
@@ -381,16 +335,13 @@ static void bytes_at_a_place_that_cannot_be_next_lose_the_direction(void **state
 		w.side[REQUESTS].place += offs[i];
 		ask(&w, 5, "/c", END_STREAM);
 		answer(&w, 5, "200", END_STREAM);
-		seen_init(&seen);
-		seen_feed(&seen, &w);
+		fed();
 		assert_int_equal(seen_counts(&seen).desynchronised, 1);
 		assert_int_equal(seen_counts(&seen).resynchronised, 1);
 		assert_int_equal(seen_counts(&seen).bad_records, offs[i] < 0);
 		assert_int_equal(seen_stream(&seen, 1)->e.outcome, TW_UNOBSERVED);
 		assert_int_equal(seen_stream(&seen, 3)->e.outcome, TW_UNOBSERVED);
 		assert_int_equal(seen_stream(&seen, 5)->e.outcome, TW_ANSWERED);
-		seen_free(&seen);
-		wire_free(&w);
 	}
 }
 
@@ -410,33 +361,30 @@ static void a_frame_that_begins_where_none_was_said_to_loses_the_direction(void 
 		item = (struct tw_h2_item *)(w.records[w.n - 1].bytes + sizeof(struct tw_h2_record));
 		assert_int_equal(item->flags, begins ? 0 : TW_H2_AT_HEAD);
 		item->flags ^= TW_H2_AT_HEAD;
-		seen_init(&seen);
-		seen_feed(&seen, &w);
+		fed();
 		assert_int_equal(seen_counts(&seen).bad_records, 1);
 		assert_int_equal(seen_counts(&seen).desynchronised, 1);
 		assert_int_equal(seen_counts(&seen).open, 0);
-		seen_free(&seen);
-		wire_free(&w);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_frame_that_is_not_allowed_is_counted_once_and_ignored),
-		cmocka_unit_test(what_is_allowed_is_not_counted),
-		cmocka_unit_test(a_header_block_that_is_interrupted_loses_the_table),
-		cmocka_unit_test(padding_beyond_the_frame_is_counted),
-		cmocka_unit_test(trailers_that_are_none_are_counted),
-		cmocka_unit_test(a_request_without_any_pseudo_header_field_is_one),
-		cmocka_unit_test(a_stream_is_promised_once),
-		cmocka_unit_test(streams_that_have_ended_take_what_was_under_way),
-		cmocka_unit_test(paths_end_at_their_query_and_at_240_bytes),
-		cmocka_unit_test(statuses_are_three_digits),
-		cmocka_unit_test(a_record_that_is_none_is_refused_and_counted),
-		cmocka_unit_test(an_item_that_is_none_loses_the_connection_and_not_more),
-		cmocka_unit_test(bytes_at_a_place_that_cannot_be_next_lose_the_direction),
-		cmocka_unit_test(a_frame_that_begins_where_none_was_said_to_loses_the_direction),
+		TEST(a_frame_that_is_not_allowed_is_counted_once_and_ignored),
+		TEST(what_is_allowed_is_not_counted),
+		TEST(a_header_block_that_is_interrupted_loses_the_table),
+		TEST(padding_beyond_the_frame_is_counted),
+		TEST(trailers_that_are_none_are_counted),
+		TEST(a_request_without_any_pseudo_header_field_is_one),
+		TEST(a_stream_is_promised_once),
+		TEST(streams_that_have_ended_take_what_was_under_way),
+		TEST(paths_end_at_their_query_and_at_240_bytes),
+		TEST(statuses_are_three_digits),
+		TEST(a_record_that_is_none_is_refused_and_counted),
+		TEST(an_item_that_is_none_loses_the_connection_and_not_more),
+		TEST(bytes_at_a_place_that_cannot_be_next_lose_the_direction),
+		TEST(a_frame_that_begins_where_none_was_said_to_loses_the_direction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,38 +5,7 @@
  * What becomes of a stream, for each way in which it can end. Oracles: RFC 9113 for what a frame means, and the
  * README's outcomes, written down by hand for each conversation.
  */
-#include "h2_seen.h"
-#include "h2_craft.h"
-
-#include <errno.h>
-
-static struct wire w;
-static struct seen seen;
-
-static int begin(void **state)
-{
-	wire_init(&w, 7);
-	greet(&w);
-	return 0;
-}
-
-static int end(void **state)
-{
-	wire_free(&w);
-	return 0;
-}
-
-/* Feeds what has been said, and gives stream 1 as it ended (NULL: it has not). */
-static const struct h2_exchange *fed(void)
-{
-	const struct seen_exchange *x;
-
-	seen_init(&seen);
-	http2__timeout(seen.h, 30 * SEEN_S);
-	seen_feed(&seen, &w);
-	x = seen_stream(&seen, 1);
-	return x ? &x->e : NULL;
-}
+#include "h2_talk.h"
 
 static void expect_of(const struct h2_exchange *e, enum tw_outcome outcome, bool cut, uint32_t error)
 {
@@ -50,15 +19,6 @@ static void expect(enum tw_outcome outcome, bool cut, uint32_t error)
 {
 	expect_of(fed(), outcome, cut, error);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
-}
-
-static void expect_open(void)
-{
-	assert_null(fed());
-	assert_int_equal(seen_counts(&seen).open, 1);
-	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
 }
 
 static void an_answer_ends_with_the_servers_end_of_stream(void **state)
@@ -83,32 +43,34 @@ static void an_answer_may_be_whole_before_its_request_is(void **state)
 	expect(TW_ANSWERED, false, 0);
 }
 
-static void trailers_end_an_answer(void **state)
+static void say_trailers(int d)
 {
 	struct bytes trailers = { .n = 0 };
 
+	put_field(&trailers, "checksum", "1");
+	say_block(&w, d, END_STREAM, 1, &trailers);
+}
+
+static void trailers_end_an_answer(void **state)
+{
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "200", 0);
 	data(&w, ANSWERS, 1, 10, 0);
-	put_field(&trailers, "checksum", "1");
-	say_block(&w, ANSWERS, END_STREAM, 1, &trailers);
+	say_trailers(ANSWERS);
 	expect(TW_ANSWERED, false, 0);
 }
 
 static void trailers_end_a_request(void **state)
 {
-	struct bytes trailers = { .n = 0 };
 	const struct h2_exchange *e;
 
 	ask(&w, 1, "/a", 0);
 	data(&w, REQUESTS, 1, 10, 0);
-	put_field(&trailers, "checksum", "1");
-	say_block(&w, REQUESTS, END_STREAM, 1, &trailers);
+	say_trailers(REQUESTS);
 	answer(&w, 1, "200", END_STREAM);
 	e = fed();
 	assert_int_equal(e->t_whole, w.t - w.step);
 	assert_int_equal(seen_counts(&seen).requests, 1);
-	seen_free(&seen);
 }
 
 static void interim_responses_are_not_the_answer(void **state)
@@ -121,8 +83,7 @@ static void interim_responses_are_not_the_answer(void **state)
 	answer(&w, 1, "103", 0);
 	reset(&w, REQUESTS, 1, 8);
 	expect(TW_RESET_BY_CLIENT, false, 8);
-	end(NULL);
-	begin(NULL);
+	again();
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "103", 0);
 	answer(&w, 1, "204", END_STREAM);
@@ -130,7 +91,6 @@ static void interim_responses_are_not_the_answer(void **state)
 	e = fed();
 	assert_int_equal(e->status, 204);
 	assert_int_equal(e->t_first, t);
-	seen_free(&seen);
 }
 
 static void a_reset_is_of_whose_it_is(void **state)
@@ -140,8 +100,7 @@ static void a_reset_is_of_whose_it_is(void **state)
 	for (int d = 0; d < 2; d++) {
 		for (int begun = 0; begun < 2; begun++) {
 			for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
-				end(NULL);
-				begin(NULL);
+				again();
 				ask(&w, 1, "/a", 0);
 				if (begun)
 					answer(&w, 1, "200", 0);
@@ -160,7 +119,6 @@ static void an_end_without_an_answer_is_the_servers_failure(void **state)
 	data(&w, ANSWERS, 1, 10, END_STREAM); /* RFC 9113, 8.1: HEADERS come first */
 	expect_of(fed(), TW_RESET_BY_SERVER, false, 0);
 	assert_int_equal(seen_counts(&seen).malformed, 1);
-	seen_free(&seen);
 }
 
 /* RFC 9113, 6.8. */
@@ -178,26 +136,30 @@ static void a_goaway_ends_what_it_leaves_out_and_nothing_else(void **state)
 		expect_of(&seen_stream(&seen, id)->e, TW_UNANSWERED, false, 11);
 	assert_int_equal(seen_stream(&seen, 3)->e.t_end, seen_stream(&seen, 5)->e.t_end);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
+}
+
+/* Stream 2 is promised, to the request of stream 1. */
+static void push(const char *path)
+{
+	struct bytes promise = { .n = 0 };
+
+	put_32(&promise, 2);
+	put_index(&promise, 2);
+	put_index(&promise, 6);
+	put_field(&promise, ":path", path);
+	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, 1, promise.b, promise.n);
 }
 
 static void a_goaway_of_the_client_is_about_pushes(void **state)
 {
-	struct bytes promise = { .n = 0 };
-
 	ask(&w, 1, "/a", END_STREAM);
-	put_32(&promise, 2);
-	put_index(&promise, 2);
-	put_index(&promise, 6);
-	put_field(&promise, ":path", "/style.css?v=2");
-	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, 1, promise.b, promise.n);
+	push("/style.css?v=2");
 	goaway(&w, REQUESTS, 0, 0);
 	answer(&w, 1, "200", END_STREAM);
 	expect_of(fed(), TW_ANSWERED, false, 0);
 	expect_of(&seen_stream(&seen, 2)->e, TW_CLIENT_ABANDONED, false, 0);
 	assert_string_equal(seen_stream(&seen, 2)->text, "GET /style.css");
 	assert_true(seen_stream(&seen, 2)->e.pushed);
-	seen_free(&seen);
 }
 
 /* RFC 9113, 6.8: the last stream may not rise, and does not. */
@@ -210,73 +172,34 @@ static void a_later_goaway_takes_nothing_back(void **state)
 	answer(&w, 1, "200", END_STREAM);
 	expect_of(fed(), TW_ANSWERED, false, 0);
 	expect_of(&seen_stream(&seen, 3)->e, TW_UNANSWERED, false, 2);
-	seen_free(&seen);
-}
-
-static void push(uint32_t parent, uint32_t id)
-{
-	struct bytes promise = { .n = 0 };
-
-	put_32(&promise, id);
-	put_index(&promise, 2);
-	put_index(&promise, 6);
-	put_field(&promise, ":path", "/pushed");
-	say(&w, ANSWERS, PUSH_PROMISE, END_HEADERS, parent, promise.b, promise.n);
 }
 
 static void a_push_may_come_after_the_clients_half_close(void **state)
 {
 	ask(&w, 1, "/a", END_STREAM);
 	wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
-	push(1, 2);
+	push("/pushed");
 	answer(&w, 1, "200", END_STREAM);
 	answer(&w, 2, "200", END_STREAM);
 	expect_of(fed(), TW_ANSWERED, false, 0);
 	expect_of(&seen_stream(&seen, 2)->e, TW_ANSWERED, false, 0);
-	seen_free(&seen);
 }
 
 static void trailers_that_come_after_the_answer_are_no_new_request(void **state)
 {
-	struct bytes trailers = { .n = 0 };
-
 	ask(&w, 1, "/a", 0);
 	answer(&w, 1, "413", END_STREAM);
-	put_field(&trailers, "checksum", "1");
-	say_block(&w, REQUESTS, END_STREAM, 1, &trailers);
+	say_trailers(REQUESTS);
 	expect_of(fed(), TW_ANSWERED, false, 0);
 	assert_int_equal(seen_counts(&seen).requests, 1);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
 }
 
 /* One close after another; the first decides. */
 static void close_all(const char *how)
 {
-	for (; *how; how++) {
-		switch (*how) {
-		case 'f':
-			wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'F':
-			wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'r':
-			wire_tell(&w, REQUESTS, TW_H2_RST, 0, NULL, 0);
-			break;
-		case 'R':
-			wire_tell(&w, ANSWERS, TW_H2_RST, 0, NULL, 0);
-			break;
-		case 't':
-			wire_tell(&w, REQUESTS, TW_H2_GONE, ETIMEDOUT, NULL, 0);
-			break;
-		case 'c':
-			wire_tell(&w, REQUESTS, TW_H2_GONE, ECONNRESET, NULL, 0);
-			break;
-		default:
-			wire_tell(&w, REQUESTS, TW_H2_GONE, 0, NULL, 0);
-		}
-	}
+	for (; *how; how++)
+		close_by(*how);
 }
 
 static void the_first_close_decides(void **state)
@@ -306,8 +229,7 @@ static void the_first_close_decides(void **state)
 		for (int inside = 0; inside < 2; inside++) {
 			uint64_t t;
 
-			end(NULL);
-			begin(NULL);
+			again();
 			ask(&w, 1, "/a", END_STREAM);
 			if (inside)
 				answer(&w, 1, "200", 0);
@@ -344,7 +266,6 @@ static void all_streams_of_a_connection_go_with_it(void **state)
 	for (uint32_t id = 1; id < 200; id += 2)
 		expect_of(&seen_stream(&seen, id)->e, id % 4 == 1 ? TW_TRUNCATED : TW_UNANSWERED, id % 4 == 1, 0);
 	expect_of(&seen_stream(&seen, 201)->e, TW_UNANSWERED, false, 0);
-	seen_free(&seen);
 }
 
 /* ---- timeouts ---------------------------------------------------------------------------------------------------- */
@@ -360,8 +281,7 @@ static void an_answer_that_begins_too_late_is_a_timeout(void **state)
 	wait_for(30 * SEEN_S);
 	answer(&w, 1, "200", END_STREAM);
 	expect(TW_ANSWERED, false, 0);
-	end(NULL);
-	begin(NULL);
+	again();
 	ask(&w, 1, "/a", END_STREAM);
 	wait_for(30 * SEEN_S + 1);
 	answer(&w, 1, "200", END_STREAM);
@@ -384,8 +304,7 @@ static void who_gives_up_after_the_timeout_was_let_down(void **state)
 	static const char *const hows[] = { "reset", "fF", "F", "r", "R", "g" };
 
 	for (size_t i = 0; i < 6; i++) {
-		end(NULL);
-		begin(NULL);
+		again();
 		ask(&w, 1, "/a", END_STREAM);
 		wait_for(31 * SEEN_S);
 		if (!i)
@@ -458,7 +377,6 @@ static void times_are_those_of_the_segments(void **state)
 	assert_int_equal(e->version, 3);
 	assert_int_equal(e->group, 5);
 	assert_false(e->client || e->tls || e->pushed);
-	seen_free(&seen);
 }
 
 static void told_read(uint32_t place, uint64_t t)
@@ -476,7 +394,6 @@ static void what_was_read_may_be_told_before_it(void **state)
 	ask(&w, 1, "/a", END_STREAM);
 	answer(&w, 1, "200", END_STREAM);
 	assert_int_equal(fed()->t_read, 100);
-	seen_free(&seen);
 }
 
 static void each_request_is_read_in_its_turn(void **state)
@@ -487,7 +404,7 @@ static void each_request_is_read_in_its_turn(void **state)
 		ask(&w, 1 + 2 * i, "/a", END_STREAM);
 		places[i] = w.side[REQUESTS].place;
 		if (i == 1)
-			push(1, 2);
+			push("/pushed");
 	}
 	reset(&w, REQUESTS, 1, 8); /* before it was read */
 	ask(&w, 13, "/a", END_STREAM);
@@ -506,7 +423,6 @@ static void each_request_is_read_in_its_turn(void **state)
 	assert_int_equal(seen_stream(&seen, 11)->e.t_read, 0);
 	assert_int_equal(seen_stream(&seen, 13)->e.t_read, 0);
 	assert_int_equal(seen_stream(&seen, 2)->e.t_read, 0);
-	seen_free(&seen);
 }
 
 static void an_upgraded_request_is_stream_1(void **state)
@@ -531,7 +447,6 @@ static void an_upgraded_request_is_stream_1(void **state)
 	assert_int_equal(seen_stream(&seen, 3)->e.hash, 0);
 	assert_int_equal(seen_counts(&seen).unknown_requests, 0);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	seen_free(&seen);
 }
 
 static void open_streams_are_told_as_they_are_one(void *arg, const struct h2_exchange *e)
@@ -560,8 +475,6 @@ static void open_streams_are_told_as_they_are(void **state)
 	seen_free(&seen);
 	assert_int_equal(seen.n_ended, 3);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {

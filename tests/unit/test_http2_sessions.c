@@ -5,54 +5,26 @@
  * Streams that are no question and answer: tunnels, streams of events, and whatever stays open; and gRPC. Oracles: RFC
  * 8441 and RFC 9113, 8.5 for CONNECT, gRPC's "PROTOCOL-HTTP2" for its calls.
  */
-#include "h2_seen.h"
-#include "h2_craft.h"
+#include "h2_talk.h"
 
-static struct wire w;
-static struct seen seen;
-
-static int begin(void **state)
+/* What all of these keep to. */
+static const struct h2_exchange *fed_well(void)
 {
-	wire_init(&w, 7);
-	greet(&w);
-	return 0;
-}
+	const struct h2_exchange *e = fed();
 
-static int end(void **state)
-{
-	wire_free(&w);
-	return 0;
-}
-
-static const struct seen_exchange *fed(void)
-{
-	seen_init(&seen);
-	http2__timeout(seen.h, 5 * SEEN_S);
-	seen_feed(&seen, &w);
 	assert_int_equal(seen_counts(&seen).malformed, 0);
-	return seen_stream(&seen, 1);
+	return e;
 }
 
-/* A request of stream 1 with these fields. */
-static void ask_with(uint8_t flags, const char *const (*fields)[2], size_t n)
+/* Stream 1 has a header block of these fields. */
+static void say_fields(int d, uint8_t flags, const char *const (*fields)[2], size_t n)
 {
 	struct bytes *block = calloc(1, sizeof(*block));
 
 	assert_non_null(block);
 	for (size_t i = 0; i < n; i++)
 		put_field(block, fields[i][0], fields[i][1]);
-	say_block(&w, REQUESTS, flags, 1, block);
-	free(block);
-}
-
-static void answer_with(uint8_t flags, const char *const (*fields)[2], size_t n)
-{
-	struct bytes *block = calloc(1, sizeof(*block));
-
-	assert_non_null(block);
-	for (size_t i = 0; i < n; i++)
-		put_field(block, fields[i][0], fields[i][1]);
-	say_block(&w, ANSWERS, flags, 1, block);
+	say_block(&w, d, flags, 1, block);
 	free(block);
 }
 
@@ -63,7 +35,7 @@ static void websocket(void)
 		                                 { ":scheme", "http" },
 		                                 { ":path", "/chat?room=1" } };
 
-	ask_with(0, fields, 4);
+	say_fields(REQUESTS, 0, fields, 4);
 }
 
 /* ---- tunnels ----------------------------------------------------------------------------------------------------- */
@@ -102,17 +74,11 @@ static void end_by(const char *how)
 		case 'R':
 			reset(&w, ANSWERS, 1, 8);
 			break;
-		case 'f':
-			wire_tell(&w, REQUESTS, TW_H2_FIN, 0, NULL, 0);
-			break;
-		case 'F':
-			wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
-			break;
 		case 'G':
 			goaway(&w, ANSWERS, 0, 0);
 			break;
 		default:
-			wire_tell(&w, ANSWERS, TW_H2_GONE, 110, NULL, 0);
+			close_by(*how);
 		}
 	}
 }
@@ -120,10 +86,9 @@ static void end_by(const char *how)
 static void a_websocket_ends_as_a_session_does(void **state)
 {
 	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
-		const struct seen_exchange *x;
+		const struct h2_exchange *e;
 
-		end(NULL);
-		begin(NULL);
+		again();
 		websocket();
 		answer(&w, 1, "200", 0);
 		data(&w, REQUESTS, 1, 10, 0);
@@ -131,46 +96,43 @@ static void a_websocket_ends_as_a_session_does(void **state)
 		data(&w, ANSWERS, 1, 10, 0);
 		w.t += 100 * SEEN_S;
 		end_by(endings[i].how);
-		x = fed();
-		assert_non_null(x);
-		assert_true(x->e.websocket && x->e.long_lived);
-		assert_string_equal(x->text, "CONNECT /chat");
-		assert_int_equal(x->e.outcome, endings[i].outcome);
-		assert_int_equal(x->e.how, endings[i].end);
-		assert_int_equal(x->e.messages[REQUESTS], 1);
-		assert_int_equal(x->e.messages[ANSWERS], 2);
-		assert_int_equal(x->e.cut, endings[i].outcome != TW_ANSWERED);
-		seen_free(&seen);
+		e = fed_well();
+		assert_non_null(e);
+		assert_true(e->websocket && e->long_lived);
+		assert_string_equal(e->text, "CONNECT /chat");
+		assert_int_equal(e->outcome, endings[i].outcome);
+		assert_int_equal(e->how, endings[i].end);
+		assert_int_equal(e->messages[REQUESTS], 1);
+		assert_int_equal(e->messages[ANSWERS], 2);
+		assert_int_equal(e->cut, endings[i].outcome != TW_ANSWERED);
 	}
 }
 
 static void a_tunnel_without_a_protocol_is_one_too(void **state)
 {
 	static const char *const fields[][2] = { { ":method", "CONNECT" }, { ":authority", "db:5432" } };
-	const struct seen_exchange *x;
+	const struct h2_exchange *e;
 
-	ask_with(0, fields, 2);
+	say_fields(REQUESTS, 0, fields, 2);
 	answer(&w, 1, "200", 0);
 	data(&w, REQUESTS, 1, 10, 0);
 	end_by("c");
-	x = fed();
-	assert_string_equal(x->text, "CONNECT");
-	assert_true(x->e.websocket && x->e.long_lived);
-	assert_int_equal(x->e.how, TW_END_CLOSED);
-	seen_free(&seen);
+	e = fed_well();
+	assert_string_equal(e->text, "CONNECT");
+	assert_true(e->websocket && e->long_lived);
+	assert_int_equal(e->how, TW_END_CLOSED);
 }
 
 static void a_tunnel_that_is_refused_is_a_question_like_others(void **state)
 {
-	const struct seen_exchange *x;
+	const struct h2_exchange *e;
 
 	websocket();
 	answer(&w, 1, "403", END_STREAM);
-	x = fed();
-	assert_false(x->e.websocket || x->e.long_lived);
-	assert_int_equal(x->e.status, 403);
-	assert_int_equal(x->e.outcome, TW_ANSWERED);
-	seen_free(&seen);
+	e = fed_well();
+	assert_false(e->websocket || e->long_lived);
+	assert_int_equal(e->status, 403);
+	assert_int_equal(e->outcome, TW_ANSWERED);
 }
 
 /* ---- what stays open --------------------------------------------------------------------------------------------- */
@@ -179,34 +141,31 @@ static void a_stream_of_events_is_a_session_from_its_beginning_on(void **state)
 {
 	static const char *const fields[][2] = { { ":status", "200" },
 		                                 { "content-type", "Text/Event-Stream; charset=utf-8" } };
-	const struct seen_exchange *x;
+	const struct h2_exchange *e;
 
 	ask(&w, 1, "/events", END_STREAM);
-	answer_with(0, fields, 2);
+	say_fields(ANSWERS, 0, fields, 2);
 	data(&w, ANSWERS, 1, 10, 0);
 	end_by("r");
-	x = fed();
-	assert_true(x->e.long_lived);
-	assert_false(x->e.websocket);
-	assert_int_equal(x->e.how, TW_END_RESET_BY_CLIENT);
-	seen_free(&seen);
+	e = fed_well();
+	assert_true(e->long_lived);
+	assert_false(e->websocket);
+	assert_int_equal(e->how, TW_END_RESET_BY_CLIENT);
 }
 
 static void a_stream_becomes_a_session_when_it_is_still_open_after_a_minute(void **state)
 {
 	for (int more = 0; more < 2; more++) {
-		const struct seen_exchange *x;
+		const struct h2_exchange *e;
 
-		end(NULL);
-		begin(NULL);
+		again();
 		ask(&w, 1, "/watch", END_STREAM);
 		answer(&w, 1, "200", 0);
 		w.t += 60 * SEEN_S - w.step - !more;
 		end_by("s");
-		x = fed();
-		assert_int_equal(x->e.long_lived, more);
-		assert_int_equal(x->e.outcome, TW_ANSWERED);
-		seen_free(&seen);
+		e = fed_well();
+		assert_int_equal(e->long_lived, more);
+		assert_int_equal(e->outcome, TW_ANSWERED);
 	}
 }
 
@@ -224,23 +183,21 @@ static void an_open_session_is_told_as_one(void **state)
 	answer(&w, 1, "200", 0);
 	w.t += 61 * SEEN_S;
 	data(&w, ANSWERS, 1, 10, 0);
-	fed();
+	fed_well();
 	http2__each_open(seen.h, one, &n);
 	assert_int_equal(n, 1);
-	seen_free(&seen);
 }
 
 static void a_session_is_never_late(void **state)
 {
-	const struct seen_exchange *x;
+	const struct h2_exchange *e;
 
 	websocket();
 	data(&w, REQUESTS, 1, 0, END_STREAM);
-	w.t += 6 * SEEN_S; /* more than the timeout */
+	w.t += TALK_TIMEOUT + SEEN_S;
 	answer(&w, 1, "200", 0);
-	x = fed();
-	assert_int_equal(x->e.outcome, TW_ANSWERED);
-	seen_free(&seen);
+	e = fed_well();
+	assert_int_equal(e->outcome, TW_ANSWERED);
 }
 
 /* ---- gRPC -------------------------------------------------------------------------------------------------------- */
@@ -249,7 +206,7 @@ static void call(const char *method, const char *type)
 {
 	const char *fields[][2] = { { ":method", method }, { ":path", "/shop.Cart/Add" }, { "content-type", type } };
 
-	ask_with(0, fields, 3);
+	say_fields(REQUESTS, 0, fields, 3);
 	data(&w, REQUESTS, 1, 10, END_STREAM);
 }
 
@@ -268,16 +225,14 @@ static void grpc_is_known_by_its_content_type(void **state)
 	};
 
 	for (size_t i = 0; i < 7; i++) {
-		const struct seen_exchange *x;
+		const struct h2_exchange *e;
 
-		end(NULL);
-		begin(NULL);
+		again();
 		call(cases[i].method, cases[i].type);
 		answer(&w, 1, "200", END_STREAM);
-		x = fed();
-		assert_string_equal(x->text, cases[i].text);
-		assert_int_equal(x->e.grpc, *cases[i].text == 'g');
-		seen_free(&seen);
+		e = fed_well();
+		assert_string_equal(e->text, cases[i].text);
+		assert_int_equal(e->grpc, *cases[i].text == 'g');
 	}
 }
 
@@ -296,41 +251,34 @@ static void its_status_is_in_what_comes_last(void **state)
 	for (size_t i = 0; i < 6; i++) {
 		const char *last[][2] = { { "grpc-status", cases[i].value } };
 
-		end(NULL);
-		begin(NULL);
+		again();
 		call("POST", "application/grpc");
-		answer_with(0, head, 3);
+		say_fields(ANSWERS, 0, head, 3);
 		data(&w, ANSWERS, 1, 10, 0);
-		answer_with(END_STREAM, last, 1);
-		assert_int_equal(fed()->e.grpc_status, cases[i].status);
+		say_fields(ANSWERS, END_STREAM, last, 1);
+		assert_int_equal(fed_well()->grpc_status, cases[i].status);
 		assert_int_equal(seen_stream(&seen, 1)->e.status, 200);
 		assert_false(seen_stream(&seen, 1)->e.status_unknown);
-		seen_free(&seen);
 	}
-	end(NULL);
-	begin(NULL);
+	again();
 	call("POST", "application/grpc");
-	answer_with(END_STREAM, head, 3); /* "Trailers-Only" */
-	assert_int_equal(fed()->e.grpc_status, 13);
-	seen_free(&seen);
+	say_fields(ANSWERS, END_STREAM, head, 3); /* "Trailers-Only" */
+	assert_int_equal(fed_well()->grpc_status, 13);
 }
 
 static void a_call_that_is_given_up_has_no_status(void **state)
 {
-	const struct seen_exchange *x;
+	const struct h2_exchange *e;
 
 	call("POST", "application/grpc");
 	answer(&w, 1, "200", 0);
 	data(&w, ANSWERS, 1, 10, 0);
 	reset(&w, REQUESTS, 1, 8);
-	x = fed();
-	assert_int_equal(x->e.grpc_status, H2_GRPC_NONE);
-	assert_int_equal(x->e.outcome, TW_RESET_BY_CLIENT);
-	assert_true(x->e.grpc && x->e.cut);
-	seen_free(&seen);
+	e = fed_well();
+	assert_int_equal(e->grpc_status, H2_GRPC_NONE);
+	assert_int_equal(e->outcome, TW_RESET_BY_CLIENT);
+	assert_true(e->grpc && e->cut);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 /* gRPC's "HTTP to gRPC Status Code Mapping", as far as it is gRPC that answered. */
 static void what_a_call_is_counted_by(void **state)

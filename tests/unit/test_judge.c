@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies.h"
 #include "judge/eprocess.h"
 #include "judge/judge.h"
 #include "judge/ratio.h"
@@ -245,14 +246,7 @@ static void the_threshold_is_the_p95_of_the_ticks_before(void **state)
 /* --- decisions ------------------------------------------------------------------------------------------------------
  */
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .warmup = 10 };
 
 /* One endpoint that is served with fixed latencies and given errors; the run's state is kept between calls. */
 struct run {

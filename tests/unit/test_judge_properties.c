@@ -12,12 +12,11 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "policies.h"
 #include "dice.h"
 #include "loads.h"
 
-static const struct gate_policy policy = {
-	.alpha = 0.05, .max_error_ratio = 1.5, .max_latency_increase = 0.2, .min_requests = 500, .tick = 5
-};
+static const struct gate_policy policy = { USUAL_POLICY };
 
 static void assert_close(double got, double want, double within)
 {

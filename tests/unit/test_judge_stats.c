@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "policies.h"
 #include "judge/eprocess.h"
 #include "judge/judge.h"
 
@@ -79,15 +80,7 @@ struct outcome {
 
 static struct outcome release(const struct scenario *s)
 {
-	const struct gate_policy policy = {
-		.alpha = 0.05,
-		.max_error_ratio = 1.5,
-		.max_latency_increase = 0.2,
-		.min_requests = 500,
-		.warmup = 10,
-		.tick = 5,
-		.timeout = 30,
-	};
+	const struct gate_policy policy = { USUAL_POLICY, .warmup = 10, .timeout = 30 };
 	struct judge *j = judge__new(&policy);
 	struct outcome o = { .first = -1 };
 	double phase = uniform() * 2 * M_PI;

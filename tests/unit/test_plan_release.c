@@ -14,20 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies.h"
 #include "judge/plan.h"
 #include "judge/plan_advice.h"
 #include "judge/plan_shape.h"
 
-static const struct gate_policy policy = {
-	.alpha = 0.05,
-	.promote_alpha = 0.05,
-	.max_error_ratio = 1.5,
-	.max_latency_increase = 0.2,
-	.min_requests = 500,
-	.warmup = 10,
-	.tick = 5,
-	.timeout = 30,
-};
+static const struct gate_policy policy = { USUAL_POLICY, .promote_alpha = 0.05, .warmup = 10, .timeout = 30 };
 static struct histogram usual; /* log-normal */
 
 static int fill_usual(void **state)

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
+#include "json_at.h"
 #include "show/plan.h"
 
 #define N 4
@@ -282,51 +281,36 @@ static void a_plan_without_endpoints_says_that_nothing_can_be_called(void **stat
 
 /* --- JSON */
 
-static const cJSON *at(const cJSON *o, const char *key)
-{
-	const cJSON *x = cJSON_GetObjectItemCaseSensitive(o, key);
-
-	if (!x)
-		fail_msg("no %s", key);
-	return x;
-}
-
 static void the_document_has_seconds_or_the_reason_why_never(void **state)
 {
 	struct fixture *x = shop();
 	char *text = json_plan(&x->r);
-	cJSON *doc = cJSON_Parse(text);
-	const cJSON *share, *row, *time;
+	cJSON *doc;
 
-	assert_non_null(doc);
 	assert_null(strstr(text, "nan"));
-	assert_string_equal(at(doc, "schema")->valuestring, "tillwatch.plan/1");
-	assert_string_equal(at(doc, "source")->valuestring, "given");
-	assert_true(cJSON_IsNull(at(doc, "observed_seconds")));
-	assert_true(cJSON_IsNull(at(cJSON_GetArrayItem(at(doc, "traffic"), 3), "requests_per_second")));
-	assert_true(cJSON_IsNull(at(cJSON_GetArrayItem(at(doc, "traffic"), 0), "baseline_requests")));
-	share = cJSON_GetArrayItem(at(doc, "shares"), 0);
-	assert_true(at(share, "share")->valuedouble == 0.05);
-	assert_true(at(at(share, "call"), "seconds")->valuedouble == 4260);
-	assert_true(cJSON_IsFalse(at(share, "in_time")));
-	assert_string_equal(at(share, "last_endpoint")->valuestring, "POST /checkout");
-	row = cJSON_GetArrayItem(at(share, "endpoints"), 2);
-	time = cJSON_GetArrayItem(at(at(row, "detect"), "errors"), 1);
-	assert_true(at(time, "ratio")->valuedouble == 2);
-	assert_true(cJSON_IsNull(at(time, "seconds")));
-	assert_string_equal(at(time, "never")->valuestring, "no_errors");
-	time = at(at(row, "certify"), "errors");
-	assert_true(at(time, "seconds")->valuedouble == 1275 && cJSON_IsNull(at(time, "never")));
-	assert_string_equal(at(time, "by")->valuestring, "floor");
-	assert_true(at(time, "floor")->valuedouble == 0.01);
-	assert_string_equal(at(at(at(row, "certify"), "all"), "never")->valuestring, "wide_tail");
-	row = cJSON_GetArrayItem(at(share, "endpoints"), 0);
-	assert_true(at(at(row, "would_do"), "share")->valuedouble == 0.14);
-	assert_true(cJSON_IsNull(at(at(row, "would_do"), "max_latency_increase")));
-	assert_string_equal(at(at(at(row, "certify"), "errors"), "by")->valuestring, "ratio");
-	assert_true(cJSON_IsNull(at(cJSON_GetArrayItem(at(share, "endpoints"), 1), "would_do")));
+	doc = parsed(text);
+	text_is(doc, "schema", "tillwatch.plan/1");
+	text_is(doc, "source", "given");
+	null_is(doc, "observed_seconds");
+	null_is(doc, "traffic.3.requests_per_second");
+	null_is(doc, "traffic.0.baseline_requests");
+	number_is(doc, "shares.0.share", 0.05);
+	number_is(doc, "shares.0.call.seconds", 4260);
+	truth_is(doc, "shares.0.in_time", false);
+	text_is(doc, "shares.0.last_endpoint", "POST /checkout");
+	number_is(doc, "shares.0.endpoints.2.detect.errors.1.ratio", 2);
+	null_is(doc, "shares.0.endpoints.2.detect.errors.1.seconds");
+	text_is(doc, "shares.0.endpoints.2.detect.errors.1.never", "no_errors");
+	number_is(doc, "shares.0.endpoints.2.certify.errors.seconds", 1275);
+	null_is(doc, "shares.0.endpoints.2.certify.errors.never");
+	text_is(doc, "shares.0.endpoints.2.certify.errors.by", "floor");
+	number_is(doc, "shares.0.endpoints.2.certify.errors.floor", 0.01);
+	text_is(doc, "shares.0.endpoints.2.certify.all.never", "wide_tail");
+	number_is(doc, "shares.0.endpoints.0.would_do.share", 0.14);
+	null_is(doc, "shares.0.endpoints.0.would_do.max_latency_increase");
+	text_is(doc, "shares.0.endpoints.0.certify.errors.by", "ratio");
+	null_is(doc, "shares.0.endpoints.1.would_do");
 	cJSON_Delete(doc);
-	free(text);
 	test_free(x);
 }
 
@@ -345,13 +329,11 @@ static void margins_of_their_own_are_told_and_head_no_column(void **state)
 	/* floor(16 log2 1.1) = 2 buckets, 2^(2/16) = 1.09 */
 	assert_non_null(strstr(text, "Margins of their own (errors, latency): POST /pay (x1.2, 9%).\n"));
 	free(text);
-	text = json_plan(&x->r);
-	doc = cJSON_Parse(text);
-	assert_true(at(cJSON_GetArrayItem(at(doc, "traffic"), 1), "max_error_ratio")->valuedouble == 1.2);
-	assert_true(at(cJSON_GetArrayItem(at(doc, "traffic"), 0), "max_error_ratio")->valuedouble == 1.5);
-	assert_true(fabs(at(cJSON_GetArrayItem(at(doc, "traffic"), 1), "latency_margin")->valuedouble - 0.0905) < 1e-4);
+	doc = parsed(json_plan(&x->r));
+	number_is(doc, "traffic.1.max_error_ratio", 1.2);
+	number_is(doc, "traffic.0.max_error_ratio", 1.5);
+	number_is_about(doc, "traffic.1.latency_margin", 0.0905, 1e-4);
 	cJSON_Delete(doc);
-	free(text);
 	test_free(x);
 }
 

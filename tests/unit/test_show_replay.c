@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
+#include "json_at.h"
 #include "show/replay.h"
 #include "show/show.h"
 #include "ticklog/ticklog.h"
@@ -156,32 +155,30 @@ static void the_pieces_of_a_document_make_one(void **state)
 	char *pieces[4] = { json_replay_head(&h), json_replay_tick(&replayed), json_replay_tick(&replayed),
 		            json_replay_sum(&s) };
 	char document[8192];
-	cJSON *root, *first;
+	cJSON *root;
 
 	snprintf(document, sizeof(document), "%s%s,%s%s", pieces[0], pieces[1], pieces[2], pieces[3]);
 	root = cJSON_Parse(document);
 	if (!root)
 		fail_msg("%s", document);
-	assert_string_equal(cJSON_GetObjectItem(root, "schema")->valuestring, "tillwatch.replay/1");
-	assert_int_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(root, "policy"), "min_requests")->valueint, 500);
-	assert_true(cJSON_IsNull(cJSON_GetObjectItem(root, "config")));
-	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(root, "ticks")), 2);
-	first = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "ticks"), 0);
-	assert_string_equal(cJSON_GetObjectItem(first, "watched")->valuestring, "promote");
-	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(first, "differs")));
-	first = cJSON_GetObjectItem(first, "verdict");
-	assert_string_equal(cJSON_GetObjectItem(first, "schema")->valuestring, "tillwatch.verdict/1");
-	assert_string_equal(cJSON_GetObjectItem(first, "verdict")->valuestring, "hold");
-	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(root, "complete")));
-	assert_true(cJSON_IsNull(cJSON_GetObjectItem(root, "error")));
-	assert_int_equal(cJSON_GetObjectItem(root, "other_verdicts")->valueint, 2);
-	assert_string_equal(cJSON_GetObjectItem(root, "verdict")->valuestring, "hold");
+	text_is(root, "schema", "tillwatch.replay/1");
+	number_is(root, "policy.min_requests", 500);
+	null_is(root, "config");
+	size_is(root, "ticks", 2);
+	text_is(root, "ticks.0.watched", "promote");
+	truth_is(root, "ticks.0.differs", true);
+	text_is(root, "ticks.0.verdict.schema", "tillwatch.verdict/1");
+	text_is(root, "ticks.0.verdict.verdict", "hold");
+	truth_is(root, "complete", true);
+	null_is(root, "error");
+	number_is(root, "other_verdicts", 2);
+	text_is(root, "verdict", "hold");
 	cJSON_Delete(root);
 	/* A log without a tick is a document, too. */
 	snprintf(document, sizeof(document), "%s%s", pieces[0], pieces[3]);
 	root = cJSON_Parse(document);
 	assert_non_null(root);
-	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(root, "ticks")), 0);
+	size_is(root, "ticks", 0);
 	cJSON_Delete(root);
 	for (int i = 0; i < 4; i++)
 		free(pieces[i]);

@@ -18,11 +18,10 @@
 #include <time.h>
 
 #include "dice.h"
+#include "own_dir.h"
 #include "tls_files.h"
 
 #define SECONDS_MAX 10.0 /* for one file, on a busy machine and under the sanitizers; usually milliseconds */
-
-static char dir[] = "/tmp/tls-damage-XXXXXX";
 
 static double now(void)
 {
@@ -266,20 +265,6 @@ static void what_is_not_a_file_is_refused(void **state)
 	assert_int_equal(look_into("/tmp", &lib, &e), -ENOEXEC);
 	assert_int_equal(look_into("/etc/passwd", &lib, &e), -ENOEXEC);
 	assert_non_null(strstr(e.text, "/etc/passwd"));
-}
-
-static int make_dir(void **state)
-{
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -r '%s'", dir);
-	free(output_of(command));
-	return 0;
 }
 
 int main(void)

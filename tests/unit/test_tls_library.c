@@ -13,9 +13,8 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
+#include "own_dir.h"
 #include "tls_files.h"
-
-static char dir[] = "/tmp/tls-library-XXXXXX";
 
 /* Where the loader would put the byte at that offset, by readelf. */
 static uint64_t address_of(const char *path, uint64_t offset)
@@ -445,20 +444,6 @@ static void a_program_for_another_machine_is_said_to_be_one(void **state)
 		head[4] = 2;
 		head[18] = (char)243;
 	}
-}
-
-static int make_dir(void **state)
-{
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -r '%s'", dir);
-	free(output_of(command));
-	return 0;
 }
 
 int main(void)

@@ -5,26 +5,17 @@
  * Which process has which TLS library, found by looking alone, in processes of ours that do what they are told.
  * Oracles: what they were told, and the sonames that readelf shows.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <math.h>
-#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#include "tls/targets.h"
 #include "tls_child.h"
+#include "tls_table.h"
 
 #define LIBSSL "libssl.so.3"
 
 static char dir[] = "/tmp/tw-targets-XXXXXX";
 static char libssl[512]; /* where it is; "": nowhere */
-static struct tls_targets *table;
 static struct tls_child child;
 
 static void need_libssl(void)
@@ -43,27 +34,6 @@ static void need_root(const char *what)
 	}
 }
 
-/* The processes, with the start times that /proc shows. */
-static struct id_process *processes(const pid_t *pids, size_t n)
-{
-	static struct id_process p[256];
-
-	for (size_t i = 0; i < n; i++) {
-		struct tls_process is;
-
-		p[i] = (struct id_process){ .tgid = pids[i], .version = 1 };
-		if (!tls_process__read(pids[i], &is))
-			p[i].start_ticks = is.start_ticks;
-	}
-	return p;
-}
-
-static void watch(const pid_t *pids, size_t n)
-{
-	assert_int_equal(tls_targets__update(table, processes(pids, n), n), 0);
-	assert_int_equal(tls_targets__work(table, INFINITY), 0);
-}
-
 static void watch_child(void)
 {
 	watch(&child.pid, 1);
@@ -74,14 +44,6 @@ static void look_again(void)
 {
 	tls_targets__look_again(table, 0);
 	assert_int_equal(tls_targets__work(table, INFINITY), 0);
-}
-
-static const struct tls_target *target(pid_t pid)
-{
-	for (size_t i = 0; i < tls_targets__count(table); i++)
-		if (tls_targets__at(table, i)->tgid == pid)
-			return tls_targets__at(table, i);
-	return NULL;
 }
 
 /* How many libraries that can be watched it has whose path ends like this. */
@@ -98,18 +60,6 @@ static unsigned int libraries(pid_t pid, const char *end)
 		     !strcmp(path + len - want, end);
 	}
 	return n;
-}
-
-/* Its use of the first library that can be watched. */
-static const struct tls_use *use_of(pid_t pid)
-{
-	const struct tls_target *at = target(pid);
-
-	for (size_t i = 0; at && i < at->n_uses; i++)
-		if (at->uses[i].file->library && at->uses[i].file->library->n_sites)
-			return &at->uses[i];
-	fail_msg("process %d has no library", (int)pid);
-	return NULL;
 }
 
 static void order(const char *what, const char *path)
@@ -413,17 +363,6 @@ static void code_that_is_no_program_file_is_not_worth_a_word(void **state)
 	for (size_t i = 0; i < target(child.pid)->n_uses; i++)
 		assert_null(strstr(target(child.pid)->uses[i].where.path, "/jit"));
 	assert_string_equal(target(child.pid)->note, "");
-}
-
-static size_t open_files(void)
-{
-	size_t n = 0;
-	DIR *d = opendir("/proc/self/fd");
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void work_is_done_in_pieces_when_there_is_little_time(void **state)

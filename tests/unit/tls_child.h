@@ -16,6 +16,12 @@
 #ifndef TW_TEST_TLS_CHILD_H
 #define TW_TEST_TLS_CHILD_H
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

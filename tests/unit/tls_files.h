@@ -62,13 +62,13 @@ static inline char *output_of(const char *command)
 	return NULL;
 }
 
-/* Compiles a C text with gcc into a file of that name below dir. */
-static inline int build_file(const char *dir, const char *name, const char *source, const char *flags)
+/* Compiles a C text with gcc into a file of that name in that directory. */
+static inline int build_file(const char *where, const char *name, const char *source, const char *flags)
 {
 	char command[1024];
 	FILE *p;
 
-	snprintf(command, sizeof(command), "gcc -x c -O2 -w -o '%s/%s' - %s 2>'%s/log'", dir, name, flags, dir);
+	snprintf(command, sizeof(command), "gcc -x c -O2 -w -o '%s/%s' - %s 2>'%s/log'", where, name, flags, where);
 	p = popen(command, "w");
 	if (!p)
 		return -1;

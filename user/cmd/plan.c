@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/observe.h"
 #include "cmd/plan_input.h"
+#include "cmd/terminal.h"
 #include "judge/endpoint.h"
 #include "judge/plan_shape.h"
 #include "session/session.h"
@@ -168,16 +168,9 @@ static const struct comparison *observe(struct session *s, double seconds)
 	session__until(s, seconds);
 	log_info("observing for %.0f s", seconds);
 	do {
-		more = session__run(s, PROGRESS);
-		if (more < 0) {
-			log_error("the observation ended early: error %d", -more);
+		c = observe_for(s, PROGRESS, &more);
+		if (!c)
 			return NULL;
-		}
-		c = session__compare(s);
-		if (!c) {
-			log_error("cannot read the kernel's counters");
-			return NULL;
-		}
 		if (more)
 			log_info("%.0f s: %llu requests so far, %.0f s to go", c->seconds,
 			         (unsigned long long)c->ledger.ended, session__remaining(s));
@@ -189,13 +182,10 @@ static const struct comparison *observe(struct session *s, double seconds)
 
 static int print_report(const struct plan_report *r, bool json)
 {
-	struct winsize w = { 0 };
 	char *text;
 
 	if (!json) {
-		if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w))
-			w.ws_col = 0;
-		show_plan(stdout, r, w.ws_col);
+		show_plan(stdout, r, stdout_options(NAN).columns);
 		return TW_EXIT_OK;
 	}
 	text = json_plan(r);

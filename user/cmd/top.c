@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/terminal.h"
 #include "capture/identity.h"
 #include "session/session.h"
 #include "show/show.h"
@@ -83,16 +83,9 @@ static void everything_free(struct everything *x)
 static void draw(struct session *s, const struct everything *x)
 {
 	struct comparison *c[MAX_SERVICES];
-	struct show_options o = { .mode = isatty(STDOUT_FILENO) ? SHOW_TERMINAL : SHOW_LINES,
-		                  .remaining = session__remaining(s) };
-	struct winsize w;
+	struct show_options o = stdout_options(session__remaining(s));
 	size_t n = 0;
 
-	o.colour = o.mode == SHOW_TERMINAL && !getenv("NO_COLOR");
-	if (o.mode == SHOW_TERMINAL && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w)) {
-		o.columns = w.ws_col;
-		o.rows = w.ws_row;
-	}
 	if (!session__compare(s))
 		return;
 	for (size_t v = 0; v < x->config.n_versions; v++) {

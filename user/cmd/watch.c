@@ -3,10 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/observe.h"
+#include "cmd/terminal.h"
 #include "session/session.h"
 #include "show/show.h"
 #include "ticklog/ticklog.h"
@@ -23,20 +24,6 @@ struct watch_options {
 	double seconds;
 	bool json, until_final;
 };
-
-static void screen(struct show_options *o, double remaining)
-{
-	struct winsize w;
-
-	o->mode = isatty(STDOUT_FILENO) ? SHOW_TERMINAL : SHOW_LINES;
-	o->colour = o->mode == SHOW_TERMINAL && !getenv("NO_COLOR");
-	o->columns = o->rows = 0;
-	o->remaining = remaining;
-	if (o->mode == SHOW_TERMINAL && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w)) {
-		o->columns = w.ws_col;
-		o->rows = w.ws_row;
-	}
-}
 
 static void announce(const struct config *c, double seconds)
 {
@@ -98,17 +85,10 @@ static const struct comparison *observe(struct session *s, bool quiet)
 	do {
 		bool terminal = !quiet && isatty(STDOUT_FILENO);
 
-		more = session__run(s, terminal ? REFRESH_TERMINAL : REFRESH_LINES);
-		if (more < 0) {
-			log_error("the observation ended early: error %d", -more);
+		c = observe_for(s, terminal ? REFRESH_TERMINAL : REFRESH_LINES, &more);
+		if (!c)
 			return NULL;
-		}
-		c = session__compare(s);
-		if (!c) {
-			log_error("cannot read the kernel's counters");
-			return NULL;
-		}
-		screen(&show, session__remaining(s));
+		show = stdout_options(session__remaining(s));
 		if (!more)
 			show.remaining = 0;
 		if (!quiet)

@@ -17,19 +17,6 @@
 
 #include "tw_h2.h"
 
-enum h2_frame_type {
-	H2_DATA,
-	H2_HEADERS,
-	H2_PRIORITY,
-	H2_RST_STREAM,
-	H2_SETTINGS,
-	H2_PUSH_PROMISE,
-	H2_PING,
-	H2_GOAWAY,
-	H2_WINDOW_UPDATE,
-	H2_CONTINUATION,
-};
-
 enum h2_event {
 	H2_EV_DATA,     /* stream, length, end_stream: its head, the payload is still to come */
 	H2_EV_HEADERS,  /* stream, end_stream: a header block begins */

@@ -175,10 +175,7 @@ static void put_overhead(struct document *d, cJSON *root, const struct overhead 
 
 	put_number(d, o, "kernel_ns_per_request", overhead->kernel_ns_per_request);
 	put_number(d, o, "agent_cpu_seconds", overhead->agent_cpu_seconds);
-	if (overhead->agent_rss_bytes)
-		put_count(d, o, "agent_rss_bytes", overhead->agent_rss_bytes);
-	else
-		put_null(d, o, "agent_rss_bytes");
+	put_count_if(d, o, "agent_rss_bytes", overhead->agent_rss_bytes, overhead->agent_rss_bytes);
 	put_tls_overhead(d, o, &overhead->tls);
 }
 
@@ -205,10 +202,7 @@ static void put_cuts(struct document *d, cJSON *root, const struct comparison *c
 		put_string(d, o, "arm", cut->arm < 0 ? NULL : arm_names[cut->arm]);
 		put_string(d, o, "endpoint", cut->endpoint);
 		put_string(d, o, "outcome", outcome_names[cut->outcome]);
-		if (cut->pid)
-			put_count(d, o, "pid", (uint64_t)cut->pid);
-		else
-			put_null(d, o, "pid");
+		put_count_if(d, o, "pid", cut->pid, (uint64_t)cut->pid);
 		put_string(d, o, "cause", cause_names[cut->cause]);
 		put_string(d, o, "build_id", cut->build_id);
 		put_string(d, o, "exe", cut->exe);
@@ -226,7 +220,7 @@ static void put_cuts(struct document *d, cJSON *root, const struct comparison *c
 
 static void put_limits(struct document *d, cJSON *o, const struct verdict_endpoint *ep)
 {
-	cJSON *list = put_list(d, o, "limits"), *interval;
+	cJSON *list = put_list(d, o, "limits");
 
 	for (size_t i = 0; i < ep->n_limits; i++) {
 		const struct verdict_limit *l = &ep->limits[i];
@@ -238,9 +232,7 @@ static void put_limits(struct document *d, cJSON *o, const struct verdict_endpoi
 		put_count(d, o, "n", l->n);
 		put_count(d, o, "beyond", l->k);
 		put_number(d, o, "share", l->n ? (double)l->k / (double)l->n : NAN);
-		interval = put_list(d, o, "share_bounds");
-		put_number(d, interval, NULL, l->lower);
-		put_number(d, interval, NULL, l->upper);
+		put_pair(d, o, "share_bounds", l->lower, l->upper);
 		put_number(d, o, "log_e_above", l->log_e_above);
 		put_number(d, o, "log_e_below", l->log_e_below);
 	}
@@ -248,7 +240,7 @@ static void put_limits(struct document *d, cJSON *o, const struct verdict_endpoi
 
 static void put_verdict_endpoint(struct document *d, cJSON *list, const struct verdict_endpoint *ep)
 {
-	cJSON *o = put_object(d, list, NULL), *interval;
+	cJSON *o = put_object(d, list, NULL);
 
 	put_string(d, o, "endpoint", ep->endpoint);
 	put_bool(d, o, "critical", ep->critical);
@@ -257,13 +249,10 @@ static void put_verdict_endpoint(struct document *d, cJSON *list, const struct v
 	put_count(d, o, "bad_c", ep->bad_c);
 	put_count(d, o, "bad_b", ep->bad_b);
 	put_number(d, o, "ratio", ep->has_ratio ? ep->ratio : NAN);
-	if (ep->has_ratio) {
-		interval = put_list(d, o, "ratio_interval");
-		put_number(d, interval, NULL, ep->ratio_low);
-		put_number(d, interval, NULL, ep->ratio_high);
-	} else {
+	if (ep->has_ratio)
+		put_pair(d, o, "ratio_interval", ep->ratio_low, ep->ratio_high);
+	else
 		put_null(d, o, "ratio_interval");
-	}
 	put_number(d, o, "log_e_bad", ep->log_e_bad);
 	put_number(d, o, "log_e_good", ep->log_e_good);
 	put_count(d, o, "slow_c", ep->slow_c);

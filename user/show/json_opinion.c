@@ -8,15 +8,10 @@
 /* [low, high], null in the place of a limit that there is none of yet; null for both: no interval at all. */
 static void put_interval(struct document *d, cJSON *parent, const char *key, double low, double high)
 {
-	cJSON *list;
-
-	if (!isfinite(low) && !isfinite(high)) {
+	if (!isfinite(low) && !isfinite(high))
 		put_null(d, parent, key);
-		return;
-	}
-	list = put_list(d, parent, key);
-	put_number(d, list, NULL, low);
-	put_number(d, list, NULL, high);
+	else
+		put_pair(d, parent, key, low, high);
 }
 
 static double if_any(bool has, double value)

@@ -53,13 +53,8 @@ static void put_subjects(struct document *d, cJSON *root, const struct plan_repo
 		put_number(d, o, "requests_per_second", s->ep->rate);
 		put_number(d, o, "error_share", s->ep->rate > 0 ? s->ep->errors : NAN);
 		put_string(d, o, "latency", s->ep->rate > 0 ? latency_sources[s->latency] : NULL);
-		if (r->observed) {
-			put_count(d, o, "baseline_requests", s->requests);
-			put_count(d, o, "baseline_errors", s->errors);
-		} else {
-			put_null(d, o, "baseline_requests");
-			put_null(d, o, "baseline_errors");
-		}
+		put_count_if(d, o, "baseline_requests", r->observed, s->requests);
+		put_count_if(d, o, "baseline_errors", r->observed, s->errors);
 	}
 }
 

@@ -66,6 +66,14 @@ void put_number(struct document *d, cJSON *parent, const char *key, double value
 		put_null(d, parent, key);
 }
 
+void put_pair(struct document *d, cJSON *parent, const char *key, double first, double second)
+{
+	cJSON *list = put_list(d, parent, key);
+
+	put_number(d, list, NULL, first);
+	put_number(d, list, NULL, second);
+}
+
 /* A copy in which bytes that are not UTF-8 are U+FFFD; cJSON_free() it. */
 static char *valid_utf8(const char *s)
 {

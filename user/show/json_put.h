@@ -37,6 +37,8 @@ void put_count(struct document *d, cJSON *parent, const char *key, uint64_t valu
 void put_count_if(struct document *d, cJSON *parent, const char *key, bool measured, uint64_t value);
 /* null for what is not finite: not measured. */
 void put_number(struct document *d, cJSON *parent, const char *key, double value);
+/* A list of two numbers. */
+void put_pair(struct document *d, cJSON *parent, const char *key, double first, double second);
 /* NULL becomes null. */
 void put_string(struct document *d, cJSON *parent, const char *key, const char *value);
 /* The document's text, to be freed; NULL when something failed. Takes root over, which may be NULL. */

@@ -81,10 +81,7 @@ void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *
 
 	put_count(d, o, "seen", l->seen);
 	put_count(d, o, "ended", l->ended);
-	if (l->in_flight_measured)
-		put_count(d, o, "in_flight", l->in_flight);
-	else
-		put_null(d, o, "in_flight");
+	put_count_if(d, o, "in_flight", l->in_flight_measured, l->in_flight);
 	put_count(d, o, "lost", l->lost_exchanges);
 	if (l->checked)
 		put_bool(d, o, "balanced", ledger_holds(l));
@@ -94,10 +91,7 @@ void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *
 
 static void put_in_flight(struct document *d, cJSON *o, const struct version_figures *v)
 {
-	if (v->ledger.in_flight_measured)
-		put_count(d, o, "in_flight_max", v->in_flight_max);
-	else
-		put_null(d, o, "in_flight_max");
+	put_count_if(d, o, "in_flight_max", v->ledger.in_flight_measured, v->in_flight_max);
 	put_number(d, o, "oldest_in_flight", v->oldest);
 }
 

@@ -10,6 +10,7 @@ import array
 import collections
 import fcntl
 import os
+import signal
 import sys
 import termios
 import threading
@@ -17,29 +18,41 @@ import time
 
 from . import net, tls
 from .client import Client, request
+from .parallel import in_parallel
 from .servers import SERVERS, Server
-from .wait import until
+from .wait import pause, until
 
 END = b"\r\n\r\n"
 ANY_TIME = ("reset_by_server", "reset_by_client", "client_abandoned", "timeout")
 STATUS_SEEN = len("HTTP/1.1 200")
+HEAD = len("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
 
 
-class Faulty(Server):
-    """servers/faulty.py; seen(): what it read, as (target, descriptor, time) each."""
+class FaultyServer(Server):
+    """A program of servers/ that misbehaves as it is asked to, and keeps a record."""
 
-    def __init__(self, tmp, host="127.0.0.1", port=None, options=(), name="faulty", tls=None, **child):
+    program = None
+
+    def __init__(self, tmp, host="127.0.0.1", port=None, options=(), name=None, tls=None, **child):
         """tls: a file with a key and its certificate, to speak TLS with."""
-        port = port or net.free_port(host)
+        port, name = port or net.free_port(host), name or self.program
         self.log = tmp / f"{name}.requests"
         self.log.touch()
-        argv = [sys.executable, os.path.join(SERVERS, "faulty.py"), "--host", host, "--port", port, "--log", self.log,
+        argv = [sys.executable, os.path.join(SERVERS, f"{self.program}.py"), "--host", host, "--port", port, "--log", self.log,
                 *(["--tls", tls] if tls else [])]
         super().__init__([*argv, *options], tmp / f"{name}.out", port, host, **child)
 
+    def rows(self):
+        return self.log.read_text().split("\n")[:-1]
+
+
+class Faulty(FaultyServer):
+    """servers/faulty.py; seen(): what it read, as (target, descriptor, time) each."""
+
+    program = "faulty"
+
     def seen(self):
-        rows = [line.split(" ") for line in self.log.read_text().split("\n")[:-1]]
-        return [(target, int(fd), float(t)) for target, fd, t in rows]
+        return [(target, int(fd), float(t)) for target, fd, t in (row.split(" ") for row in self.rows())]
 
     def await_read(self, target, n=1):
         until(lambda: sum(row[0] == target for row in self.seen()) >= n, f"{n} times {target} to be read")
@@ -68,6 +81,13 @@ def _whole(data):
             return at
 
 
+def unread(sock):
+    """Bytes that wait in the kernel."""
+    n = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), termios.FIONREAD, n)
+    return n[0]
+
+
 class Dialogue:
     """One connection of a client, and what it saw of it."""
 
@@ -80,6 +100,9 @@ class Dialogue:
         self.got = b""
         self.end = None  # eof, reset: the server's doing; left, aborted: ours
         self.done = None  # when the last byte so far came
+
+    def __repr__(self):
+        return f"{len(self.got)} bytes"
 
     def send(self, *data):
         """All of it in one write; over TLS a head is a record, and a body another."""
@@ -110,19 +133,17 @@ class Dialogue:
         while not self.end and len(self.answers()[0]) < len(self.requests):
             self._receive(262144)
 
-    def unread(self):
-        n = array.array("i", [0])
-        fcntl.ioctl(self.sock.fileno(), termios.FIONREAD, n)
-        return n[0]
-
     def leave(self):
         """With something unread, the kernel closes by a reset."""
-        self.end = self.end or ("aborted" if self.unread() else "left")
+        self.end = self.end or ("aborted" if unread(self.sock) else "left")
         self.client.close()
 
     def abort(self):
         self.end = "aborted"
         self.client.reset()
+
+    def discard(self):
+        self.client.close()
 
     def half_close(self):
         self.client.half_close()
@@ -152,11 +173,12 @@ class Dialogue:
         return name + (" mid_response" if part else " before_first_byte") + status
 
 
-class Case:
-    """A way to misbehave. scripts: one a request, sent in one go; expected: the outcomes of the requests."""
+class Way:
+    """A way to misbehave, in any protocol. scripts: one a request; expected: the outcomes of the requests."""
 
-    def __init__(self, name, scripts, expected, client=None, answer="length 1000", method="GET", body=b"",
-                 receive_buffer=None, least=0.0):
+    dialogue = None
+
+    def __init__(self, name, scripts, expected, client, answer, method, body, receive_buffer, least):
         self.name = name
         self.scripts = [scripts] if isinstance(scripts, str) else scripts
         self.expected = [expected] if isinstance(expected, str) else expected
@@ -172,22 +194,32 @@ class Case:
     def endpoint(self):
         return f"{self.method} /{self.name}"
 
-    def requests(self):
-        return [request(self.method, f"/{self.name}", self.body, [f"Answer: {self.answer}", f"Script: {script}"])
-                for script in self.scripts]
-
     def play(self, port, host="127.0.0.1", **more):
-        """Once; returns the outcomes by the client's record. more: as for Dialogue."""
-        d = Dialogue(self, port, host, **more)
+        """Once; returns the outcomes by the client's record. more: as for the dialogue."""
+        d = self.dialogue(self, port, host, **more)
         try:
             self.client(d)
             d.leave()
             got = d.outcomes()
         finally:
-            d.client.close()
+            d.discard()
         # What the case is about has happened: or the count would be right about something else.
-        assert got == self.expected, f"{self.name}: the client saw {got}, {len(d.got)} bytes"
+        assert got == self.expected, f"{self.name}: the client saw {got}, {d}"
         return got
+
+
+class Case(Way):
+    """The requests of a case are sent in one go."""
+
+    dialogue = Dialogue
+
+    def __init__(self, name, scripts, expected, client=None, answer="length 1000", method="GET", body=b"",
+                 receive_buffer=None, least=0.0):
+        super().__init__(name, scripts, expected, client, answer, method, body, receive_buffer, least)
+
+    def requests(self):
+        return [request(self.method, f"/{self.name}", self.body, [f"Answer: {self.answer}", f"Script: {script}"])
+                for script in self.scripts]
 
 
 def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None, **more):
@@ -196,13 +228,13 @@ def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None, **mo
     """
     todo = collections.deque(case for _ in range(times) for case in cases)
     record = {case.endpoint: collections.Counter() for case in cases}
-    failures, lock = [], threading.Lock()
+    lock = threading.Lock()
 
-    def work():
+    def work(_):
         try:
             if prepare:
                 prepare()
-            while not failures:
+            while True:
                 try:
                     case = todo.popleft()
                 except IndexError:
@@ -210,16 +242,11 @@ def play_all(cases, times, port, host="127.0.0.1", threads=1, prepare=None, **mo
                 got = case.play(port, host, **more)
                 with lock:
                     record[case.endpoint].update(got)
-        except Exception as e:
-            failures.append(e)
+        except Exception:
+            todo.clear()  # for the other threads: the test has failed
+            raise
 
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
-    for t in workers:
-        t.start()
-    for t in workers:
-        t.join()
-    if failures:
-        raise failures[0]
+    in_parallel(threads, work)
     return record
 
 
@@ -303,14 +330,14 @@ def abort_after(n):
 def leave_with_the_answer_unread(d):
     d.send()
     d.read(1000)
-    until(d.unread, "more of the answer")
+    until(lambda: unread(d.sock), "more of the answer")
 
 
-def pause(seconds):
+def stop_reading_for(seconds):
     def client(d):
         d.send()
         d.read(1000)
-        threading.Event().wait(seconds)
+        pause(seconds)
         d.drain()
 
     return client
@@ -330,7 +357,6 @@ def send_half_the_body(d):
     d.send(d.requests[0][:-len(d.case.body) // 2])
 
 
-HEAD = len("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
 BIG = "length 4000000"
 
 
@@ -374,7 +400,7 @@ CASES = [
          leave_after(len("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n")), answer=BIG),
     Case("client_leaves_unread", "rest", "reset_by_client mid_response 200", leave_with_the_answer_unread, answer=BIG,
          receive_buffer=65536),
-    Case("client_pauses", "rest", "answered 200", pause(0.3), answer=BIG, receive_buffer=65536, least=0.3),
+    Case("client_pauses", "rest", "answered 200", stop_reading_for(0.3), answer=BIG, receive_buffer=65536, least=0.3),
     Case("pipeline", ["rest"] * 3, ["answered 200"] * 3),
     Case("pipeline_closed", ["take 2; rest; close"] * 3, ["answered 200", "unanswered", "unanswered"]),
     Case("pipeline_cut", ["rest", "take 1; send 20; close", "rest"], ["answered 200", "truncated 200", "unanswered"]),
@@ -384,3 +410,25 @@ CASES = [
     Case("pipeline_vanishes_later", ["take 2; rest; gone"] * 3, ["answered 200"] + ["client_abandoned before_first_byte"] * 2,
          leave_after(HEAD + 1000)),
 ]
+
+IN_FLIGHT = [  # how far each has come when the server is killed: bytes that its client has read by then
+    (Case("before", "wait 60000; rest", "unanswered"), 0),
+    (Case("inside_head", "send 5; wait 60000; rest", "truncated"), 5),
+    (Case("inside_body", "send head+10; wait 60000; rest", "truncated 200"), HEAD + 10),
+    (Case("until_close", "rest; wait 60000", "answered 200", answer="close 1000"), 1),
+    (Case("unread", ["rest", "wait 60000", "rest"], ["answered 200"] + ["reset_by_server before_first_byte"] * 2), HEAD + 1000),
+    (Case("all_read", ["take 2; send 20; wait 60000"] * 3, ["truncated 200", "unanswered", "unanswered"]), 20),
+]
+
+
+def kill_with_requests_in_flight(server, times, **more):
+    """Endpoint -> Counter of outcomes, by the clients' record. more: as for Dialogue."""
+    dialogues = [(Dialogue(case, server.port, **more), so_far) for case, so_far in IN_FLIGHT for _ in range(times)]
+    for d, so_far in dialogues:
+        d.send()
+        d.read(so_far)
+    server.await_read("/before", times)
+    server.await_read("/unread", 2 * times)
+    server.await_read("/all_read", 3 * times)
+    server.stop(signal.SIGKILL)
+    return finish(d for d, _ in dialogues)

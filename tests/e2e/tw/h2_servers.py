@@ -3,13 +3,12 @@
 Servers that speak HTTP/2, over plaintext with prior knowledge (tls=None) or over TLS by ALPN (tls: a file with a key and its
 certificate). exchanges(n) is what each logged, connections() the number of connections on which it was asked.
 """
-import json
 import os
 import subprocess
 
-from . import net, servers
+from . import fronts, net, servers
+from .fronts import MODULES, need, nginx_front
 from .proc import Child
-from .tls_servers import MODULES, Requests, need
 
 
 class Nginx(servers.Nginx):
@@ -19,14 +18,7 @@ class Nginx(servers.Nginx):
         need("nginx")
         if pem:
             http += f" ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.2 TLSv1.3;"
-        if app:
-            server += f"""
-            location /app/ {{
-                proxy_pass http://127.0.0.1:{app.port}/;
-                proxy_http_version 1.1;
-                proxy_set_header Connection "";
-            }}"""
-        server += f" access_log {tmp / name}/access.log tw; access_log {tmp / name}/protocol.log protocol;"
+        server += nginx_front(app) + f" access_log {tmp / name}/access.log tw; access_log {tmp / name}/protocol.log protocol;"
         http += (" log_format protocol '$server_protocol'; http2_max_concurrent_streams 1000; "
                  "client_body_buffer_size 2m; http2_recv_buffer_size 256k;")
         super().__init__(tmp, name=name, options=("ssl " if pem else "") + "http2", http=http, server=server, **more)
@@ -53,54 +45,24 @@ class Haproxy(servers.Haproxy):
         return [e for of in super().exchanges(n).values() for e in of]
 
 
-class Apache(Requests):
-    """Event MPM, mod_http2; over plaintext with prior knowledge and by upgrade."""
+class Apache(fronts.Apache):
+    """mod_http2; over plaintext with prior knowledge and by upgrade."""
 
-    CONF = """
-ServerRoot {dir}
-DefaultRuntimeDir {dir}
-PidFile {dir}/apache.pid
-ServerName shop.example
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule alias_module {modules}/mod_alias.so
-LoadModule http2_module {modules}/mod_http2.so
-LoadModule proxy_module {modules}/mod_proxy.so
-LoadModule proxy_http_module {modules}/mod_proxy_http.so
-{ssl}
-User www-data
-Group www-data
-StartServers 2
+    SETTINGS = f"""
+LoadModule http2_module {MODULES}/mod_http2.so
 ServerLimit 3
 ThreadsPerChild 20
 MaxRequestWorkers 60
-MaxKeepAliveRequests 0
-KeepAliveTimeout 30
 H2MaxSessionStreams 1000
-ErrorLog {dir}/error.log
-LogFormat "%m %U%q %>s %H %{{remote}}p" tw
-CustomLog {dir}/access.log tw
-RedirectMatch 404 ^/missing
-RedirectMatch 302 ^/moved /app/ok
-RedirectMatch 503 ^/boom
-ProxyPass /app/ http://127.0.0.1:{app}/
+Protocols {{protocol}} http/1.1
 """
 
     def __init__(self, tmp, pem, app, name="apache", protocols=("HTTP/2.0",)):
         """protocols: those that may be in its log."""
-        need("apache2", f"{MODULES}/mod_http2.so")
-        directory = tmp / name
-        directory.mkdir()
-        port = net.free_port()
-        ssl = "Protocols h2c http/1.1"
-        if pem:
-            ssl = (f"LoadModule ssl_module {MODULES}/mod_ssl.so\nSSLEngine on\nSSLCertificateFile {pem}\n"
-                   "Protocols h2 http/1.1")
-        conf = directory / "apache.conf"
-        conf.write_text(self.CONF.format(dir=directory, port=port, modules=MODULES, app=app.port, ssl=ssl))
-        self.log_file, self.protocols, self.ports = directory / "access.log", set(protocols), set()
-        super().__init__(["/usr/sbin/apache2", "-f", conf, "-DFOREGROUND"], directory / "out.log", port)
+        need(f"{MODULES}/mod_http2.so")
+        self.protocols, self.ports = set(protocols), set()
+        super().__init__(tmp, pem, app, self.SETTINGS.format(protocol="h2" if pem else "h2c"), name,
+                         log="%m %U%q %>s %H %{remote}p")
 
     def line(self, text):
         method, target, status, protocol, remote = text.split(" ")
@@ -113,62 +75,17 @@ ProxyPass /app/ http://127.0.0.1:{app}/
         return len(self.ports)
 
 
-class Caddy(Requests):
+class Caddy(fronts.Caddy):
     """Go's net/http2."""
 
-    CONF = """
-{{
-	admin off
-	auto_https off
-	servers {{
-		protocols {protocols}
-	}}
-}}
-{scheme}://:{port} {{
-	bind 127.0.0.1
-	{tls}
-	log {{
-		output file {dir}/access.log
-		format json
-	}}
-	handle_path /app/* {{
-		reverse_proxy 127.0.0.1:{app}
-	}}
-	handle /missing* {{
-		respond 404
-	}}
-	handle /boom* {{
-		respond "no" 503
-	}}
-	handle /files/* {{
-		root * {dir}
-		file_server
-	}}
-	handle {{
-		respond "ok"
-	}}
-}}
-"""
+    def __init__(self, tmp, pem, app, name="caddy"):
+        self.remotes = set()
+        super().__init__(tmp, pem, app, "h1 h2" if pem else "h1 h2c", name)
 
-    def __init__(self, tmp, pem, app, name="caddy", upstream=""):
-        need("caddy")
-        directory = tmp / name
-        (directory / "files").mkdir(parents=True)
-        (directory / "files" / "big").write_bytes(b"x" * (2 << 20))
-        port = net.free_port()
-        conf = directory / "Caddyfile"
-        conf.write_text(self.CONF.format(
-            dir=directory, port=port, app=f"{app.port}", protocols="h1 h2" if pem else "h1 h2c",
-            scheme="https" if pem else "http", tls=f"tls {pem} {pem}" if pem else ""))
-        self.log_file, self.remotes = directory / "access.log", set()
-        env = {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-        super().__init__(["caddy", "run", "--config", conf, "--adapter", "caddyfile"], directory / "out.log", port, env=env)
-
-    def line(self, text):
-        v = json.loads(text)
-        assert v["request"]["proto"] == "HTTP/2.0", text
+    def entry(self, v):
+        assert v["request"]["proto"] == "HTTP/2.0", v
         self.remotes.add(v["request"]["remote_port"])
-        return v["request"]["method"], v["request"]["uri"], v["status"]
+        return super().entry(v)
 
     def connections(self):
         self.lines()

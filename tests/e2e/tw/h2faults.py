@@ -3,36 +3,23 @@
 The fault bench of HTTP/2: clients that misbehave against servers/h2_faulty.py and keep a record of what they saw; the
 server keeps its own. Outcomes are texts, as in tw/faults.py, one for each stream.
 """
-import array
 import collections
-import fcntl
-import os
 import socket
-import sys
-import termios
-import threading
 
-from . import h2, net
-from .faults import expected_total, play_all  # noqa: F401 (the same for these cases)
-from .servers import SERVERS, Server
-from .wait import until
+from . import h2
+from .faults import FaultyServer, Way, unread
+from .wait import pause, until
 
 BIG = 4_000_000
 
 
-class Faulty(Server):
+class Faulty(FaultyServer):
     """servers/h2_faulty.py."""
 
-    def __init__(self, tmp, host="127.0.0.1", port=None, name="h2-faulty", tls=None, **child):
-        """tls: a file with a key and its certificate, to speak TLS with."""
-        port = port or net.free_port(host)
-        self.log = tmp / f"{name}.requests"
-        self.log.touch()
-        super().__init__([sys.executable, os.path.join(SERVERS, "h2_faulty.py"), "--host", host, "--port", port, "--log",
-                          self.log, *(["--tls", tls] if tls else [])], tmp / f"{name}.out", port, host, **child)
+    program = "h2_faulty"
 
     def lines(self):
-        return [line.split(" ", 4) for line in self.log.read_text().split("\n")[:-1]]
+        return [row.split(" ", 4) for row in self.rows()]
 
     def await_read(self, target, n=1):
         until(lambda: sum(v[0] == target and v[4] == "asked" for v in self.lines()) >= n, f"{n} times {target} to be read")
@@ -52,13 +39,6 @@ class Faulty(Server):
         return dict(out)
 
 
-def unread(sock):
-    """Bytes that wait in the kernel."""
-    n = array.array("i", [0])
-    fcntl.ioctl(sock.fileno(), termios.FIONREAD, n)
-    return n[0]
-
-
 class Dialogue:
     """One connection of a client, its streams, and what it saw of each."""
 
@@ -69,6 +49,9 @@ class Dialogue:
         self.streams = []
         self.known = {}  # stream number -> its outcome, of those that this side has ended
         self.end = None  # left, aborted: this side's doing
+
+    def __repr__(self):
+        return f"{len(self.streams)} streams"
 
     def send(self, end=True):
         """The heads of all requests, and their bodies unless they are to come later."""
@@ -103,6 +86,9 @@ class Dialogue:
         self.end = "aborted"
         self.client.reset()
 
+    def discard(self):
+        self.client.connection.sock.close()
+
     @staticmethod
     def _place(s):
         return f" mid_response {s.status}" if s.headers else " before_first_byte"
@@ -125,50 +111,15 @@ class Dialogue:
         return {"reset": "reset_by_server", "left": "client_abandoned", "aborted": "reset_by_client"}[end] + self._place(s)
 
 
-class Case:
-    """A way to misbehave. scripts: one a stream; expected: the outcomes of the streams."""
+class Case(Way):
+    """A script is a stream's."""
+
+    dialogue = Dialogue
 
     def __init__(self, name, scripts, expected, client=None, answer=1000, method="GET", body=None, receive_buffer=None,
                  window=h2.LARGEST, least=0.0):
-        self.name = name
-        self.scripts = [scripts] if isinstance(scripts, str) else scripts
-        self.expected = [expected] if isinstance(expected, str) else expected
-        self.client = client or stay
-        self.answer, self.method, self.body = answer, method, body
-        self.receive_buffer, self.window = receive_buffer, window
-        self.least = least  # seconds that the answer takes at least
-
-    def __repr__(self):
-        return self.name
-
-    @property
-    def endpoint(self):
-        return f"{self.method} /{self.name}"
-
-    def play(self, port, host="127.0.0.1", **more):
-        """Once; returns the outcomes by the client's record."""
-        d = Dialogue(self, port, host, **more)
-        try:
-            self.client(d)
-            d.leave()
-            got = d.outcomes()
-        finally:
-            d.client.connection.sock.close()
-        # What the case is about has happened: or the count would be right about something else.
-        assert got == self.expected, f"{self.name}: the client saw {got}"
-        return got
-
-
-def finish(dialogues):
-    """The clients stay to the end; endpoint -> Counter of outcomes."""
-    record = collections.defaultdict(collections.Counter)
-    for d in dialogues:
-        d.drain()
-        d.leave()
-        got = d.outcomes()
-        assert got == d.case.expected, f"{d.case}: the client saw {got}"
-        record[d.case.endpoint].update(got)
-    return record
+        super().__init__(name, scripts, expected, client, answer, method, body, receive_buffer, least)
+        self.window = window
 
 
 def method_of(target):
@@ -176,11 +127,6 @@ def method_of(target):
 
 
 # ---- what clients do ---------------------------------------------------------------------------------------------
-
-
-def stay(d):
-    d.send()
-    d.drain()
 
 
 def cancel(which, begun=False, size=0, code=h2.CANCEL):
@@ -226,7 +172,7 @@ def open_the_window_later(d):
     """300 ms after the answer has filled it."""
     s = d.send()[0]
     d.read(lambda: len(s.body) >= d.case.window)
-    threading.Event().wait(0.3)
+    pause(0.3)
     d.client.send(h2.window_frame(s.number, BIG), h2.window_frame(0, BIG))
     d.drain()
 

@@ -8,6 +8,7 @@ import math
 
 BUCKET = 2 ** (1 / 16)
 SLACK = 0.0002
+MS = 0.001
 HEX_DASH = set("0123456789abcdefABCDEF-")
 
 
@@ -50,6 +51,10 @@ def assert_answered(document, expected, arm="baseline"):
         raise AssertionError(f"{difference}\n{document}") from None
     assert document.outcomes(arm) == {"answered": sum(expected.values())}, document
     assert document["coverage"]["desynchronised"] == 0, document
+
+
+def near(value, seconds, slack):
+    assert value is not None and abs(value - seconds) <= slack, f"{value} s is not {seconds} s ± {slack}"
 
 
 def quantile_bounds(samples, q, resolution=0.0):

@@ -1,59 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
 Servers that speak TLS, each with a configuration of its own in the test's directory. exchanges(n) is what it logged.
-Those that are proxies serve /app/... from servers/app.py, over plaintext.
+Those that are proxies (see fronts.py) ask over plaintext.
 """
-import collections
-import json
 import os
-import shutil
 import subprocess
 
-import pytest
-
-from . import net, servers
-from .wait import until
-
-MODULES = "/usr/lib/apache2/modules"
-
-
-def need(*programs):
-    """Skips a test whose server is not installed."""
-    for p in programs:
-        if not (os.path.exists(p) if "/" in p else shutil.which(p, path=os.environ["PATH"] + ":/usr/sbin:/sbin")):
-            pytest.skip(f"{p} is not installed")
-
-
-class Requests(servers.Server):
-    """A server whose log has lines of METHOD TARGET STATUS, in whatever form line() understands."""
-
-    log_file = None
-
-    def line(self, text):
-        method, target, status = text.split(" ")
-        return method, target, int(status)
-
-    def lines(self):
-        if not self.log_file.exists():
-            return []
-        return [self.line(text) for text in self.log_file.read_text(encoding="latin-1").split("\n")[:-1]]
-
-    def exchanges(self, n=None):
-        if n is not None:
-            until(lambda: len(self.lines()) >= n, lambda: f"{n} requests in the log; it has {len(self.lines())}")
-        return self.lines()
-
+from . import fronts, net, servers
+from .fronts import Requests, need, nginx_front
 
 def nginx(tmp, pem, app=None, settings="", server="", upstream="http", http="", **more):
     """settings: of http{}; upstream: how /app/ is asked, http or https."""
     need("nginx")
-    if app:
-        server += f"""
-        location /app/ {{
-            proxy_pass {upstream}://127.0.0.1:{app.port}/;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }}"""
+    server += nginx_front(app, upstream)
     protocols = "" if "ssl_protocols" in settings else "ssl_protocols TLSv1.2 TLSv1.3;"
     http = f"ssl_certificate {pem}; ssl_certificate_key {pem}; {protocols} {settings} {http}"
     return servers.Nginx(tmp, options=more.pop("options", "") + " ssl", http=http, server=server, **more)
@@ -68,54 +27,20 @@ class Haproxy(servers.Haproxy):
         return super().exchanges(n)["app"]
 
 
-class Apache(Requests):
+class Apache(fronts.Apache):
     """
-    Event MPM, mod_ssl. Never Debian's service, nor its configuration. It closes idle connections when all threads of a
-    process are at work: there are more threads than a test has connections.
+    mod_ssl. It closes idle connections when all threads of a process are at work: there are more threads than a test has
+    connections.
     """
 
-    CONF = """
-ServerRoot {dir}
-DefaultRuntimeDir {dir}
-PidFile {dir}/apache.pid
-ServerName shop.example
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule alias_module {modules}/mod_alias.so
-LoadModule ssl_module {modules}/mod_ssl.so
-LoadModule proxy_module {modules}/mod_proxy.so
-LoadModule proxy_http_module {modules}/mod_proxy_http.so
-User www-data
-Group www-data
-StartServers 2
+    THREADS = """
 ServerLimit 2
 ThreadsPerChild 64
 MaxRequestWorkers 128
-MaxKeepAliveRequests 0
-KeepAliveTimeout 30
-ErrorLog {dir}/error.log
-LogFormat "%m %U%q %>s" tw
-CustomLog {dir}/access.log tw
-SSLEngine on
-SSLCertificateFile {pem}
-{settings}
-RedirectMatch 404 ^/missing
-RedirectMatch 302 ^/moved /app/ok
-RedirectMatch 503 ^/boom
-ProxyPass /app/ http://127.0.0.1:{app}/
 """
 
     def __init__(self, tmp, pem, app, settings="", name="apache"):
-        need("apache2", f"{MODULES}/mod_ssl.so")
-        directory = tmp / name
-        directory.mkdir()
-        port = net.free_port()
-        conf = directory / "apache.conf"
-        conf.write_text(self.CONF.format(dir=directory, port=port, modules=MODULES, pem=pem, app=app.port,
-                                         settings=settings))
-        self.log_file = directory / "access.log"
-        super().__init__(["/usr/sbin/apache2", "-f", conf, "-DFOREGROUND"], directory / "out.log", port)
+        super().__init__(tmp, pem, app, self.THREADS + settings, name)
 
 
 class Lighttpd(Requests):
@@ -165,58 +90,11 @@ $HTTP["url"] =~ "^/app/" {{
         return out
 
 
-class Caddy(Requests):
-    """Go's crypto/tls. No automatic certificates, no administration, HTTP/1.1 only."""
-
-    CONF = """
-{{
-	admin off
-	auto_https off
-	servers {{
-		protocols h1
-	}}
-}}
-https://:{port} {{
-	bind 127.0.0.1
-	tls {pem} {pem}
-	log {{
-		output file {dir}/access.log
-		format json
-	}}
-	handle_path /app/* {{
-		reverse_proxy 127.0.0.1:{app}
-	}}
-	handle /missing* {{
-		respond 404
-	}}
-	handle /boom* {{
-		respond "no" 503
-	}}
-	handle /files/* {{
-		root * {dir}
-		file_server
-	}}
-	handle {{
-		respond "ok"
-	}}
-}}
-"""
+class Caddy(fronts.Caddy):
+    """Go's crypto/tls, HTTP/1.1 only."""
 
     def __init__(self, tmp, pem, app, name="caddy"):
-        need("caddy")
-        directory = tmp / name
-        (directory / "files").mkdir(parents=True)
-        (directory / "files" / "big").write_bytes(b"x" * (2 << 20))
-        port = net.free_port()
-        conf = directory / "Caddyfile"
-        conf.write_text(self.CONF.format(dir=directory, port=port, pem=pem, app=app.port))
-        self.log_file = directory / "access.log"
-        env = {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-        super().__init__(["caddy", "run", "--config", conf, "--adapter", "caddyfile"], directory / "out.log", port, env=env)
-
-    def line(self, text):
-        v = json.loads(text)
-        return v["request"]["method"], v["request"]["uri"], v["status"]
+        super().__init__(tmp, pem, app, "h1", name)
 
 
 class Prometheus(servers.Server):

@@ -8,6 +8,7 @@ import threading
 
 from .client import Client, request
 from .oracle import assert_answered, assert_counts, counts
+from .parallel import in_step
 
 
 class Ask(collections.namedtuple("Ask", "method target status body headers", defaults=(b"", ()))):
@@ -34,28 +35,50 @@ def chunked_post(target, parts, status=200):
     return Ask("POST", target, status, body, ("Transfer-Encoding: chunked",))
 
 
-class Mixed:
-    """
-    asks: the requests of a round. run() makes them one after the other on a connection that is kept and on connections of
-    their own, those without a body in pipelines as well, and on `parallel` connections at once. closing: statuses after
-    which this server closes.
-    """
+class Traffic:
+    """asks: the requests of a round, which are kept with their statuses when they have been answered as they must be."""
 
-    def __init__(self, port, asks, tls=True, parallel=32, rounds=2, closing=(), host="127.0.0.1"):
-        self.port, self.asks, self.tls, self.host = port, asks, tls, host
-        self.parallel, self.rounds, self.closing = parallel, rounds, closing
+    def __init__(self, port, asks, tls, parallel, rounds):
+        self.port, self.asks, self.tls, self.parallel, self.rounds = port, asks, tls, parallel, rounds
         self.done = []  # (method, target, status)
         self.connections = 0
         self._lock = threading.Lock()
 
-    def _connection(self):
+    def _connected(self, n=1):
         with self._lock:
-            self.connections += 1
-        return Client(self.port, self.host, tls=self.tls)
+            self.connections += n
 
     def _note(self, asks):
         with self._lock:
             self.done += [(a.method, a.target, a.status) for a in asks]
+
+    def _turned(self, i):
+        """The asks in an order that is this connection's own."""
+        return self.asks[i % len(self.asks):] + self.asks[:i % len(self.asks)]
+
+    def agrees(self, server):
+        """The server's log says what the client saw."""
+        assert_counts(counts(server.exchanges(len(self.done))), counts(self.done))
+        return self
+
+    def check(self, document, arm="baseline"):
+        """The document says what the client saw."""
+        assert_answered(document, counts(self.done), arm)
+
+
+class Mixed(Traffic):
+    """
+    run() makes the asks one after the other on a connection that is kept and on connections of their own, those without a
+    body in pipelines as well, and on `parallel` connections at once. closing: statuses after which this server closes.
+    """
+
+    def __init__(self, port, asks, tls=True, parallel=32, rounds=2, closing=(), host="127.0.0.1"):
+        super().__init__(port, asks, tls, parallel, rounds)
+        self.host, self.closing = host, closing
+
+    def _connection(self):
+        self._connected()
+        return Client(self.port, self.host, tls=self.tls)
 
     def _ask(self, c, asks):
         """One after the other; on another connection when the server says that it closes this one."""
@@ -84,25 +107,13 @@ class Mixed:
 
     def at_once(self):
         """Every connection makes every request, each in an order of its own; all are open before the first request."""
-        barrier = threading.Barrier(self.parallel, timeout=30)
-        failures = []
 
-        def work(i):
-            try:
-                c = self._connection()
-                barrier.wait()
-                self._ask(c, [self.asks[(i + k) % len(self.asks)] for k in range(self.rounds * len(self.asks))])
-            except Exception as e:
-                barrier.abort()
-                failures.append(e)
+        def work(i, ready):
+            c = self._connection()
+            ready()
+            self._ask(c, self._turned(i) * self.rounds)
 
-        threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(self.parallel)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        if failures:
-            raise next((e for e in failures if not isinstance(e, threading.BrokenBarrierError)), failures[0])
+        in_step(self.parallel, work)
 
     def run(self):
         self.kept(self.asks * 2)
@@ -116,17 +127,12 @@ class Mixed:
     def also(self, a, connections=0):
         """A request that is made elsewhere."""
         self._note([a])
-        self.connections += connections
+        self._connected(connections)
         return a
 
-    def agrees(self, server):
-        """The server's log says what the client saw."""
-        assert_counts(counts(server.exchanges(len(self.done))), counts(self.done))
-        return self
-
     def check(self, document, arm="baseline"):
-        """The document says what the client saw, and all of it was read."""
-        assert_answered(document, counts(self.done), arm)
+        """All of it was read, too."""
+        super().check(document, arm)
         assert_all_read(document, self.connections)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Waiting for conditions, never for time."""
+"""Waiting for conditions, never for time; and pauses that are part of the traffic."""
+import threading
 import time
 
 
@@ -13,3 +14,8 @@ def until(condition, what, seconds=10.0, pause=0.003):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s for {what() if callable(what) else what}")
         time.sleep(pause)
+
+
+def pause(seconds):
+    """A part of a test's traffic: a peer that does nothing for so long."""
+    threading.Event().wait(seconds)

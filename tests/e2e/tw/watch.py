@@ -23,6 +23,12 @@ ATTACH_SECONDS = 120
 COMMAND_SECONDS = ATTACH_SECONDS + 90
 
 
+def one_an_arm(*servers):
+    """What Watch is to be given to watch these, each as a version of its own, one an arm, in the order of ARMS."""
+    return {"versions": {f"v-{arm}": (arm, {"listen": f"127.0.0.1:{s.port}"}) for arm, s in zip(ARMS, servers)},
+            "serving": [s.port for s in servers]}
+
+
 def binary_missing():
     if DRY:
         return None
