@@ -231,10 +231,10 @@ static bool put_waiting(struct frame *f, const struct comparison *c)
 		return false;
 	if (!baseline && !canary && !lone)
 		frame_prose(f, RANK_STAYS, YELLOW, 0,
-		            "No requests yet: waiting for traffic on %s (baseline) and %s (canary)",
+		            "No request has ended yet: waiting for %s (baseline) and %s (canary)",
 		            arm_label(c, ARM_BASELINE), arm_label(c, ARM_CANARY));
 	else
-		frame_prose(f, RANK_STAYS, YELLOW, 0, "Waiting for the first request on %s (%s)",
+		frame_prose(f, RANK_STAYS, YELLOW, 0, "Waiting for the first request to end on %s (%s)",
 		            arm_label(c, baseline || lone ? ARM_CANARY : ARM_BASELINE),
 		            arm_names[baseline || lone ? ARM_CANARY : ARM_BASELINE]);
 	return !comparison_requests(c);

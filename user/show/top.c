@@ -155,17 +155,37 @@ static int busier(const void *pa, const void *pb)
 	return strcmp(a->service ? a->service : "", b->service ? b->service : "");
 }
 
-/* "No requests yet: a, b" for the services from `first` on. */
-static void put_quiet(struct frame *f, const struct comparison *const *services, size_t first, size_t n)
+/* The services of which no request has ended yet: those that answer some, or those that were asked nothing. */
+static void put_names(struct frame *f, const struct comparison *const *services, size_t n, bool asked)
 {
 	struct line l;
+	size_t k = 0;
 
+	line_init_long(&l);
+	for (size_t i = 0; i < n; i++) {
+		const struct comparison *c = services[i];
+
+		if (asked != (c->ledger.in_flight > 0))
+			continue;
+		line_put(&l, "%s%s", k++ ? ", " : "", c->service ? c->service : "-");
+		if (asked)
+			line_put(&l, " (%s)", format_count(c->ledger.in_flight).s);
+	}
+	if (!k)
+		return;
+	if (asked)
+		frame_prose(f, RANK_NOTE, PLAIN, 0, f->terminal ? "Under way, none has ended yet: %s" : "under_way %s",
+		            l.text);
+	else
+		frame_prose(f, RANK_NOTE, DIM, 0, f->terminal ? "No requests yet: %s" : "waiting %s", l.text);
+}
+
+static void put_quiet(struct frame *f, const struct comparison *const *services, size_t first, size_t n)
+{
 	if (first >= n)
 		return;
-	line_init_long(&l);
-	for (size_t i = first; i < n; i++)
-		line_put(&l, "%s%s", i > first ? ", " : "", services[i]->service ? services[i]->service : "-");
-	frame_prose(f, RANK_NOTE, DIM, 0, f->terminal ? "No requests yet: %s" : "waiting %s", l.text);
+	put_names(f, services + first, n - first, true);
+	put_names(f, services + first, n - first, false);
 	for (size_t i = first; i < n; i++) {
 		if (!is_complete(services[i]))
 			part_coverage(f, services[i]);
