@@ -83,6 +83,8 @@ static __always_inline __u32 conn_lost(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
+	if (unlikely(is_h2(c)))
+		return 0; /* as another CPU has found: what is missed is its to tell */
 	/* What could not be followed to its end may be HTTP all the same; what broke the grammar at once is not. */
 	if (c->kind == TW_NEW && c->rq.state == H1_BAD) {
 		count(x->l, c->version, TW_L_NOT_HTTP);

@@ -5,12 +5,19 @@
 
 #define H2_WAIT 64 /* so often one side asks whether the other has begun */
 
+/* No two connections of a CPU begin in one nanosecond. */
+static __always_inline __u64 h2_new_name(void)
+{
+	return bpf_ktime_get_ns() << 8 ^ bpf_get_smp_processor_id();
+}
+
 static __always_inline void h2_names(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	/* No two connections of a CPU begin in one nanosecond. */
-	c->h2_name = bpf_ktime_get_ns() << 8 ^ bpf_get_smp_processor_id();
+	/* By what came too early it may have a name already. */
+	if (c->kind != TW_NEW || !c->h2_name)
+		c->h2_name = h2_new_name();
 	c->rq_lost = 0;
 	c->h2_gap = 0;
 	c->h2_read_t = 0;
@@ -36,6 +43,28 @@ static __always_inline void h2_expects(struct ctx *x)
 static __always_inline int is_h2(const struct tw_conn *c)
 {
 	return *(const volatile __u8 *)&c->kind == TW_H2;
+}
+
+/* Nothing has shown yet what it speaks, or it was HTTP/2 and another CPU has just found that. */
+static __always_inline int is_undecided(const struct tw_conn *c)
+{
+	return c->kind == TW_NEW || is_h2(c);
+}
+
+/* It may turn out to speak HTTP/2; the name is there for what is kept until then. 0: somebody is just beginning. */
+static __always_inline int h2_names_early(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+	__u32 i;
+
+	for (i = 0; i < H2_WAIT && !is_h2(c) && !c->h2_name; i++) {
+		if (!cut_claim(c))
+			continue;
+		if (c->kind == TW_NEW && !c->h2_name)
+			c->h2_name = h2_new_name();
+		cut_release(c);
+	}
+	return c->kind == TW_NEW && c->h2_name;
 }
 
 /*

@@ -10,6 +10,9 @@
  *  - a place for a segment is taken by who finds itself alone there, filled, and told by its length, which is written
  *    last; who has the claim lets it go.
  *
+ * What comes before anything has shown what its connection speaks is kept twice, here and as held.h does. He who finds
+ * that it is HTTP/2 says so before he looks at tw_conn.held; he who keeps sets that before he asks once more.
+ *
  * Bounded: H2_EARLY segments a connection, H2_CHUNKS chunks for all of them. What finds no room breaks its direction.
  * Those of connections that go with some are taken out by user space.
  */
@@ -101,7 +104,7 @@ __attribute__((noinline)) int h2_early_take(__u64 name)
 	return 0;
 }
 
-/* Keeps the segment. 0, or -1 when there is no room for it. */
+/* Keeps the segment; it is for the caller to say so. 0, or -1 when there is no room for it. */
 static __always_inline int h2_keep(struct ctx *x, int requests)
 {
 	struct h2_early *e = h2_early_get(x->c, 1);
@@ -125,8 +128,6 @@ static __always_inline int h2_keep(struct ctx *x, int requests)
 	s->requests = requests;
 	barrier();
 	*(volatile __u32 *)&s->len = x->s.len;
-	x->c->held = 1;
-	count(x->l, x->c->version, TW_L_REORDERED);
 	return 0;
 }
 

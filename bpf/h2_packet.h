@@ -348,36 +348,58 @@ static __always_inline void h2_misses(struct h1 *p)
 	p->status = H2_TELL_NOTHING;
 }
 
+/* Has it come before what will show what the connection speaks? Then it is kept for both. */
+static __always_inline int h2_is_undecided(const struct ctx *x, int requests)
+{
+	return x->ingress && x->c->kind == TW_NEW && (__s32)(x->s.seq - h2_half(x->c, requests)->next) > 0;
+}
+
+/* It has come too early. Without room for it it will be missed, or is missed already. */
+static __always_inline void h2_early_one(struct ctx *x, int requests, int undecided)
+{
+	x->now = segment_time(x);
+	if (!h2_keep(x, requests)) {
+		if (undecided)
+			return; /* it is held as well, which is counted */
+		x->c->held = 1;
+		count(x->l, x->c->version, TW_L_REORDERED);
+	} else if (!undecided) {
+		h2_misses(h2_half(x->c, requests));
+	}
+}
+
 static __always_inline int h2_first(struct __sk_buff *skb, int ingress, void *tails)
 {
 	enum h2_turn turn = H2_NOW;
 	struct ctx x = { .skb = skb };
-	int requests;
+	int requests, undecided;
 
 	if (!h2_packet_enter(&x, ingress))
 		return 1;
 	requests = h2_asks(&x);
-	if (unlikely(!h2_starts(&x, requests))) {
+	undecided = h2_is_undecided(&x, requests);
+	if (unlikely(undecided)) {
+		turn = h2_names_early(&x) ? H2_EARLY_ONE : H2_BEFORE;
+	} else if (unlikely(!h2_starts(&x, requests))) {
 		upgraded_packet(&x, !ingress == !!requests);
 		return packet_done(&x);
-	}
-	if (!ingress) {
+	} else if (!ingress) {
 		/* What leaves does so in order, and one at a time. */
 		if (unlikely(h2_order(&x, h2_half(x.c, requests)) == H2_EARLY_ONE))
 			h2_misses(h2_half(x.c, requests));
 		h2_tail(&x, tails, TAIL_H2);
 		return packet_done(&x);
-	}
-	if (likely(h2_arrives(&x, requests, &turn))) {
+	} else if (likely(h2_arrives(&x, requests, &turn))) {
 		skb->cb[3] |= H2_CLAIMED;
 		h2_tail(&x, tails, TAIL_H2);
 		h2_release(h2_claim_of(x.c, requests));
 		return packet_done(&x);
 	}
-	if (turn == H2_EARLY_ONE && x.s.len) {
-		x.now = segment_time(&x);
-		if (h2_keep(&x, requests))
-			h2_misses(h2_half(x.c, requests));
+	if (turn == H2_EARLY_ONE && x.s.len)
+		h2_early_one(&x, requests, undecided);
+	if (unlikely(undecided)) {
+		h2_tail(&x, tails, TAIL_HOLD + (requests ? TAIL_REQUESTS : TAIL_RESPONSES));
+		return packet_done(&x);
 	}
 	h2_closes(&x, requests);
 	if (x.c->held)

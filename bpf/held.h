@@ -117,7 +117,7 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 
 	/* Wholly inside the body that is being counted: only its place matters. */
 	inside = p->state == H1_UNTIL_CLOSE || (is_counting(p) && ahead + x->s.len <= p->left);
-	if (!h || (!inside && n > TW_HELD_MOST))
+	if (!h)
 		return -1;
 	if (!x->c->held)                                      /* what is left there waited for a stream that was lost */
 		__builtin_memset(h->s, 0, sizeof(h->s) + 16); /* and from, to, let_go */
@@ -130,7 +130,7 @@ static __always_inline int hold_segment(struct ctx *x, struct h1 *p, __u32 expec
 		if (!s->len)
 			room = i;
 	}
-	if (room >= TW_HELD)
+	if (room >= TW_HELD || (!inside && n > TW_HELD_MOST))
 		return p == &x->c->rq ? held_let_go(x, h) : -1;
 	s = &h->s[room];
 	s->seq = x->s.seq;
@@ -180,6 +180,8 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 
 	if (!careful_enter(&x, 1))
 		return 1;
+	if (unlikely(is_h2(x.c)))
+		packet_tail(&x, tails, TAIL_H2_FIRST);
 	if (requests && is_counting(&x.c->rq))
 		next = request_leap(&x);
 	if (next == NEXT_CAREFUL) {
@@ -193,6 +195,10 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		flush = conn_lost(&x);
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
+		/* What precedes it may have shown meanwhile what the connection speaks: see h2_early.h. */
+		__sync_fetch_and_add(&x.c->fence, 1);
+		if (unlikely(is_h2(x.c)))
+			packet_tail(&x, tails, TAIL_H2_FIRST);
 	}
 	return packet_end(&x, tails, flush);
 }

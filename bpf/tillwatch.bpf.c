@@ -145,6 +145,9 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		if (!requests && !x->ingress && unlikely(c->shut_at))
 			window_leaves(c, segment_window(x->skb, &x->s), x->now);
 		next = segment_order(x, *expected, p->state == H1_LOST);
+		/* What precedes it may have shown meanwhile, on another CPU, what the connection speaks. */
+		if (likely(next == NEXT_CAREFUL) && unlikely(is_h2(c)))
+			next = NEXT_H2;
 		if (likely(next == NEXT_CAREFUL)) {
 			/*
 			 * A load of what was copied just now waits until every store before it is done, also
@@ -172,7 +175,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		packet_tls(x, tails);
 		return 1;
 	}
-	if (unlikely(next == NEXT_H2)) {
+	if (unlikely(next == NEXT_H2 || (next == NEXT_HOLD && x->ingress && is_undecided(c)))) {
 		packet_tail(x, tails, TAIL_H2_FIRST);
 		return packet_done(x);
 	}

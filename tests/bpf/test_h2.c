@@ -267,28 +267,45 @@ static void what_is_sent_again_is_told_once(void **state)
 	}
 }
 
-/* All orders of five segments, but that the first comes first: a test run has no socket that knows where it begins. */
-static void segments_may_overtake_each_other(void **state)
+/* All orders of four segments behind `first` bytes: a test run has no socket that knows where the stream begins. */
+static void overtaken_behind(size_t first)
 {
-	enum { N = 5 };
-	size_t size;
+	enum { N = 4 };
+	size_t size = (said[CLIENT].len - first) / N;
 
-	ordinary();
-	size = said[CLIENT].len / N;
 	for (int order = 0; order < 24; order++) {
-		int left[N - 1] = { 1, 2, 3, 4 }, n = N - 1;
+		int left[N] = { 0, 1, 2, 3 }, n = N;
 
 		anew();
-		say_part(CLIENT, 0, size);
+		may_reorder();
+		say_part(CLIENT, 0, first);
 		for (int rest = order; n; rest /= n, n--) {
 			int k = left[rest % n];
+			size_t from = first + (size_t)k * size;
 
 			memmove(left + rest % n, left + rest % n + 1, (size_t)(n - 1 - rest % n) * sizeof(*left));
-			say_part(CLIENT, (size_t)k * size, k == N - 1 ? said[CLIENT].len : (size_t)(k + 1) * size);
+			say_part(CLIENT, from, k == N - 1 ? said[CLIENT].len : from + size);
 		}
 		say_part(SERVER, 0, said[SERVER].len);
 		expect_told();
+		done();
 	}
+}
+
+static void segments_may_overtake_each_other(void **state)
+{
+	ordinary();
+	overtaken_behind(said[CLIENT].len / 5);
+}
+
+static void segments_may_overtake_what_shows_that_it_is_http2(void **state)
+{
+	ordinary();
+	overtaken_behind(1);
+	overtaken_behind(2);
+	/* Larger segments than are held of HTTP/1. */
+	frame(CLIENT, HEADERS, 5, 7, 9000);
+	overtaken_behind(1);
 }
 
 static void a_server_may_speak_first(void **state)
@@ -377,6 +394,7 @@ int main(void)
 		TEST(every_byte_may_be_a_segment_of_its_own),
 		TEST(what_is_sent_again_is_told_once),
 		TEST(segments_may_overtake_each_other),
+		TEST(segments_may_overtake_what_shows_that_it_is_http2),
 		TEST(a_server_may_speak_first),
 		TEST(frames_beyond_number_in_one_segment_are_all_told),
 		TEST(a_payload_beyond_the_limit_is_passed_over),

@@ -87,12 +87,11 @@ void loader__loss_maps(const struct loader *l, struct loss_maps *out);
 /* Calls fn for every HTTP/2 connection (tw_h2_record.conn) whose end found no room in the ring, and forgets it. */
 void loader__h2_unsaid(struct loader *l, void (*fn)(void *arg, uint64_t conn, uint32_t err), void *arg);
 
-/* Takes out what segments of HTTP/2 that came too early have left in the kernel since before that time (ns). */
-void loader__h2_forget(struct loader *l, uint64_t before);
-
-/* That connection is over: what the kernel keeps for its next early segment goes, where its socket's end is not told.
+/*
+ * Takes out what segments that came too early have left in the kernel since before that time (ns): what nobody will ask
+ * for any more, and all of connections that nothing `follows`.
  */
-void loader__h2_left(struct loader *l, uint64_t conn);
+void loader__h2_forget(struct loader *l, uint64_t before, bool (*follows)(void *arg, uint64_t conn), void *arg);
 
 /* The map that readers.h reads. */
 int loader__readers(const struct loader *l);

@@ -182,9 +182,8 @@ void loader__h2_unsaid(struct loader *l, void (*fn)(void *arg, uint64_t conn, ui
 	}
 }
 
-void loader__h2_forget(struct loader *l, uint64_t before)
+static void forget_chunks(int fd, uint64_t before)
 {
-	int fd = bpf_map__fd(l->skel->maps.h2_chunks);
 	static struct {
 		uint64_t t;
 		char bytes[4096];
@@ -195,9 +194,6 @@ void loader__h2_forget(struct loader *l, uint64_t before)
 	} key, next;
 	bool more;
 
-	if (bpf_map__value_size(l->skel->maps.h2_chunks) != sizeof(chunk) ||
-	    bpf_map__key_size(l->skel->maps.h2_chunks) != sizeof(key))
-		return;
 	for (more = !bpf_map_get_next_key(fd, NULL, &key); more; key = next) {
 		more = !bpf_map_get_next_key(fd, &key, &next);
 		if (!bpf_map_lookup_elem(fd, &key, &chunk) && chunk.t < before)
@@ -205,9 +201,37 @@ void loader__h2_forget(struct loader *l, uint64_t before)
 	}
 }
 
-void loader__h2_left(struct loader *l, uint64_t conn)
+/* Where nothing follows the connection: it has gone, or it turned out to speak something else. */
+static void forget_places(int fd, uint64_t before, bool (*follows)(void *arg, uint64_t conn), void *arg)
 {
-	bpf_map_delete_elem(bpf_map__fd(l->skel->maps.h2_earlies), &conn);
+	static struct {
+		uint64_t t;
+		uint32_t rest[4];
+	} places[128];
+	uint64_t conn, next, latest;
+	bool more;
+
+	for (more = !bpf_map_get_next_key(fd, NULL, &conn); more; conn = next) {
+		more = !bpf_map_get_next_key(fd, &conn, &next);
+		if (follows(arg, conn) || bpf_map_lookup_elem(fd, &conn, places))
+			continue;
+		latest = 0;
+		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+			latest = places[i].t > latest ? places[i].t : latest;
+		if (latest < before)
+			bpf_map_delete_elem(fd, &conn);
+	}
+}
+
+void loader__h2_forget(struct loader *l, uint64_t before, bool (*follows)(void *arg, uint64_t conn), void *arg)
+{
+	const struct bpf_map *chunks = l->skel->maps.h2_chunks, *places = l->skel->maps.h2_earlies;
+
+	/* As bpf/h2_maps.h has them. */
+	if (bpf_map__value_size(chunks) == 8 + 4096 && bpf_map__key_size(chunks) == 16)
+		forget_chunks(bpf_map__fd(chunks), before);
+	if (bpf_map__value_size(places) == 128 * 24 && bpf_map__key_size(places) == 8)
+		forget_places(bpf_map__fd(places), before, follows, arg);
 }
 
 int loader__readers(const struct loader *l)

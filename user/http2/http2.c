@@ -177,16 +177,19 @@ void http2__counts(const struct http2 *h, struct h2_counts *to)
 	to->memory_max = h->engine.memory.most;
 }
 
-void http2__forget(struct http2 *h, uint64_t before, void (*fn)(void *arg, uint64_t conn), void *arg)
+bool http2__follows(const struct http2 *h, uint64_t conn)
+{
+	return h2_table__find(&h->table, conn);
+}
+
+void http2__forget(struct http2 *h, uint64_t before)
 {
 	struct h2_conn *newer;
 
 	for (struct h2_conn *c = h->table.oldest; c && c->t_seen < before; c = newer) {
 		newer = c->newer;
-		if (!c->over)
-			continue;
-		fn(arg, c->name);
-		h2_table__remove(&h->table, c);
+		if (c->over)
+			h2_table__remove(&h->table, c);
 	}
 }
 

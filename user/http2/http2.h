@@ -118,9 +118,12 @@ void http2__counts(const struct http2 *h, struct h2_counts *to);
 
 /*
  * Forgets connections that were over and of which nothing came since `before` (ns): where the kernel cannot tell that a
- * socket has gone, nothing else removes them. Calls fn with their names.
+ * socket has gone, nothing else removes them.
  */
-void http2__forget(struct http2 *h, uint64_t before, void (*fn)(void *arg, uint64_t conn), void *arg);
+void http2__forget(struct http2 *h, uint64_t before);
+
+/* Is this the name of a connection that is followed? */
+bool http2__follows(const struct http2 *h, uint64_t conn);
 
 /* Calls fn for every open stream, with what is known so far (outcome: TW_UNOBSERVED; t_end: 0). */
 void http2__each_open(struct http2 *h, void (*fn)(void *arg, const struct h2_exchange *e), void *arg);

@@ -9,14 +9,15 @@
 
 #include "session/internal.h"
 
-#define MEMORY      (64UL << 20)
-#define CONNECTIONS 65536
-#define STREAMS     4096 /* open on one connection */
-#define HEADER_LIST (64 << 10)
-#define LONG_LIVED  10 /* s, after the answer's first byte */
-#define NS          1000000000ULL
-#define EARLY       10 /* s that a segment may have come too early */
-#define OVER        60 /* s that a connection is remembered which is over, in case that its socket's end is told */
+#define MEMORY       (64UL << 20)
+#define CONNECTIONS  65536
+#define STREAMS      4096 /* open on one connection */
+#define HEADER_LIST  (64 << 10)
+#define LONG_LIVED   10 /* s, after the answer's first byte */
+#define NS           1000000000ULL
+#define EARLY        10 /* s that a segment may have come too early */
+#define FORGET_EVERY 5  /* s */
+#define OVER         60 /* s that a connection is remembered which is over, in case that its socket's end is told */
 
 /* Targets met before: a power of two. */
 #define TARGETS 4096
@@ -265,24 +266,24 @@ void http2_sweep(struct session *s)
 	loader__h2_unsaid(s->loader, on_unsaid, s->http2);
 }
 
-static void on_forgotten(void *arg, uint64_t conn)
+static bool follows(void *arg, uint64_t conn)
 {
-	struct session_http2 *h = arg;
-
-	loader__h2_left(h->s->loader, conn);
+	return http2__follows(arg, conn);
 }
 
 void http2_keep(struct session *s, double now)
 {
-	if (now < s->http2->sweep_at)
+	struct session_http2 *h = s->http2;
+
+	if (now < h->sweep_at)
 		return;
-	s->http2->sweep_at = now + 1;
+	h->sweep_at = now + 1;
 	http2_sweep(s);
-	loader__h2_forget(s->loader, (uint64_t)((now - EARLY) * 1e9));
-	if (now >= s->http2->forget_at) {
-		s->http2->forget_at = now + OVER / 4.0;
-		http2__forget(s->http2->lib, (uint64_t)((now - OVER) * 1e9), on_forgotten, s->http2);
-	}
+	if (now < h->forget_at)
+		return;
+	h->forget_at = now + FORGET_EVERY;
+	http2__forget(h->lib, (uint64_t)((now - OVER) * 1e9));
+	loader__h2_forget(s->loader, (uint64_t)((now - EARLY) * 1e9), follows, h->lib);
 }
 
 void http2_ledger_add(const struct session *s, struct tw_ledger_row *rows)
