@@ -244,18 +244,31 @@ static inline void rig_forget_log(void)
 /* ---- maps ---------------------------------------------------------------------------------------------------------
  */
 
+/* Bits from the type's beginning, or -1; members without a name are looked into. */
+static inline int64_t rig_member(const struct btf *btf, int id, const char *member)
+{
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+
+	for (int i = 0; t && btf_is_composite(t) && i < btf_vlen(t); i++) {
+		const struct btf_member *m = &btf_members(t)[i];
+		const char *name = btf__name_by_offset(btf, m->name_off);
+		int64_t at = !strcmp(name, member) ? 0 : *name ? -1 : rig_member(btf, (int)m->type, member);
+
+		if (at >= 0)
+			return at + btf_member_bit_offset(t, (__u32)i);
+	}
+	return -1;
+}
+
 /* Where a member lies, by the programs' own BTF. */
 static inline size_t rig_offset(const char *type, const char *member)
 {
 	const struct btf *btf = bpf_object__btf(rig.skel->obj);
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	int64_t at = rig_member(btf, btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT), member);
 
-	for (int i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member))
-			return btf_member_bit_offset(t, (__u32)i) / 8;
-	fail_msg("no %s in %s", member, type);
-	return 0;
+	if (at < 0)
+		fail_msg("no %s in %s", member, type);
+	return (size_t)at / 8;
 }
 
 static inline void rig_empty_map(struct bpf_map *m)
