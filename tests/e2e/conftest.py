@@ -18,6 +18,7 @@ TEST_SECONDS = 300  # far more than any takes, on a busy machine as well
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "harness: checks the servers, clients and oracles; needs no tillwatch")
+    config.addinivalue_line("markers", "alone: holds clocks against each other, or looks at the whole host; no other test at once")
 
 
 def pytest_report_header():

@@ -65,6 +65,7 @@ def test_doctor_speaks_json():
     assert os.uname().release in r.out
 
 
+@pytest.mark.alone
 def test_top_shows_every_http_service_and_its_endpoints(nginx):
     one, two = nginx(name="one"), nginx(name="two")
 
@@ -79,6 +80,7 @@ def test_top_shows_every_http_service_and_its_endpoints(nginx):
     assert "\x1b" not in r.out, "control sequences off a terminal"
 
 
+@pytest.mark.alone
 def test_init_writes_a_config_that_watch_accepts(nginx, tmp_path):
     server = nginx()
     path = tmp_path / "starter.yaml"
@@ -93,6 +95,7 @@ def test_init_writes_a_config_that_watch_accepts(nginx, tmp_path):
     Document(again.out, again.err)
 
 
+@pytest.mark.alone
 def test_init_without_a_file_writes_to_stdout_and_talks_on_stderr(nginx, tmp_path):
     server = nginx()
     r, _ = traffic_while(Background("init", "--for", "2s"), server.port)

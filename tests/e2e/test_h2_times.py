@@ -15,6 +15,8 @@ from tw.parallel import in_parallel
 from tw.stage import Scenes, Stage
 from tw.wait import pause
 
+pytestmark = pytest.mark.alone
+
 scene = Scenes()
 
 

@@ -5,12 +5,16 @@ import socket
 import threading
 import time
 
+import pytest
+
 from tw import servers
 from tw.client import Client, ask, request
 from tw.net import await_shut_window
 from tw.oracle import BUCKET, MS, assert_answered, assert_quantiles, counts, near
 from tw.parallel import in_parallel
 from tw.wait import pause, until
+
+pytestmark = pytest.mark.alone
 
 JIFFY = 0.01  # the longest there are
 

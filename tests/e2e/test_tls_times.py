@@ -19,6 +19,8 @@ from tw.proc import children, state
 from tw.stage import Scenes, Stage
 from tw.wait import pause, until
 
+pytestmark = pytest.mark.alone
+
 scene = Scenes()
 
 

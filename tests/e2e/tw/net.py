@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Ports and sockets."""
 import fcntl
+import os
 import random
 import socket
 import struct
@@ -10,13 +11,18 @@ import time
 from .wait import until
 
 _given = set()
+WORKERS = 16  # at most
 
 
 def free_port(host="127.0.0.1"):
-    """A port nobody has, below the range the kernel takes client ports from, and never the same twice in one run."""
+    """
+    A port nobody has, below the range the kernel takes client ports from, and never the same twice in one run, nor in
+    those of its workers that run at once.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.randrange(20000 + worker, 32000, WORKERS)
         if port in _given:
             continue
         with socket.socket(family) as s:
