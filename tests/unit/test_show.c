@@ -129,7 +129,7 @@ static void an_empty_comparison_says_what_it_waits_for(void **state)
 	x->c.n_endpoints = 0;
 	x->c.has_verdict = false;
 	text = shown(&x->c, SHOW_TERMINAL, 80, 24, false, 240);
-	assert_non_null(strstr(text, "No requests yet: waiting for traffic on v1 (baseline) and v2 (canary)"));
+	assert_non_null(strstr(text, "No request has ended yet: waiting for v1 (baseline) and v2 (canary)"));
 	assert_non_null(strstr(text, "v2: waiting for the cgroup /shop-v2.slice"));
 	assert_null(strstr(text, "ENDPOINT"));
 	free(text);
@@ -142,7 +142,7 @@ static void an_empty_comparison_says_what_it_waits_for(void **state)
 	x->c.n_endpoints = 1;
 	memset(&x->ep[0].arm[ARM_CANARY], 0, sizeof(x->ep[0].arm[ARM_CANARY]));
 	text = shown(&x->c, SHOW_TERMINAL, 80, 24, false, 240);
-	assert_non_null(strstr(text, "Waiting for the first request on v2 (canary)"));
+	assert_non_null(strstr(text, "Waiting for the first request to end on v2 (canary)"));
 	assert_non_null(strstr(text, "GET /           12,345         -      0     0%      -      -     -"));
 	free(text);
 	close_shop(x);

@@ -4,8 +4,8 @@
 
 static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **state)
 {
-	struct fixture *busy = shop(), *calm = shop(), *quiet = shop();
-	const struct comparison *services[] = { &quiet->c, &calm->c, &busy->c };
+	struct fixture *busy = shop(), *calm = shop(), *quiet = shop(), *hanging = shop();
+	const struct comparison *services[] = { &quiet->c, &calm->c, &busy->c, &hanging->c };
 	char *text;
 
 	for (int i = 0; i < 2; i++) {
@@ -20,7 +20,11 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	calm->c.n_endpoints = 1;
 	quiet->c.service = "redis 0.0.0.0:6379";
 	quiet->c.n_endpoints = quiet->c.n_notes = 0;
-	text = shown_top(services, 3, SHOW_TERMINAL, 80, 24);
+	quiet->c.ledger.in_flight = 0;
+	hanging->c.service = "chat 0.0.0.0:7000";
+	hanging->c.n_endpoints = hanging->c.n_notes = 0;
+	hanging->c.ledger.in_flight = 1003;
+	text = shown_top(services, 4, SHOW_TERMINAL, 80, 24);
 	without_cursor(text);
 	assert_string_equal(text, "  ENDPOINT               REQUESTS     /S         ERRORS     p50     p95     p99\n"
 	                          "nginx 127.0.0.1:80 (HTTP/1, HTTP/2): 13,345 requests, 222/s, 77 connections\n"
@@ -29,15 +33,17 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	                          "node [::1]:3000 (HTTP/1): 12,345 requests, 206/s, 3 connections\n"
 	                          "  GET /                    12,345    206       0     0%  977 us  977 us  977 us\n"
 	                          "\n"
+	                          "Under way, none has ended yet: chat 0.0.0.0:7000 (1,003)\n"
 	                          "No requests yet: redis 0.0.0.0:6379\n"
 	                          "Overhead: kernel 450 ns per request, agent 0.17% of a core and 20.0 MiB\n");
 	free(text);
-	text = shown_top(services, 3, SHOW_LINES, 0, 0);
+	text = shown_top(services, 4, SHOW_LINES, 0, 0);
 	assert_non_null(
 		strstr(text, "service nginx 127.0.0.1:80 requests=13345 rate=222.42 protocols=HTTP/1,HTTP/2\n"));
 	assert_non_null(strstr(
 		text, "endpoint \"POST /pay\" service=nginx 127.0.0.1:80 requests=1000 rate=16.67 errors=5(0.50%) "
 		      "p50=1.95ms p95=1.95ms p99=1.95ms\n"));
+	assert_non_null(strstr(text, "under_way chat 0.0.0.0:7000 (1,003)\n"));
 	assert_non_null(strstr(text, "waiting redis 0.0.0.0:6379\n"));
 	free(text);
 	text = shown_top(NULL, 0, SHOW_TERMINAL, 80, 24);
@@ -46,6 +52,7 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	close_shop(busy);
 	close_shop(calm);
 	close_shop(quiet);
+	close_shop(hanging);
 }
 
 static void top_tells_grpc_from_other_http2_by_its_endpoints(void **state)
