@@ -4,6 +4,7 @@ HTTP/2 connections that are older than the tool, and records that are lost: ever
 as far as the header tables that are known allow, and never under a wrong one.
 """
 import signal
+import struct
 import threading
 
 import pytest
@@ -97,6 +98,61 @@ def test_what_was_asked_before_the_tool_came_is_not_counted(tmp_path, started, w
     d = w.stop()
     assert_answered(d, {("GET /seen", 200): 4})
     assert of_http2(d)["requests"] == 4
+
+
+IN_FRONT = {
+    "a window's update": lambda number: h2.window_frame(0, 1), "two of them": lambda number: h2.window_frame(0, 1) * 2,
+    "a ping": lambda number: h2.frame(h2.PING, 0, 0, b"in front"), "a priority": h2.priority_frame,
+    "a reset": lambda number: h2.rst_frame(number - 2),
+    "a priority's update": lambda number: h2.frame(0x10, 0, 0, struct.pack(">I", number) + b"u=1"),  # RFC 9218
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "tls"])
+@pytest.mark.parametrize("what", IN_FRONT)
+def test_an_open_connection_is_found_whatever_its_requests_have_in_front_of_them(what, secure, h2_server, watching):
+    """No segment, and no record of TLS, begins with a request."""
+    server = h2_server("node", tls=secure)
+    with h2.Client(server.port, tls=secure or None) as c:
+        for _ in range(3):
+            c.get("/old")
+        w = watching(server.port)
+        for _ in range(10):
+            s = c.new_stream()
+            c.send(IN_FRONT[what](s.number) + h2.header_frames(s.number, c.request_head("GET", "/missing/a"), end=True))
+            assert c.wait(s).status == 404
+    d = w.stop()
+    assert_answered(d, {("GET /missing/a", 404): 10})
+    of = of_http2(d)
+    assert (of["joined"], of["requests"], of["desynchronised"]) == (1, 10, 0), d
+
+
+def test_what_was_agreed_on_before_the_tool_came_breaks_no_connection(raw_server, watching):
+    """Frames that are larger than they may be by default, and of types that the tool does not know, on either side."""
+    def answer(peer, s):
+        peer.send(h2.frame(0x0a, 0, 0, b"\0\0h3=:443"))  # ALTSVC, RFC 7838
+        if s.headers[":method"] == "POST":
+            peer.send(h2.header_frames(s.number, peer.block([(":status", "202")])))
+            peer.send(h2.frame(h2.DATA, h2.END_STREAM, s.number, bytes(30_000)))
+        else:
+            by_path(peer, s)
+
+    server = raw_server(lambda c: h2.serve(c.sock, answer, {h2.MAX_FRAME: 1 << 20}))
+    with h2.Client(server.port, settings={h2.MAX_FRAME: 1 << 20}) as c:
+        c.settle()
+        c.get("/old")
+        w = watching(server.port)
+        for _ in range(10):
+            c.send(h2.frame(0x0b + 0x1f * 7, 0xff, 0, b"grease"))  # RFC 8701's way with types that nobody knows
+            s = c.ask("POST", "/large", end=False)
+            c.send(h2.frame(h2.DATA, h2.END_STREAM, s.number, bytes(20_000)))
+            assert c.wait(s).status == 202
+            assert c.get("/status/404/y").status == 404
+    server.join()
+    d = w.stop()
+    assert_answered(d, {("POST /large", 202): 10, ("GET /status/{id}/y", 404): 10})
+    of = of_http2(d)
+    assert (of["joined"], of["requests"], of["desynchronised"]) == (1, 20, 0), d
 
 
 def test_an_open_connection_may_be_met_inside_a_frame(served, watching):
