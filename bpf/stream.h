@@ -389,6 +389,7 @@ static __always_inline enum next response_ends(struct ctx *x, enum next next)
 	if (likely(next == NEXT_ENDS))
 		return NEXT_CAREFUL;
 	c->rs.status = status; /* a tunnel or another protocol: see upgraded_end */
+	c->rs.left = 0;        /* see h2_upgrades */
 	count(x->l, c->version, TW_L_UPGRADED);
 	c->kind = TW_IGNORED;
 	return NEXT_DONE;
