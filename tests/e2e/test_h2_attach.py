@@ -12,6 +12,7 @@ import pytest
 from test_h2_frames import by_path
 from tw import h2, h2_servers
 from tw.h2faults import Case, Dialogue, Faulty
+from tw.net import await_closed
 from tw.oracle import assert_answered, assert_counts, counts
 from tw.wait import until
 
@@ -238,3 +239,26 @@ def test_a_loss_of_records_is_told_and_names_nothing_wrongly(tmp_path, h2_server
     assert lost == 0 or of_http2(d)["desynchronised"] > 0 and d["coverage"]["complete"] is False, d
     assert lost == 0 or d["loss"]["events"] + d["loss"]["exchanges"] > 0, d
     assert lost > 0, "nothing was lost: the test shows nothing"
+
+
+def test_connections_that_end_while_records_are_lost_are_not_in_flight_for_ever(tmp_path, h2_server, watching_each):
+    """They begin far behind in the ring, and end when it is full: their end is heard of before their beginning is read."""
+    busy, slow = h2_server("nginx"), h2_server("node")
+    w = watching_each(busy, slow)
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 1000, 4, 8, name="first").wait()
+    w.child.kill(signal.SIGSTOP)
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 20_000, 8, 1, name="before").wait()
+    open_ones = [h2.Client(slow.port) for _ in range(50)]
+    for c in open_ones:
+        streams = [c.ask("GET", "/sleep/60000") for _ in range(4)]
+        c.until(lambda: all(s.headers for s in streams))
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 150_000, 8, 4, name="full").wait()
+    for c in open_ones:
+        c.close()
+    await_closed(slow.port)
+    w.child.kill(signal.SIGCONT)
+    pause = threading.Event()
+    pause.wait(0.5)  # a part of what is in the ring is read, or all of it
+    d = w.stop(lossless=False)
+    assert d["loss"]["events"] > 0, "nothing was lost: the test shows nothing"
+    assert d.requests("canary") == 200 and of_http2(d)["open"] == 0, d
