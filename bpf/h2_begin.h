@@ -3,7 +3,8 @@
 #ifndef TW_H2_BEGIN_H
 #define TW_H2_BEGIN_H
 
-#define H2_WAIT 64 /* so often one side asks whether the other has begun */
+#define H2_PRI  0x5448202a20495250ULL /* "PRI * HT" */
+#define H2_WAIT 64                    /* so often one side asks whether the other has begun */
 
 /* No two connections of a CPU begin in one nanosecond. */
 static __always_inline __u64 h2_new_name(void)
@@ -110,41 +111,77 @@ static __always_inline int h2_is_preface(const __u8 *b, __u32 n)
 
 	if (n < 3 || b[0] != 'P' || b[1] != 'R' || b[2] != 'I')
 		return 0;
-	/* "PRI * HT" "TP/2.0\r\n" "\r\nSM\r\n\r\n" */
-	return n < H2_PREFACE ||
-	       (w[0] == 0x5448202a20495250ULL && w[1] == 0x0a0d302e322f5054ULL && w[2] == 0x0a0d0a0d4d530a0dULL);
+	/* and "TP/2.0\r\n" "\r\nSM\r\n\r\n" */
+	return n < H2_PREFACE || (w[0] == H2_PRI && w[1] == 0x0a0d302e322f5054ULL && w[2] == 0x0a0d0a0d4d530a0dULL);
 }
+
+/* Behind a 101 h1.left counts the bytes of a head that have come, as far as they can be HTTP/2's. */
+#define H2_OTHER 255 /* they cannot */
 
 /* The first bytes behind a 101, of either side: they may be HTTP/2's. */
 static __always_inline int may_be_upgraded(struct ctx *x, int client)
 {
 	struct tw_conn *c = x->c;
 
-	return c->kind == TW_IGNORED && c->rs.status == 101 && x->s.len >= TW_H2_HEAD &&
+	return c->kind == TW_IGNORED && c->rs.status == 101 && x->s.len &&
 	       x->s.seq == (!client == !!x->ingress ? c->rq.next : c->rs.next);
+}
+
+/* One more, at `at` of the head: the client's preface, or a server's SETTINGS. The latter's are kept, see h2_head. */
+static __always_inline int h2_gathers(struct ctx *x, int requests, __u32 at, __u8 b)
+{
+	__u8 *head = (__u8 *)x->c->seen;
+
+	if (requests)
+		return at == TW_H2_HEAD - 1 || b == (__u8)(H2_PRI >> (at & 7) * 8);
+	asm volatile("" : "+r"(at)); /* see window_load */
+	head[at & 15] = b;
+	return at < TW_H2_HEAD - 1 || h2_is_settings(head);
+}
+
+/* Both sides' bytes up to here are HTTP/2's, and one has said a head of it. */
+static __always_inline void h2_upgraded(struct ctx *x, __u32 asked, __u32 answered)
+{
+	struct tw_conn *c = x->c;
+	__u64 hash = c->hash[(c->tail - 1) & (TW_INLINE_PENDING - 1)], head = c->seen[0];
+	__u64 begun = c->t_start[(c->tail - 1) & (TW_INLINE_PENDING - 1)];
+
+	h2_expects(x);
+	c->rq.left -= asked;
+	c->rs.flags = answered;
+	c->seen[0] = head;
+	h2_asked_before(c, hash, begun);
+	count(x->l, c->version, TW_L_HTTP2);
 }
 
 /*
  * Does HTTP/2 follow the 101 (RFC 7540, 3.2, which RFC 9113 has left out)? The first bytes behind it tell, of whichever
- * side they are. The request that asked for it is stream 1.
+ * side they are, in as many segments as they come in. The request that asked for it is stream 1.
  */
 static __always_inline int h2_upgrades(struct ctx *x, int requests)
 {
 	struct tw_conn *c = x->c;
-	__u64 hash, begun;
-	__u8 b[16] = {};
-	int asks;
+	struct h1 *p = requests ? &c->rq : &c->rs, *other = requests ? &c->rs : &c->rq;
+	__u32 before = p->left, at = before, i;
+	__u8 b;
 
-	if (c->rs.status != 101 || x->s.len < TW_H2_HEAD || bpf_skb_load_bytes(x->skb, x->s.off, b, TW_H2_HEAD))
+	if (c->rs.status != 101 || before >= TW_H2_HEAD || other->left >= TW_H2_HEAD)
 		return 0;
-	asks = b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[4] == '*';
-	if (requests ? !asks : !h2_is_settings(b))
+	if (!before && !requests)
+		c->seen[H2_SINCE / 8] = segment_time(x);
+	for (i = 0; i < TW_H2_HEAD && i < x->s.len && at < TW_H2_HEAD; i++) {
+		if (bpf_skb_load_bytes(x->skb, x->s.off + i, &b, 1) || !h2_gathers(x, requests, at, b)) {
+			p->left = H2_OTHER;
+			return 0;
+		}
+		at++;
+	}
+	if (at < TW_H2_HEAD) {
+		p->left = at;
+		p->next += x->s.len;
 		return 0;
-	hash = c->hash[(c->tail - 1) & (TW_INLINE_PENDING - 1)];
-	begun = c->t_start[(c->tail - 1) & (TW_INLINE_PENDING - 1)];
-	h2_expects(x);
-	h2_asked_before(c, hash, begun);
-	count(x->l, c->version, TW_L_HTTP2);
+	}
+	h2_upgraded(x, requests ? before : other->left, requests ? other->left : before);
 	return 1;
 }
 

@@ -104,8 +104,8 @@ static __always_inline void h2_tell(struct ctx *x, struct h2_work *w)
 		p->status = H2_JOINED;
 		return;
 	}
-	/* Behind the client's preface. */
-	h2_item(w, TW_H2_BEGINS, p->state == H2_SKIP ? at + (__u32)p->left : at);
+	/* Behind the client's preface; a head may have begun before the connection was known to be upgraded. */
+	h2_item(w, TW_H2_BEGINS, p->state == H2_SKIP ? at + (__u32)p->left : at - (p->flags & 15));
 	p->status = H2_TELL_NOTHING;
 }
 

@@ -162,7 +162,7 @@ H2_INLINE __u32 h2_step_head(struct h2_work *w, __u32 at, __u32 n)
 		p->flags = have;
 		return take;
 	}
-	if (p->status == H2_JOINED && !h2_may_be_head(w->head))
+	if (p->status == H2_JOINED && !h2_may_follow(w->head))
 		return 0;
 	w->asked += w->head[3] == H2_HEADERS;
 	if (take < TW_H2_HEAD)

@@ -185,14 +185,14 @@ static __always_inline void plain_unknown(struct ctx *x)
 	count(x->l, x->c->version, TW_L_OPAQUE_TLS);
 }
 
-/* Does HTTP/2 begin here, or go on where the connection was found open? There a request's head is taken for a sign. */
+/* Does HTTP/2 begin here, or go on where the connection was found open? */
 static __always_inline int h2_is_found(struct ctx *x, __u32 n)
 {
 	const __u8 *b = x->l->window;
 
 	if (x->c->kind == TW_NEW || is_h2(x->c))
 		return h2_is_preface(b, n);
-	return x->c->joining && n >= TW_H2_HEAD && b[3] == H2_HEADERS && h2_may_be_head(b);
+	return x->c->joining && n >= TW_H2_HEAD && h2_is_sign(b);
 }
 
 /*
@@ -389,6 +389,7 @@ static __always_inline enum next response_ends(struct ctx *x, enum next next)
 	if (likely(next == NEXT_ENDS))
 		return NEXT_CAREFUL;
 	c->rs.status = status; /* a tunnel or another protocol: see upgraded_end */
+	c->rs.left = 0;        /* see h2_upgrades */
 	count(x->l, c->version, TW_L_UPGRADED);
 	c->kind = TW_IGNORED;
 	return NEXT_DONE;

@@ -34,6 +34,7 @@ enum tw_h2_frame_type {
 	H2_WINDOW_UPDATE,
 	H2_CONTINUATION,
 	H2_TYPES,
+	H2_PRIORITY_UPDATE = 16, /* RFC 9218, 7.1 */
 };
 
 #define TW_H2_ITEMS_MAX 4096 /* bytes of items in one record */

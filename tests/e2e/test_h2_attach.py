@@ -4,12 +4,15 @@ HTTP/2 connections that are older than the tool, and records that are lost: ever
 as far as the header tables that are known allow, and never under a wrong one.
 """
 import signal
+import struct
+import threading
 
 import pytest
 
 from test_h2_frames import by_path
 from tw import h2, h2_servers
 from tw.h2faults import Case, Dialogue, Faulty
+from tw.net import await_closed
 from tw.oracle import assert_answered, assert_counts, counts
 from tw.wait import pause, until
 
@@ -98,6 +101,61 @@ def test_what_was_asked_before_the_tool_came_is_not_counted(tmp_path, started, w
     assert of_http2(d)["requests"] == 4
 
 
+IN_FRONT = {
+    "a window's update": lambda number: h2.window_frame(0, 1), "two of them": lambda number: h2.window_frame(0, 1) * 2,
+    "a ping": lambda number: h2.frame(h2.PING, 0, 0, b"in front"), "a priority": h2.priority_frame,
+    "a reset": lambda number: h2.rst_frame(number - 2),
+    "a priority's update": lambda number: h2.frame(0x10, 0, 0, struct.pack(">I", number) + b"u=1"),  # RFC 9218
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "tls"])
+@pytest.mark.parametrize("what", IN_FRONT)
+def test_an_open_connection_is_found_whatever_its_requests_have_in_front_of_them(what, secure, h2_server, watching):
+    """No segment, and no record of TLS, begins with a request."""
+    server = h2_server("node", tls=secure)
+    with h2.Client(server.port, tls=secure or None) as c:
+        for _ in range(3):
+            c.get("/old")
+        w = watching(server.port)
+        for _ in range(10):
+            s = c.new_stream()
+            c.send(IN_FRONT[what](s.number) + h2.header_frames(s.number, c.request_head("GET", "/missing/a"), end=True))
+            assert c.wait(s).status == 404
+    d = w.stop()
+    assert_answered(d, {("GET /missing/a", 404): 10})
+    of = of_http2(d)
+    assert (of["joined"], of["requests"], of["desynchronised"]) == (1, 10, 0), d
+
+
+def test_what_was_agreed_on_before_the_tool_came_breaks_no_connection(raw_server, watching):
+    """Frames that are larger than they may be by default, and of types that the tool does not know, on either side."""
+    def answer(peer, s):
+        peer.send(h2.frame(0x0a, 0, 0, b"\0\0h3=:443"))  # ALTSVC, RFC 7838
+        if s.headers[":method"] == "POST":
+            peer.send(h2.header_frames(s.number, peer.block([(":status", "202")])))
+            peer.send(h2.frame(h2.DATA, h2.END_STREAM, s.number, bytes(30_000)))
+        else:
+            by_path(peer, s)
+
+    server = raw_server(lambda c: h2.serve(c.sock, answer, {h2.MAX_FRAME: 1 << 20}))
+    with h2.Client(server.port, settings={h2.MAX_FRAME: 1 << 20}) as c:
+        c.settle()
+        c.get("/old")
+        w = watching(server.port)
+        for _ in range(10):
+            c.send(h2.frame(0x0b + 0x1f * 7, 0xff, 0, b"grease"))  # RFC 8701's way with types that nobody knows
+            s = c.ask("POST", "/large", end=False)
+            c.send(h2.frame(h2.DATA, h2.END_STREAM, s.number, bytes(20_000)))
+            assert c.wait(s).status == 202
+            assert c.get("/status/404/y").status == 404
+    server.join()
+    d = w.stop()
+    assert_answered(d, {("POST /large", 202): 10, ("GET /status/{id}/y", 404): 10})
+    of = of_http2(d)
+    assert (of["joined"], of["requests"], of["desynchronised"]) == (1, 20, 0), d
+
+
 def test_an_open_connection_may_be_met_inside_a_frame(served, watching):
     """Half a DATA frame has passed, and half an answer: the rest of them is no frame, whatever it looks like."""
     server = served()
@@ -180,3 +238,26 @@ def test_a_loss_of_records_is_told_and_names_nothing_wrongly(tmp_path, h2_server
     assert lost == 0 or of_http2(d)["desynchronised"] > 0 and d["coverage"]["complete"] is False, d
     assert lost == 0 or d["loss"]["events"] + d["loss"]["exchanges"] > 0, d
     assert lost > 0, "nothing was lost: the test shows nothing"
+
+
+def test_connections_that_end_while_records_are_lost_are_not_in_flight_for_ever(tmp_path, h2_server, watching_each):
+    """They begin far behind in the ring, and end when it is full: their end is heard of before their beginning is read."""
+    busy, slow = h2_server("nginx"), h2_server("node")
+    w = watching_each(busy, slow)
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 1000, 4, 8, name="first").wait()
+    w.child.kill(signal.SIGSTOP)
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 20_000, 8, 1, name="before").wait()
+    open_ones = [h2.Client(slow.port) for _ in range(50)]
+    for c in open_ones:
+        streams = [c.ask("GET", "/sleep/60000") for _ in range(4)]
+        c.until(lambda: all(s.headers for s in streams))
+    h2_servers.H2load(tmp_path, busy, ("/ok",), 150_000, 8, 4, name="full").wait()
+    for c in open_ones:
+        c.close()
+    await_closed(slow.port)
+    w.child.kill(signal.SIGCONT)
+    pause = threading.Event()
+    pause.wait(0.5)  # a part of what is in the ring is read, or all of it
+    d = w.stop(lossless=False)
+    assert d["loss"]["events"] > 0, "nothing was lost: the test shows nothing"
+    assert d.requests("canary") == 200 and of_http2(d)["open"] == 0, d

@@ -424,6 +424,55 @@ def test_the_101_the_upgraded_request_and_the_streams_after_it_are_counted_once_
     assert_h2(d, 2)
 
 
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_what_follows_the_101_may_be_cut_at_any_byte(first, raw_server, watching):
+    """The preface of the one that speaks first, and behind it what the other says, in pieces of every size; nobody speaks alone."""
+    def pieces(whole, size):
+        return [whole[i:i + size] for i in range(0, len(whole), size)]
+
+    def handler(c):
+        size = int(c.request()[1].split("/")[2])
+        peer = h2.Peer(c.sock, False)
+        settings = h2.settings_frame({h2.MAX_STREAMS: 100})
+        if first == "server":
+            net.send_pieces(c.sock, [UPGRADED, *pieces(settings, size)])
+            peer.answer(1, 404, b"up")
+        else:
+            c.send(UPGRADED)
+        peer.buf = c.buf
+        assert peer.expect_magic()
+        if first == "client":
+            net.send_pieces(c.sock, pieces(settings, size))
+            peer.answer(1, 404, b"up")
+        while got := peer.receive():
+            s = peer.streams.get(got[2])
+            if s and s.ended and s.headers:
+                by_path(peer, s)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    sizes = range(1, 26)
+    for size in sizes:
+        with h2.Client(server.port, preface=False, acknowledging=False) as c:
+            c.connection.send(request("GET", f"/up/{size}", headers=["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+                                                                     "HTTP2-Settings: AAMAAABk"]))
+            assert c.connection.head()[0] == 101
+            c.buf, c.next = c.connection.buf, 3
+            if first == "server":
+                assert c.wait(c.stream(1)).status == 404
+            net.send_pieces(c.sock, pieces(h2.MAGIC + h2.settings_frame({h2.MAX_STREAMS: 100}) + h2.SETTINGS_ACK, size))
+            assert c.wait(c.stream(1)).status == 404
+            assert c.get("/status/503/a").status == 503
+    server.join()
+    d = w.stop()
+    n = len(sizes)
+    assert_answered(d, {("GET /up/{id}", 101): n, ("GET /up/{id}", 404): n, ("GET /status/{id}/a", 503): n})
+    assert_h2(d, n, requests=2 * n)
+
+
 def test_frames_are_read_in_whatever_records_tls_puts_them(h2_server, watching):
     """A record for each byte, for each frame, one for many frames; frames that begin in one record and end in another."""
     server = h2_server("nginx", tls=True)

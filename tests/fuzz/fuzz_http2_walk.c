@@ -117,7 +117,7 @@ static void expects(const uint8_t *b, uint32_t n, uint32_t end, int joined)
 		uint64_t len = h2_length(head), next = at + 9 + len;
 		int sent = head[3] < H2_TYPES && H2_SENT >> head[3] & 1 && len <= TW_H2_FRAME_MAX;
 
-		if (joined && !h2_may_be_head(head)) {
+		if (joined && !h2_may_follow(head)) {
 			if (end < at || end > at + 9)
 				fail("it is not given up where no frame begins");
 			break;

@@ -27,9 +27,17 @@ struct target {
 	uint16_t endpoint;
 };
 
+/* A connection whose end found no room in the ring. */
+struct unsaid {
+	uint64_t conn;
+	uint32_t err;
+};
+
 struct session_http2 {
 	struct session *s;
 	struct http2 *lib;
+	struct unsaid *unsaid; /* to be told once what they said before has been taken from the ring */
+	size_t n_unsaid, room_unsaid;
 	/* What the kernel's ledger does not know. */
 	struct tw_ledger_row rows[TW_MAX_VERSIONS];
 	uint64_t open[TW_MAX_VERSIONS];
@@ -230,6 +238,7 @@ void http2_end(struct session *s)
 	if (!s->http2)
 		return;
 	http2__free(s->http2->lib);
+	free(s->http2->unsaid);
 	free(s->http2->overdue);
 	free(s->http2);
 	s->http2 = NULL;
@@ -243,9 +252,8 @@ void http2_record(struct session *s, const void *record, size_t len)
 		log_debug("a record of HTTP/2 frames makes no sense");
 }
 
-static void on_unsaid(void *arg, uint64_t conn, uint32_t err)
+static void tell_gone(struct session_http2 *h, const struct unsaid *u)
 {
-	struct session_http2 *h = arg;
 	struct {
 		struct tw_h2_record r;
 		struct tw_h2_item i;
@@ -253,17 +261,51 @@ static void on_unsaid(void *arg, uint64_t conn, uint32_t err)
 		.r = { .type = TW_R_H2,
 		       .len = sizeof(gone.i),
 		       .flags = TW_H2_REQUESTS,
-		       .conn = conn,
+		       .conn = u->conn,
 		       .t = (uint64_t)(session_now() * 1e9) },
-		.i = { .at = err, .what = TW_H2_GONE },
+		.i = { .at = u->err, .what = TW_H2_GONE },
 	};
 
 	http2__record(h->lib, &gone, sizeof(gone));
 }
 
+static void tell_unsaid(struct session_http2 *h)
+{
+	for (size_t i = 0; i < h->n_unsaid; i++)
+		tell_gone(h, &h->unsaid[i]);
+	h->n_unsaid = 0;
+}
+
+static bool has_room(struct session_http2 *h)
+{
+	size_t room = h->room_unsaid ? 2 * h->room_unsaid : 256;
+	struct unsaid *more;
+
+	if (h->n_unsaid < h->room_unsaid)
+		return true;
+	more = room <= CONNECTIONS ? realloc(h->unsaid, room * sizeof(*more)) : NULL;
+	if (!more)
+		return false;
+	h->unsaid = more;
+	h->room_unsaid = room;
+	return true;
+}
+
+static void on_unsaid(void *arg, uint64_t conn, uint32_t err)
+{
+	struct session_http2 *h = arg;
+	struct unsaid u = { conn, err };
+
+	if (has_room(h))
+		h->unsaid[h->n_unsaid++] = u;
+	else
+		tell_gone(h, &u); /* what is in the ring may make it known again: in flight, until the end */
+}
+
 void http2_sweep(struct session *s)
 {
 	loader__h2_unsaid(s->loader, on_unsaid, s->http2);
+	tell_unsaid(s->http2);
 }
 
 static bool follows(void *arg, uint64_t conn)
@@ -278,7 +320,10 @@ void http2_keep(struct session *s, double now)
 	if (now < h->sweep_at)
 		return;
 	h->sweep_at = now + 1;
-	http2_sweep(s);
+	/* Those of the last time: the ring has been empty since. */
+	if (s->ring_empty)
+		tell_unsaid(h);
+	loader__h2_unsaid(s->loader, on_unsaid, h);
 	if (now < h->forget_at)
 		return;
 	h->forget_at = now + FORGET_EVERY;

@@ -151,6 +151,7 @@ struct session {
 	int epoll_fd, signal_fd, timer_fd;
 	bool until_final, decided; /* ends with a final verdict; there was one */
 	bool interrupted;
+	bool ring_empty; /* it was when it was last looked into */
 
 	struct losses *losses; /* NULL: nobody asked */
 	double sample_at;
@@ -184,7 +185,7 @@ struct cell *exchange_enter(struct session *s, const struct tw_exchange_record *
 int http2_begin(struct session *s); /* 0 or -ENOMEM */
 void http2_end(struct session *s);
 void http2_record(struct session *s, const void *record, size_t len);
-/* Forgets connections that have gone while the ring was full: from time to time, and at once. */
+/* Forgets connections that have gone while the ring was full: from time to time, and at once, when it is empty. */
 void http2_keep(struct session *s, double now);
 void http2_sweep(struct session *s);
 /* Adds what the kernel's ledger does not know of. */

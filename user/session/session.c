@@ -306,7 +306,7 @@ static void take_events(struct session *s, int timeout_ms)
 			loader__detail_budget(s->loader, DETAILS_A_POLL);
 		}
 	}
-	drain(s);
+	s->ring_empty = drain(s);
 }
 
 static bool is_final(struct session *s)
