@@ -210,14 +210,12 @@ static __always_inline void h2_closes(struct ctx *x, int requests)
 }
 
 /* How a connection begins to speak HTTP/2 is found by the programs that follow it otherwise. 0: it does not. */
-static __always_inline int h2_starts(struct ctx *x, int requests)
+static __always_inline int h2_starts(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
 	if (likely(is_h2(c)))
 		return 1;
-	if (c->kind == TW_IGNORED)
-		return h2_upgrades(x, requests);
 	return c->joining ? h2_joins(x) : h2_begins(x);
 }
 
@@ -380,8 +378,7 @@ static __always_inline int h2_first(struct __sk_buff *skb, int ingress, void *ta
 	undecided = h2_is_undecided(&x, requests);
 	if (unlikely(undecided)) {
 		turn = h2_names_early(&x) ? H2_EARLY_ONE : H2_BEFORE;
-	} else if (unlikely(!h2_starts(&x, requests))) {
-		upgraded_packet(&x, !ingress == !!requests);
+	} else if (unlikely(!h2_starts(&x))) {
 		return packet_done(&x);
 	} else if (!ingress) {
 		/* What leaves does so in order, and one at a time. */
@@ -404,6 +401,22 @@ static __always_inline int h2_first(struct __sk_buff *skb, int ingress, void *ta
 	h2_closes(&x, requests);
 	if (x.c->held)
 		bpf_tail_call(skb, tails, TAIL_H2_EARLY);
+	return packet_done(&x);
+}
+
+/* What comes behind a 101, as long as it may be HTTP/2. */
+static __always_inline int h2_upgrade(struct __sk_buff *skb, int ingress, void *tails)
+{
+	struct ctx x = { .skb = skb };
+	int requests;
+
+	if (!h2_packet_enter(&x, ingress))
+		return 1;
+	requests = h2_asks(&x);
+	if (is_h2(x.c) || h2_upgrades(&x, requests))
+		h2_tail(&x, tails, TAIL_H2_FIRST);
+	else
+		upgraded_packet(&x, !ingress == !!requests);
 	return packet_done(&x);
 }
 

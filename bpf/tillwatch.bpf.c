@@ -85,7 +85,7 @@ static __always_inline void packet_h2(struct ctx *x, int requests, void *tails)
 		return;
 	if (likely(is_h2(x->c)))
 		h2_straight(x, requests, tails);
-	packet_tail(x, tails, TAIL_H2_FIRST);
+	packet_tail(x, tails, x->c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST);
 	lane_release(x->l);
 }
 
@@ -176,7 +176,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		return 1;
 	}
 	if (unlikely(next == NEXT_H2 || (next == NEXT_HOLD && x->ingress && is_undecided(c)))) {
-		packet_tail(x, tails, TAIL_H2_FIRST);
+		packet_tail(x, tails, c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST);
 		return packet_done(x);
 	}
 	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
@@ -328,6 +328,18 @@ SEC("cgroup_skb/egress")
 int egress_h2_first(struct __sk_buff *skb)
 {
 	return h2_first(skb, 0, &egress_tails);
+}
+
+SEC("cgroup_skb/ingress")
+int ingress_h2_upgrade(struct __sk_buff *skb)
+{
+	return h2_upgrade(skb, 1, &ingress_tails);
+}
+
+SEC("cgroup_skb/egress")
+int egress_h2_upgrade(struct __sk_buff *skb)
+{
+	return h2_upgrade(skb, 0, &egress_tails);
 }
 
 SEC("cgroup_skb/ingress")

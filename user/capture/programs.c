@@ -30,12 +30,23 @@ static const char *const ingress_tails[] = {
 	NULL, /* nothing leaves by arriving */
 	"ingress_tls_flush",
 	"ingress_h2_first",
+	"ingress_h2_upgrade",
 	"ingress_h2",
 	"ingress_h2_early",
 };
 static const char *const egress_tails[] = {
-	"egress_requests",  "egress_responses", NULL,        NULL, "egress_flush", "egress_tls", "egress_tls_gone",
-	"egress_tls_flush", "egress_h2_first",  "egress_h2", NULL,
+	"egress_requests",
+	"egress_responses",
+	NULL,
+	NULL,
+	"egress_flush",
+	"egress_tls",
+	"egress_tls_gone",
+	"egress_tls_flush",
+	"egress_h2_first",
+	"egress_h2_upgrade",
+	"egress_h2",
+	NULL,
 };
 
 /* In the order of bpf/tls_plain.h. */
