@@ -46,6 +46,35 @@ static __always_inline int is_h2(const struct tw_conn *c)
 	return *(const volatile __u8 *)&c->kind == TW_H2;
 }
 
+/*
+ * As long as nothing has shown what a connection speaks, one program at a time looks: who finds HTTP/2 takes both
+ * directions, in the middle of which the other side's program must not be. 0: somebody else is at it, and stays.
+ */
+static __always_inline int start_claim(struct tw_conn *c)
+{
+	__u32 i;
+
+	for (i = 0; i < H2_WAIT; i++) {
+		__sync_fetch_and_add(&c->starting, 1);
+		if (likely(*(volatile __u32 *)&c->starting == 1))
+			return 1;
+		__sync_fetch_and_add(&c->starting, -1);
+	}
+	return 0;
+}
+
+static __always_inline void start_release(struct tw_conn *c)
+{
+	__sync_fetch_and_add(&c->starting, -1);
+}
+
+/* Between what was written and what is read: see h2_early.h. */
+static __always_inline void start_fence(struct tw_conn *c)
+{
+	__sync_fetch_and_add(&c->starting, 1);
+	__sync_fetch_and_add(&c->starting, -1);
+}
+
 /* Nothing has shown yet what it speaks, or it was HTTP/2 and another CPU has just found that. */
 static __always_inline int is_undecided(const struct tw_conn *c)
 {
@@ -56,14 +85,11 @@ static __always_inline int is_undecided(const struct tw_conn *c)
 static __always_inline int h2_names_early(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
-	__u32 i;
 
-	for (i = 0; i < H2_WAIT && !is_h2(c) && !c->h2_name; i++) {
-		if (!cut_claim(c))
-			continue;
+	if (start_claim(c)) {
 		if (c->kind == TW_NEW && !c->h2_name)
 			c->h2_name = h2_new_name();
-		cut_release(c);
+		start_release(c);
 	}
 	return c->kind == TW_NEW && c->h2_name;
 }
@@ -75,16 +101,13 @@ static __always_inline int h2_names_early(struct ctx *x)
 static __always_inline int h2_begins(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
-	__u32 i;
 
-	for (i = 0; i < H2_WAIT && !is_h2(c); i++) {
-		if (!cut_claim(c))
-			continue;
+	if (start_claim(c)) {
 		if (!is_h2(c)) {
 			h2_expects(x);
 			count(x->l, c->version, TW_L_HTTP2);
 		}
-		cut_release(c);
+		start_release(c);
 	}
 	return is_h2(c);
 }

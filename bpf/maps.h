@@ -101,7 +101,7 @@ struct tw_conn {
 	};
 	__u64 hash[TW_INLINE_PENDING]; /* of request n at n modulo this */
 	__u32 turn;                    /* programs that have worked on arriving payload, and are done */
-	__u32 fence;                   /* what an atomic operation is done on for its order alone */
+	__u32 starting;                /* programs that find out what it speaks, see start_claim */
 
 	/* handed over by the requesting side: requests below head */
 	__u32 head;

@@ -137,9 +137,11 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 	struct h1 *p = requests ? &c->rq : &c->rs;
 	__u32 *expected = requests ? &c->rq.next : &c->rs.next;
 	enum next next = NEXT_DONE;
-	__u32 flush, end;
+	__u32 flush, end, starts = 0;
 
 	if (likely(x->s.len)) {
+		if (unlikely(c->kind == TW_NEW))
+			starts = start_claim(c);
 		if (!requests && unlikely(c->rq_lost))
 			c->spoke = 1;
 		if (!requests && !x->ingress && unlikely(c->shut_at))
@@ -163,6 +165,8 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			if (!requests)
 				response_goes_on(x);
 		}
+		if (unlikely(starts))
+			start_release(c);
 	}
 	/* What follows a 101 in its segment. */
 	if (unlikely(c->kind == TW_IGNORED) && !requests && c->rs.status == 101 && x->s.len) {

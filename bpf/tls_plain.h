@@ -204,8 +204,9 @@ static __always_inline int run_first(struct pt_regs *regs, int requests, int cli
 	struct ctx x = { .plain = 1, .later = !requests && !client, .ingress = requests == !client };
 	struct tls_call *k = run_enter(&x);
 	struct tw_conn *c;
-	enum next next;
 	__u8 first = 0;
+	int starts = 0;
+	enum next next;
 
 	if (!k)
 		return 0;
@@ -232,10 +233,14 @@ static __always_inline int run_first(struct pt_regs *regs, int requests, int cli
 	k->feed.now = x.now;
 	k->feed.t_begin = x.t_begin;
 	k->feed.t_read = x.t_read;
-	if (unlikely(c->kind == TW_H2))
+	if (unlikely(c->kind == TW_NEW))
+		starts = start_claim(c);
+	if (unlikely(is_h2(c)))
 		next = NEXT_H2;
 	else
 		next = requests ? request_segment(&x) : response_segment(&x);
+	if (unlikely(starts))
+		start_release(c);
 	return run_end(&x, regs, k, next, requests, client);
 }
 
