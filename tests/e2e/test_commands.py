@@ -3,13 +3,13 @@
 import json
 import os
 import re
-import stat
 import subprocess
 
 import pytest
 
 from tw import net, watch
 from tw.client import Client, ask
+from tw.proc import open_to_all
 from tw.watch import Background, Document, config_text, run
 
 COMMANDS = ("doctor", "top", "init", "watch", "gate", "plan", "replay")
@@ -219,8 +219,7 @@ def test_without_privileges_the_command_says_what_is_missing(tmp_path):
         pytest.skip("an unprivileged user cannot run the binary where it lies")
     path = tmp_path / "c.yaml"
     path.write_text(GOOD)
-    for directory in [path, *path.parents][:4]:
-        directory.chmod(directory.stat().st_mode | stat.S_IROTH | (stat.S_IXOTH if directory.is_dir() else 0))
+    open_to_all(path)
     for args in (["watch", "-c", path, "--for", "1s"], ["top", "--for", "1s"], ["gate", "-c", path, "--for", "1s"]):
         done = subprocess.run([watch.TILLWATCH, *map(str, args)], user=65534, group=65534, extra_groups=[],
                               capture_output=True, text=True, timeout=20, check=False)

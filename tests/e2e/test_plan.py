@@ -5,7 +5,6 @@ nginx's log, the clock, and the closed formula worked out in the test.
 """
 import json
 import math
-import os
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ import pytest
 from tw import net, watch
 from tw.client import Client
 from tw.load import LASTING, Wrk
+from tw.proc import open_to_all
 from tw.net import await_closed
 from tw.proc import Child
 from tw.wait import until
@@ -309,8 +309,7 @@ def test_observing_without_privileges_fails_and_says_why(shop):
     reachable = subprocess.run([watch.TILLWATCH, "--version"], user=65534, group=65534, capture_output=True, check=False)
     if reachable.returncode:
         pytest.skip("an unprivileged user cannot run the binary where it lies")
-    for p in [path, *path.parents][:4]:
-        os.chmod(p, os.stat(p).st_mode | 0o004 | (0o001 if p.is_dir() else 0))
+    open_to_all(path)
     done = subprocess.run([watch.TILLWATCH, "plan", "-c", path, "--observe", "1s"], user=65534, group=65534,
                           extra_groups=[], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and done.stderr, done

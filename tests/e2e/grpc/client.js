@@ -57,6 +57,9 @@ async function main() {
 		for (let c; (c = todo.shift());)
 			results.push(await run(client, c));
 	};
+	// A call that is given up after so many ms must have left by then.
+	await Promise.all(channels.map((client) => new Promise((resolve, reject) =>
+		client.waitForReady(Date.now() + 30000, (error) => (error ? reject(error) : resolve())))));
 	await Promise.all(channels.flatMap((client) => Array.from({ length: plan.streams }, () => work(client))));
 	channels.forEach((client) => client.close());
 	results.forEach((r) => console.log(JSON.stringify(r)));
