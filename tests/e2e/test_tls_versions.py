@@ -115,9 +115,12 @@ def settle(port, seconds=1.5):
 
 
 def assert_settled(d, n):
-    """Each of n connections with one request was either read or said to be opaque."""
+    """
+    Each of n connections with one request was either read or said to be opaque; one whose request lay in the library's
+    buffer when the tool came is both, as it cannot be known that there was no other before it.
+    """
     read = d.counts().get(("GET /settling", 200), 0)
-    assert read > n // 2 and read + d["coverage"]["opaque_tls"] == n, f"{read} of {n} read: {d}"
+    assert n // 2 < read <= n <= read + d["coverage"]["opaque_tls"], f"{read} of {n} read: {d}"
 
 
 def test_a_worker_that_is_killed_and_replaced_is_read_again(tls_server, watching):
