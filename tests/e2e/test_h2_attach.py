@@ -102,30 +102,33 @@ def test_what_was_asked_before_the_tool_came_is_not_counted(tmp_path, started, w
 
 
 IN_FRONT = {
-    "a window's update": lambda number: h2.window_frame(0, 1), "two of them": lambda number: h2.window_frame(0, 1) * 2,
-    "a ping": lambda number: h2.frame(h2.PING, 0, 0, b"in front"), "a priority": h2.priority_frame,
-    "a reset": lambda number: h2.rst_frame(number - 2),
-    "a priority's update": lambda number: h2.frame(0x10, 0, 0, struct.pack(">I", number) + b"u=1"),  # RFC 9218
+    "window": lambda number: h2.window_frame(0, 1), "two windows": lambda number: h2.window_frame(0, 1) * 2,
+    "ping": lambda number: h2.frame(h2.PING, 0, 0, b"in front"), "priority": h2.priority_frame,
+    "reset": lambda number: h2.rst_frame(number - 2),
+    "priority update": lambda number: h2.frame(0x10, 0, 0, struct.pack(">I", number) + b"u=1"),  # RFC 9218
 }
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "tls"])
-@pytest.mark.parametrize("what", IN_FRONT)
-def test_an_open_connection_is_found_whatever_its_requests_have_in_front_of_them(what, secure, h2_server, watching):
+def test_an_open_connection_is_found_whatever_its_requests_have_in_front_of_them(secure, h2_server, watching):
     """No segment, and no record of TLS, begins with a request."""
     server = h2_server("node", tls=secure)
-    with h2.Client(server.port, tls=secure or None) as c:
+    clients = {what: h2.Client(server.port, tls=secure or None) for what in IN_FRONT}
+    for c in clients.values():
         for _ in range(3):
             c.get("/old")
-        w = watching(server.port)
+    w = watching(server.port)
+    for what, c in clients.items():
+        target = "/missing/" + what.replace(" ", "-")
         for _ in range(10):
             s = c.new_stream()
-            c.send(IN_FRONT[what](s.number) + h2.header_frames(s.number, c.request_head("GET", "/missing/a"), end=True))
+            c.send(IN_FRONT[what](s.number) + h2.header_frames(s.number, c.request_head("GET", target), end=True))
             assert c.wait(s).status == 404
+        c.close()
     d = w.stop()
-    assert_answered(d, {("GET /missing/a", 404): 10})
-    of = of_http2(d)
-    assert (of["joined"], of["requests"], of["desynchronised"]) == (1, 10, 0), d
+    assert_answered(d, {(f"GET /missing/{what.replace(' ', '-')}", 404): 10 for what in IN_FRONT})
+    of, n = of_http2(d), len(clients)
+    assert (of["joined"], of["requests"], of["desynchronised"]) == (n, 10 * n, 0), d
 
 
 def test_what_was_agreed_on_before_the_tool_came_breaks_no_connection(raw_server, watching):
