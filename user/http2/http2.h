@@ -98,7 +98,7 @@ struct h2_sink {
 /*
  * The status by which it is counted, as tw_abi.h has them; 0: none. A call of gRPC has HTTP's only where that is no
  * 2xx, because then it was no gRPC server that answered; one that was answered without a status of its own is UNKNOWN,
- * as gRPC's clients make of it.
+ * as its specification has it.
  */
 uint16_t h2_exchange__status(const struct h2_exchange *e);
 
