@@ -88,7 +88,7 @@ $(B)/unit/%: tests/unit/%.c Makefile $(LIBS)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
 
 unit: $(UNIT)
-	@scripts/run-unit $(UNIT)
+	@JOBS=$$(nproc) scripts/run-unit $(UNIT)
 
 # The calibration bench: its parts are a library, so that the unit tests can run a short form of it.
 CALIBRATE := $(patsubst %.c,$(B)/%.o,$(filter-out %/calibrate.c,$(wildcard tests/calibrate/*.c)))

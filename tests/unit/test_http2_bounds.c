@@ -281,6 +281,7 @@ static void a_connection_that_is_over_is_forgotten_without_being_shed(void **sta
 	flow();
 	for (uint64_t name = 20; name < 28; name++)
 		open_connection(name, 0);
+	end(NULL);
 	wire_init(&w, 1);
 	wire_tell(&w, REQUESTS, TW_H2_READ, 0xffffffff, &(uint64_t){ 1 }, 8);
 	flow();
