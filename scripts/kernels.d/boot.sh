@@ -3,7 +3,7 @@
 # Sourced by scripts/kernels: one virtual machine, emulated: no /dev/kvm and no privileges are needed for it.
 
 GUEST_MEMORY=2048 # MiB
-# Without AVX: with it, QEMU 7.2 was seen to compare strings wrongly.
+# What "max" has to offer changes with QEMU.
 GUEST_CPU=Westmere
 
 make_initramfs() {

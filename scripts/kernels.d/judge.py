@@ -215,6 +215,8 @@ def table():
         gives = next((text for ok, text in of if ok), "")
         without = next((re.sub(r"^refused \(.*?\): ", "", text) for ok, text in of if not ok and text), "")
         cells = ["yes" if ok else "no" for ok, _ in of]
+        if name == ONE_OF[1]:
+            cells = ["not needed" if r.features().get(ONE_OF[0], (False,))[0] else c for r, c in zip(runs, cells)]
         lines.append(f"| `{name}` | {gives} | {without} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -244,7 +246,8 @@ def budget():
     """What was walked and a tenth, in three figures: a point release or another clang moves it a little."""
     of = {n: Result(n).verified() for n in KERNELS}
     remarks = [line for line in BUDGET.read_text().splitlines() if line.startswith("#")] if BUDGET.exists() else []
-    print("\n".join(remarks))
+    if remarks:
+        print("\n".join(remarks))
     print(f"{'program':30}" + "".join(f"{n:>12}" for n in KERNELS))
     for program in sorted({p for v in of.values() for p in v}):
         cells = [str(int(v[program] * 1.1 / 100 + 1) * 100) if program in v else "-" for v in of.values()]

@@ -247,18 +247,34 @@ static inline void rig_forget_log(void)
 /* ---- maps ---------------------------------------------------------------------------------------------------------
  */
 
-/* Where a member lies, by the programs' own BTF. */
+/* Where a member of a type lies, or of what has no name in it; SIZE_MAX: nowhere. */
+static inline size_t rig_member(const struct btf *btf, const struct btf_type *t, const char *member)
+{
+	for (int i = 0; t && i < btf_vlen(t); i++) {
+		const char *name = btf__name_by_offset(btf, btf_members(t)[i].name_off);
+		size_t at = btf_member_bit_offset(t, (__u32)i) / 8, within;
+
+		if (!strcmp(name, member))
+			return at;
+		if (*name)
+			continue;
+		within = rig_member(btf, btf__type_by_id(btf, btf_members(t)[i].type), member);
+		if (within != SIZE_MAX)
+			return at + within;
+	}
+	return SIZE_MAX;
+}
+
+/* The same by the name of the type, by the programs' own BTF. */
 static inline size_t rig_offset(const char *type, const char *member)
 {
 	const struct btf *btf = bpf_object__btf(rig.skel->obj);
 	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	size_t at = rig_member(btf, id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL, member);
 
-	for (int i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member))
-			return btf_member_bit_offset(t, (__u32)i) / 8;
-	fail_msg("no %s in %s", member, type);
-	return 0;
+	if (at == SIZE_MAX)
+		fail_msg("no %s in %s", member, type);
+	return at;
 }
 
 static inline void rig_empty_map(struct bpf_map *m)
