@@ -4,7 +4,7 @@
 #   make unit       unit tests (cmocka); SAN=1 runs them under the sanitizers
 #   make calibrate  how often the judge is wrong and how soon it is right, by simulation, beside other ways of judging
 #   make arm64      the kernel programs as an arm64 kernel gets them: that they compile
-#   make test-kernels   Debian's kernels from 5.10 to 7.x, emulated: see tests/kernels
+#   make test-kernels   on Debian's kernels from 5.10 to 7.x, emulated; TESTS="doctor exchanges" leaves the packets out
 #   sudo make demo  sudo make test  sudo make bench: each does all its own set-up; TLS=1 runs the demo over TLS
 #
 # V=1 shows the commands, SAN=1 builds with address and undefined-behaviour sanitizers (into build/san),
@@ -137,7 +137,7 @@ build/arm64/%.bpf.o: bpf/%.bpf.c $(VMLINUX_H) Makefile
 arm64: $(ARM64)
 
 test: ; @scripts/test
-test-kernels: ; @scripts/kernels all
+test-kernels: ; @scripts/kernels all $(TESTS)
 demo: ; @scripts/demo
 bench: ; @scripts/bench
 
