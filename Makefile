@@ -3,6 +3,8 @@
 #   make            builds ./tillwatch
 #   make unit       unit tests (cmocka); SAN=1 runs them under the sanitizers
 #   make calibrate  how often the judge is wrong and how soon it is right, by simulation, beside other ways of judging
+#   make arm64      the kernel programs as an arm64 kernel gets them: that they compile
+#   make test-kernels   on Debian's kernels from 5.10 to 7.x, emulated; TESTS="doctor exchanges" leaves the packets out
 #   sudo make demo  sudo make test  sudo make bench: each does all its own set-up; TLS=1 runs the demo over TLS
 #
 # V=1 shows the commands, SAN=1 builds with address and undefined-behaviour sanitizers (into build/san),
@@ -124,7 +126,18 @@ $(B)/bpf/%: tests/bpf/%.c Makefile $(LIBS)
 	$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
 
+# The programs as an arm64 kernel gets them: that they compile, not that one takes them.
+ARM64 := $(BPF_SRCS:bpf/%.bpf.c=build/arm64/%.bpf.o)
+
+build/arm64/%.bpf.o: bpf/%.bpf.c $(VMLINUX_H) Makefile
+	@mkdir -p $(@D)
+	$(say) BPF "$< (arm64)"
+	$(Q)$(CLANG) $(filter-out -D__TARGET_ARCH_%,$(BPF_CFLAGS)) -D__TARGET_ARCH_arm64 -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+arm64: $(ARM64)
+
 test: ; @scripts/test
+test-kernels: ; @scripts/kernels all $(TESTS)
 demo: ; @scripts/demo
 bench: ; @scripts/bench
 
@@ -137,6 +150,6 @@ check-format:
 clean:
 	rm -rf build tillwatch
 
-.PHONY: all unit calibrate packets test demo bench format check-format clean
+.PHONY: all unit calibrate packets arm64 test test-kernels demo bench format check-format clean
 .SECONDARY:
 -include $(shell find $(B) -path $(B)/foreign -prune -o -name '*.d' -print 2>/dev/null)

@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <linux/bpf.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -54,6 +56,7 @@ struct rig_name {
 struct rig {
 	struct tillwatch_bpf *skel;
 	struct ring_buffer *ring;
+	bool by_tc; /* see rig_packets_are_seen() */
 	int cpus;
 	char *lanes;
 	size_t lane_size, lane_busy;
@@ -415,20 +418,60 @@ static inline void rig_link(void)
 	programs__free(&p);
 }
 
+/*
+ * Does a test run tell a program of this type where its packet ends? For cgroup programs kernels before 6.16 or so
+ * leave that out, and every packet looks empty. The same programs can then be loaded as those of a traffic classifier,
+ * which has the same context and helpers; its packets begin where the bytes given begin.
+ */
+static inline bool rig_packets_are_seen(void)
+{
+	const struct bpf_insn insns[] = {
+		{ BPF_LDX | BPF_W | BPF_MEM, BPF_REG_2, BPF_REG_1, offsetof(struct __sk_buff, data), 0 },
+		{ BPF_LDX | BPF_W | BPF_MEM, BPF_REG_3, BPF_REG_1, offsetof(struct __sk_buff, data_end), 0 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0 },
+		{ BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, 1 },
+		{ BPF_JMP | BPF_JGT | BPF_X, BPF_REG_2, BPF_REG_3, 1, 0 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1 },
+		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
+	};
+	char bytes[64] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = bytes, .data_size_in = sizeof(bytes), .repeat = 1);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "rig_trial", "GPL", insns, sizeof(insns) / sizeof(*insns),
+	                       NULL);
+	bool seen;
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_prog_test_run_opts(fd, &o), 0);
+	seen = o.retval;
+	close(fd);
+	return seen;
+}
+
+static inline void rig_choose_types(bool crafted)
+{
+	struct bpf_program *p;
+
+	rig.by_tc = crafted && !rig_packets_are_seen();
+	bpf_object__for_each_program (p, rig.skel->obj) {
+		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
+			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early ||
+			                                     (rig_with_fail && p == rig.skel->progs.tw_fail));
+		if (rig.by_tc && bpf_program__type(p) == BPF_PROG_TYPE_CGROUP_SKB) {
+			bpf_program__set_type(p, BPF_PROG_TYPE_SCHED_CLS);
+			bpf_program__set_expected_attach_type(p, 0);
+		}
+	}
+}
+
 /* crafted: connections are found by address, as test runs need it; without the tracepoint programs, but for those named
  * here. */
 static inline void rig_open(bool crafted)
 {
-	struct bpf_program *p;
-
 	libbpf_set_print(rig_print);
 	rig.skel = tillwatch_bpf__open();
 	assert_non_null(rig.skel);
 	rig_set_constants(crafted);
-	bpf_object__for_each_program (p, rig.skel->obj)
-		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
-			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early ||
-			                                     (rig_with_fail && p == rig.skel->progs.tw_fail));
+	rig_choose_types(crafted);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.ring, RIG_RING), 0);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))

@@ -152,8 +152,9 @@ static inline void packet_build(struct packet *p, const struct talk *t, enum end
 static inline int packet_run(const struct packet *p, bool arrives, uint64_t tstamp)
 {
 	struct __sk_buff ctx = { .tstamp = tstamp };
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p->bytes, .data_size_in = (__u32)p->len, .ctx_in = &ctx,
-	            .ctx_size_in = sizeof(ctx), .repeat = 1);
+	size_t skip = rig.by_tc ? p->ip : 0;
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p->bytes + skip, .data_size_in = (__u32)(p->len - skip),
+	            .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
 	int err = bpf_prog_test_run_opts(
 		bpf_program__fd(arrives ? rig.skel->progs.tw_ingress : rig.skel->progs.tw_egress), &o);
 
