@@ -97,6 +97,7 @@ class Agent(Nobody):
     command = ()
     environment = None  # None: ours
     name = ""
+    says = None  # on its standard error, when it has begun
     reads = None  # its program that runs for every read of this host, also for the load generator's
 
     def start(self, raw):
@@ -112,8 +113,11 @@ class Agent(Nobody):
             self.empty.attach()
             self.before = programs()
 
+    def says_so(self):
+        return self.says is None or self.says in self.raw.with_suffix(f".{self.name}.err").read_text(errors="replace")
+
     def wait_until_attached(self):
-        """Until the programs it has loaded have been the same for a second. Returns their ids."""
+        """Until it says so, if it does, and the programs it has loaded have been the same for a second. Returns their ids."""
         deadline, stable_since, seen = time.monotonic() + 30, time.monotonic(), set()
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -121,7 +125,7 @@ class Agent(Nobody):
             now = held_programs(self.process.pid)
             if now != seen:
                 seen, stable_since = now, time.monotonic()
-            elif seen and time.monotonic() - stable_since > 1:
+            elif seen and self.says_so() and time.monotonic() - stable_since > 1:
                 return seen
             time.sleep(0.1)
         host.stop(self.process)
@@ -184,6 +188,7 @@ class Agent(Nobody):
 
 class Tillwatch(Agent):
     name = "tillwatch"
+    says = "tillwatch: watching "
     reads = "tw_read"
     document = None  # of the run that has ended
 
