@@ -163,44 +163,46 @@ static size_t samples_of(const struct probe *p, const struct sample **out)
 	return n;
 }
 
-/* Any of the variants: where the arguments are seen, and the result, of one function. */
-static void check_arguments(const struct probe *p, const struct story *s, int function)
+static void is_its_arguments(const struct sample *x, const struct call *c)
+{
+	assert_int_equal(x->di, c->session);
+	assert_int_equal(x->si, c->buffer);
+	assert_int_equal((uint32_t)x->dx, (uint32_t)c->size);
+	if (c->bytes)
+		assert_int_equal(x->cx, c->bytes);
+}
+
+static void is_its_result(const struct sample *x, const struct call *c)
+{
+	assert_int_equal((int)x->ax, c->returned);
+}
+
+/* Each call of one function was seen once, in order, and `is` what the story says; how many. */
+static size_t check_samples(const struct probe *p, const struct story *s, int function,
+                            void (*is)(const struct sample *x, const struct call *c))
 {
 	const struct sample *x;
 	size_t n = samples_of(p, &x), i = 0;
 
 	for (size_t k = 0; k < s->n; k++) {
-		const struct call *c = &s->calls[k];
-
-		if (c->function != function)
+		if (s->calls[k].function != function)
 			continue;
 		assert_true(i < n);
-		assert_int_equal(x[i].di, c->session);
-		assert_int_equal(x[i].si, c->buffer);
-		assert_int_equal((uint32_t)x[i].dx, (uint32_t)c->size);
-		if (c->bytes)
-			assert_int_equal(x[i].cx, c->bytes);
-		i++;
+		is(&x[i++], &s->calls[k]);
 	}
 	assert_int_equal(i, n);
-	assert_true(n > 100);
+	return n;
+}
+
+/* Any of the variants: where the arguments are seen, and the result, of one function. */
+static void check_arguments(const struct probe *p, const struct story *s, int function)
+{
+	assert_true(check_samples(p, s, function, is_its_arguments) > 100);
 }
 
 static void check_results(const struct probe *p, const struct story *s, int function)
 {
-	const struct sample *x;
-	size_t n = samples_of(p, &x), i = 0;
-
-	for (size_t k = 0; k < s->n; k++) {
-		const struct call *c = &s->calls[k];
-
-		if (c->function != function)
-			continue;
-		assert_true(i < n);
-		assert_int_equal((int)x[i].ax, c->returned);
-		i++;
-	}
-	assert_int_equal(i, n);
+	check_samples(p, s, function, is_its_result);
 }
 
 struct watched {

@@ -13,6 +13,7 @@ from tw import net, servers, watch
 from tw.client import Client, ask, request
 from tw.oracle import assert_answered, assert_counts, counts
 from tw.proc import children
+from tw.under_way import passes_over_a_download
 from tw.wait import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
@@ -38,17 +39,7 @@ def test_connections_opened_before_the_attach_are_seen_from_their_next_request_o
 
 
 def test_a_download_under_way_at_the_attach_is_passed_over_and_the_next_request_is_counted(nginx, watching):
-    server = nginx()
-    server.file("big", b"HTTP/1.1 500 evil\r\n\r\n" * 500_000)
-    with Client(server.port, receive_buffer=8192) as c:
-        c.send(request("GET", "/files/big"))
-        assert c.head()[0] == 200
-        w = watching(server.port)
-        c._exactly(21 * 500_000)
-        for target in ("/ok", "/missing"):
-            c.ask("GET", target)
-    d = w.stop()
-    assert_counts(d.counts(), {("GET /ok", 200): 1, ("GET /missing", 404): 1})
+    passes_over_a_download(nginx(), watching)
 
 
 def test_an_upload_under_way_at_the_attach_is_passed_over_and_the_next_request_is_counted(nginx, watching):
