@@ -143,12 +143,12 @@ static __always_inline int flush(struct __sk_buff *skb, int ingress, void *tails
 	x.now = segment_time(&x);
 	c = x.c;
 	streaming_end(c, what & 0xff);
-	mine = cut_claim(c);
+	mine = claim(&c->cutting);
 	if (likely(mine)) {
 		exchanges_cut(&x, &what);
 		if (is_in_flight(c))
 			exchanges_cut_piped(&x, pipe_get(&x, 0), &what, FLUSH_STEP);
-		cut_release(c);
+		claim_release(&c->cutting);
 	}
 	skb->cb[2] = what;
 	if (mine && is_in_flight(c)) {

@@ -416,24 +416,6 @@ static __always_inline int is_in_flight(const struct tw_conn *c)
 	return (__s32)(*(volatile __u32 *)&c->head - *(volatile __u32 *)&c->tail) > 0;
 }
 
-/*
- * Both sides may close at once, on two CPUs, and the socket go on a third: one of them ends what is in flight. Who is
- * refused leaves it to the other, or, if both are, to the socket's end. 5.10 has no exchange of values.
- */
-static __always_inline int cut_claim(struct tw_conn *c)
-{
-	__sync_fetch_and_add(&c->cutting, 1);
-	if (likely(*(volatile __u32 *)&c->cutting == 1))
-		return 1;
-	__sync_fetch_and_add(&c->cutting, -1);
-	return 0;
-}
-
-static __always_inline void cut_release(struct tw_conn *c)
-{
-	__sync_fetch_and_add(&c->cutting, -1);
-}
-
 /* The first outcome of FLUSH() is used up. */
 static __always_inline void flush_next(__u32 *what)
 {

@@ -3,8 +3,8 @@
 #ifndef TW_H2_BEGIN_H
 #define TW_H2_BEGIN_H
 
-#define H2_PRI  0x5448202a20495250ULL /* "PRI * HT" */
-#define H2_WAIT 64                    /* so often one side asks whether the other has begun */
+#define H2_PRI      0x5448202a20495250ULL /* "PRI * HT" */
+#define START_TRIES 64                    /* so often one side asks whether the other is done looking */
 
 /* No two connections of a CPU begin in one nanosecond. */
 static __always_inline __u64 h2_new_name(void)
@@ -52,27 +52,7 @@ static __always_inline int is_h2(const struct tw_conn *c)
  */
 static __always_inline int start_claim(struct tw_conn *c)
 {
-	__u32 i;
-
-	for (i = 0; i < H2_WAIT; i++) {
-		__sync_fetch_and_add(&c->starting, 1);
-		if (likely(*(volatile __u32 *)&c->starting == 1))
-			return 1;
-		__sync_fetch_and_add(&c->starting, -1);
-	}
-	return 0;
-}
-
-static __always_inline void start_release(struct tw_conn *c)
-{
-	__sync_fetch_and_add(&c->starting, -1);
-}
-
-/* Between what was written and what is read: see h2_early.h. */
-static __always_inline void start_fence(struct tw_conn *c)
-{
-	__sync_fetch_and_add(&c->starting, 1);
-	__sync_fetch_and_add(&c->starting, -1);
+	return claim_soon(&c->starting, START_TRIES);
 }
 
 /* Nothing has shown yet what it speaks, or it was HTTP/2 and another CPU has just found that. */
@@ -89,7 +69,7 @@ static __always_inline int h2_names_early(struct ctx *x)
 	if (start_claim(c)) {
 		if (c->kind == TW_NEW && !c->h2_name)
 			c->h2_name = h2_new_name();
-		start_release(c);
+		claim_release(&c->starting);
 	}
 	return c->kind == TW_NEW && c->h2_name;
 }
@@ -107,7 +87,7 @@ static __always_inline int h2_begins(struct ctx *x)
 			h2_expects(x);
 			count(x->l, c->version, TW_L_HTTP2);
 		}
-		start_release(c);
+		claim_release(&c->starting);
 	}
 	return is_h2(c);
 }

@@ -32,35 +32,14 @@ static __always_inline struct h2_early *h2_early_get(struct tw_conn *c, int crea
 	return bpf_map_lookup_elem(&h2_earlies, &name);
 }
 
-/* Alone at `*counter`? Who is not may ask again, as nobody waits there. */
-static __always_inline int h2_claim(__u32 *counter)
-{
-	__sync_fetch_and_add(counter, 1);
-	if (likely(*(volatile __u32 *)counter == 1))
-		return 1;
-	__sync_fetch_and_add(counter, -1);
-	return 0;
-}
-
-static __always_inline void h2_release(__u32 *counter)
-{
-	__sync_fetch_and_add(counter, -1);
-}
-
 static __always_inline __u32 *h2_claim_of(struct tw_conn *c, int requests)
 {
 	return requests ? &c->h2_rq_claim : &c->h2_rs_claim;
 }
 
-/* Two who come at once see each other, and neither is alone: they try again, and wait so for who is about to finish. */
 static __always_inline int h2_claim_walk(struct tw_conn *c, int requests)
 {
-	__u32 *claim = h2_claim_of(c, requests), i;
-
-	for (i = 0; i < H2_TRIES; i++)
-		if (h2_claim(claim))
-			return 1;
-	return 0;
+	return claim_soon(h2_claim_of(c, requests), H2_TRIES);
 }
 
 /* n bytes of payload at `off` of the packet into chunks, by the lane's work. 0, or -1 when there is no room. */
@@ -99,7 +78,7 @@ __attribute__((noinline)) int h2_early_take(__u64 name)
 	__u32 i;
 
 	for (i = 0; i < H2_EARLY && e; i++)
-		if (!*(volatile __u32 *)&e->s[i].busy && h2_claim(&e->s[i].busy))
+		if (!*(volatile __u32 *)&e->s[i].busy && claim(&e->s[i].busy))
 			return i + 1;
 	return 0;
 }
@@ -120,7 +99,7 @@ static __always_inline int h2_keep(struct ctx *x, int requests)
 	asm volatile("" : "+r"(k));
 	s = &e->s[k & (H2_EARLY - 1)];
 	if (h2_chunks_keep(x, requests)) {
-		h2_release(&s->busy);
+		claim_release(&s->busy);
 		return -1;
 	}
 	s->t = x->now;
@@ -150,7 +129,7 @@ __attribute__((noinline)) int h2_early_drop(__u64 name, __u32 k)
 		bpf_map_delete_elem(&h2_chunks, &key);
 	}
 	*(volatile __u32 *)&s->len = 0;
-	h2_release(&s->busy);
+	claim_release(&s->busy);
 	return 0;
 }
 

@@ -282,7 +282,7 @@ static __always_inline void h2_straight(struct ctx *x, int requests, void *tails
 	if (unlikely(!w || !x->s.len || x->s.seq != *(volatile __u32 *)&p->next ||
 	             *(volatile __u8 *)&p->state == H2_BREAK))
 		return;
-	if (x->ingress && unlikely(!h2_claim(h2_claim_of(x->c, requests))))
+	if (x->ingress && unlikely(!claim(h2_claim_of(x->c, requests))))
 		return;
 	if (!x->ingress || likely(x->s.seq == *(volatile __u32 *)&p->next)) {
 		w->seq = x->s.seq;
@@ -295,7 +295,7 @@ static __always_inline void h2_straight(struct ctx *x, int requests, void *tails
 		bpf_tail_call(x->skb, tails, TAIL_H2);
 	}
 	if (x->ingress)
-		h2_release(h2_claim_of(x->c, requests));
+		claim_release(h2_claim_of(x->c, requests));
 }
 
 /* ---- the first program: is the segment in its turn? -------------------------------------------------------------- */
@@ -335,7 +335,7 @@ static __always_inline int h2_arrives(struct ctx *x, int requests, enum h2_turn 
 	*turn = h2_order(x, p);
 	if (likely(*turn == H2_NOW))
 		return 1;
-	h2_release(h2_claim_of(x->c, requests));
+	claim_release(h2_claim_of(x->c, requests));
 	return 0;
 }
 
@@ -389,7 +389,7 @@ static __always_inline int h2_first(struct __sk_buff *skb, int ingress, void *ta
 	} else if (likely(h2_arrives(&x, requests, &turn))) {
 		skb->cb[3] |= H2_CLAIMED;
 		h2_tail(&x, tails, TAIL_H2);
-		h2_release(h2_claim_of(x.c, requests));
+		claim_release(h2_claim_of(x.c, requests));
 		return packet_done(&x);
 	}
 	if (turn == H2_EARLY_ONE && x.s.len)
@@ -465,7 +465,7 @@ static __always_inline int h2_early_walk(struct ctx *x, struct h1 *p, __u32 k, v
 static __always_inline int h2_goes_on(struct __sk_buff *skb, void *tails)
 {
 	struct ctx x = { .skb = skb };
-	__u32 k, i, *claim;
+	__u32 k, i, *walk;
 	int requests;
 	struct h1 *p;
 
@@ -473,7 +473,7 @@ static __always_inline int h2_goes_on(struct __sk_buff *skb, void *tails)
 		return 1;
 	requests = h2_asks(&x);
 	p = h2_half(x.c, requests);
-	claim = h2_claim_of(x.c, requests);
+	walk = h2_claim_of(x.c, requests);
 	if (x.held_at)
 		h2_early_drop(x.c->h2_name, x.held_at);
 	if (!(skb->cb[3] & H2_CLAIMED) && !h2_claim_walk(x.c, requests))
@@ -482,13 +482,13 @@ static __always_inline int h2_goes_on(struct __sk_buff *skb, void *tails)
 		k = h2_early_due(x.c->h2_name, requests, *(volatile __u32 *)&p->next);
 		if (k && h2_early_walk(&x, p, k, tails))
 			continue;
-		h2_release(claim);
+		claim_release(walk);
 		/* Somebody may have come meanwhile, and have been refused. */
 		if (k || !h2_early_due(x.c->h2_name, requests, *(volatile __u32 *)&p->next) ||
 		    !h2_claim_walk(x.c, requests))
 			return packet_done(&x);
 	}
-	h2_release(claim);
+	claim_release(walk);
 	return packet_done(&x);
 }
 
@@ -503,7 +503,7 @@ static __always_inline void h2_walked(struct ctx *x, int requests, void *tails)
 	if (x->held_at)
 		h2_early_drop(x->c->h2_name, x->held_at);
 	/* An atomic operation: what is kept from here on finds where this one has come to, or is found here. */
-	h2_release(h2_claim_of(x->c, requests));
+	claim_release(h2_claim_of(x->c, requests));
 	if (likely(!*(volatile __u8 *)&x->c->held) || x->held_at)
 		return;
 	x->skb->cb[3] &= ~H2_CLAIMED;

@@ -196,7 +196,7 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
 		/* What precedes it may have shown meanwhile what the connection speaks: see h2_early.h. */
-		start_fence(x.c);
+		claim_fence(&x.c->starting);
 		if (unlikely(is_h2(x.c)))
 			packet_tail(&x, tails, TAIL_H2_FIRST);
 	}

@@ -163,7 +163,7 @@ int BPF_PROG(tw_read, struct sock *sk)
 static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 {
 	struct tw_conn *c = x->c;
-	__u32 first, rest, what, i;
+	__u32 first, rest, what;
 	int err = x->t && x->t->err ? x->t->err : sk->sk_err;
 
 	if (c->rs.state == H1_LOST && c->rs.status)
@@ -191,8 +191,7 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	 * clang moves it into the loop, behind constants.
 	 */
 	what = h1_hide(FLUSH(first, rest), x->l->zero);
-	for (i = 0; i < DESTROY_WAIT && !cut_claim(c); i++)
-		; /* it is at its last steps */
+	claim_soon(&c->cutting, DESTROY_WAIT); /* who has it is at its last steps */
 	if (x->t) {
 		tls_cut_some(x, &what, DESTROY_MAX);
 	} else {

@@ -101,7 +101,7 @@ struct tw_conn {
 	};
 	__u64 hash[TW_INLINE_PENDING]; /* of request n at n modulo this */
 	__u32 turn;                    /* programs that have worked on arriving payload, and are done */
-	__u32 starting;                /* programs that find out what it speaks, see start_claim */
+	__u32 starting;                /* programs that find out what it speaks: see start_claim, and claim.h */
 
 	/* handed over by the requesting side: requests below head */
 	__u32 head;
@@ -138,7 +138,11 @@ struct tw_conn {
 		__u32 stall;       /* jiffies that the client's window had been shut for when the response began */
 		__u32 h2_rs_claim; /* see h2_rq_claim */
 	};
-	__u32 cutting;                     /* programs that end what is in flight, see cut_claim */
+	/*
+	 * Both sides may close at once, on two CPUs, and the socket go on a third: one of them ends what is in flight.
+	 * Who is refused leaves it to the other, or, if both are, to the socket's end. See claim.h.
+	 */
+	__u32 cutting;
 	__u64 seen[TW_MAX_ENDPOINTS / 64]; /* endpoints that counted this connection */
 };
 _Static_assert(sizeof(struct tw_conn) + 72 <= 512, "tw_conn does not fit its allocation class");

@@ -22,6 +22,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "maps.h"
 #include "tls_maps.h"
 #include "lane.h"
+#include "claim.h"
 #include "line_memo.h"
 #include "packet.h"
 #include "verified.h"
@@ -166,7 +167,7 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 				response_goes_on(x);
 		}
 		if (unlikely(starts))
-			start_release(c);
+			claim_release(&c->starting);
 	}
 	/* What follows a 101 in its segment. */
 	if (unlikely(c->kind == TW_IGNORED) && !requests && c->rs.status == 101 && x->s.len) {

@@ -330,9 +330,9 @@ static __always_inline int tls_flush(struct __sk_buff *skb, int ingress, void *t
 		int over = 1;
 
 		x.now = segment_time(&x);
-		if (cut_claim(x.c)) {
+		if (claim(&x.c->cutting)) {
 			over = tls_flush_some(&x, &what);
-			cut_release(x.c);
+			claim_release(&x.c->cutting);
 		}
 		if (!over) {
 			skb->cb[2] = what;

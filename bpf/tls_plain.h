@@ -240,7 +240,7 @@ static __always_inline int run_first(struct pt_regs *regs, int requests, int cli
 	else
 		next = requests ? request_segment(&x) : response_segment(&x);
 	if (unlikely(starts))
-		start_release(c);
+		claim_release(&c->starting);
 	return run_end(&x, regs, k, next, requests, client);
 }
 
