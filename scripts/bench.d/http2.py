@@ -140,8 +140,11 @@ def bars(rows, long):
         return f"  {'met' if met else 'MISSED':<7}  {what}: {text}"
 
     for row in rows:
-        kernel = row["kernel"].get("tillwatch", {}).get("kernel_ns") if row.get("http2") else None
-        if kernel is not None:
+        run = row["kernel"].get("tillwatch", {}) if row.get("http2") else {}
+        kernel = run.get("kernel_ns")
+        if kernel is not None and not run["counted"]:
+            yield f"  void     {row['title'].split(':')[0]}: nothing was counted in the run that measures kernel time"
+        elif kernel is not None:
             yield line(kernel <= KERNEL_BAR, f"kernel ns a stream, net of an empty program, {row['title'].split(':')[0]}",
                        f"{kernel:.4g} (bar: at most {KERNEL_BAR})")
     if long:

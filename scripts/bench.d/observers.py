@@ -142,11 +142,11 @@ class Agent(Nobody):
         self.keep_raw("programs", {"before": self.before, "after": after, "mine": sorted(self.mine)})
         empty_time, empty_runs = spent(self.empty.id, self.before, after)
         mine = {i: spent(i, self.before, after) for i in self.mine if i in after and i in self.before}
-        self.before = after
-        if not empty_runs or not requests:
-            return {}
-        per_run = empty_time / empty_runs
+        self.before, self.kernel_ns = after, None
         gross, runs = (sum(v[k] for v in mine.values()) for k in (0, 1))
+        if not empty_runs or not runs or not requests:
+            return {}  # programs that never ran have measured nothing, which is not 0
+        per_run = empty_time / empty_runs
         self.kernel_ns = (gross - per_run * runs) / requests
         return {"kernel_ns_gross": gross / requests, "kernel_runs": runs / requests, "empty_ns": per_run,
                 "kernel_ns": self.kernel_ns,

@@ -85,6 +85,8 @@ def bars(rows, limit):
                     result = "met" if (value <= bar if kind == "max" else value >= bar) else "MISSED"
                     if figure in ("ratio", "of_peer") and not found["quiet"]:
                         result = "unclear"
+                    if not found["counted"] and not row["title"].startswith("unwatched"):
+                        result = "void"  # who counts nothing costs nothing
                     side = "most" if kind == "max" else "least"
                     both = figure == "kernel_ns_watched_side"
                     both = f"; with the load generator's side {found['kernel_ns']:.4g}" if both else ""
