@@ -76,20 +76,22 @@ static __always_inline int h2_names_early(struct ctx *x)
 
 /*
  * Both sides may speak at once, on two CPUs: one of them begins for both, and the other finds it done. 0: not
- * to be had, which has not been seen.
+ * to be had, which has not been seen but in tests: the connection will be taken for something else, and that is said.
  */
 static __always_inline int h2_begins(struct ctx *x)
 {
 	struct tw_conn *c = x->c;
 
-	if (start_claim(c)) {
-		if (!is_h2(c)) {
-			h2_expects(x);
-			count(x->l, c->version, TW_L_HTTP2);
-		}
-		claim_release(&c->starting);
+	if (unlikely(!start_claim(c))) {
+		count(x->l, c->version, TW_L_CONTENDED);
+		return is_h2(c);
 	}
-	return is_h2(c);
+	if (!is_h2(c)) {
+		h2_expects(x);
+		count(x->l, c->version, TW_L_HTTP2);
+	}
+	claim_release(&c->starting);
+	return 1;
 }
 
 /* Found open. */

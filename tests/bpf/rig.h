@@ -274,6 +274,18 @@ static inline size_t rig_offset(const char *type, const char *member)
 	return (size_t)at / 8;
 }
 
+static inline size_t entries(struct bpf_map *m)
+{
+	int fd = bpf_map__fd(m);
+	char keys[2][128];
+	size_t n = 0;
+
+	assert_true(bpf_map__key_size(m) <= sizeof(*keys));
+	for (void *last = NULL; !bpf_map_get_next_key(fd, last, keys[n & 1]); n++)
+		last = keys[n & 1];
+	return n;
+}
+
 static inline void rig_empty_map(struct bpf_map *m)
 {
 	char key[128];

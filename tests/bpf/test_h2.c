@@ -3,7 +3,11 @@
  * HTTP/2: what user space is told of crafted packets, held against the streams that were sent. RFC 9113, 4.1: which
  * bytes are heads and payloads is worked out here, from the streams alone.
  */
+#include "state.h"
 #include "talk.h"
+
+#include "capture/loader.h"
+#include "capture/loader_state.h"
 
 #include "tw_h2.h"
 
@@ -308,6 +312,63 @@ static void segments_may_overtake_what_shows_that_it_is_http2(void **state)
 	overtaken_behind(1);
 }
 
+static bool follows(void *followed, uint64_t conn)
+{
+	return conn == *(const uint64_t *)followed;
+}
+
+/* What is kept of segments that came too early: of their bytes, and of their places. */
+static void expect_kept(size_t chunks, size_t places)
+{
+	assert_int_equal(entries(rig.skel->maps.h2_chunks), chunks);
+	assert_int_equal(entries(rig.skel->maps.h2_earlies), places);
+}
+
+static void what_overtook_is_forgotten_when_nobody_follows_its_connection_any_more(void **state)
+{
+	struct loader l = { .skel = rig.skel };
+	uint64_t others = 0;
+
+	ordinary();
+	anew();
+	may_reorder();
+	rig_empty_map(rig.skel->maps.h2_chunks);
+	rig_empty_map(rig.skel->maps.h2_earlies);
+	say_part(CLIENT, 0, 40);
+	say_part(CLIENT, 60, said[CLIENT].len);
+	expect_kept(1, 1);
+	rig_drain();
+	loader__h2_forget(&l, 1, follows, &others);
+	expect_kept(1, 1); /* it may still come in its turn */
+	loader__h2_forget(&l, UINT64_MAX, follows, &name);
+	expect_kept(0, 1);
+	/* What precedes it comes after all: the bytes that were kept are missing, which is told. */
+	say_part(CLIENT, 40, 60);
+	rig_drain();
+	assert_false(nonsense);
+	assert_int_equal(told[CLIENT].losses, 1);
+	assert_true(told[CLIENT].next <= 60);
+	loader__h2_forget(&l, UINT64_MAX, follows, &others);
+	expect_kept(0, 0);
+}
+
+/* Another CPU's program may be just finding out what the connection speaks; it is waited for, but not for ever. */
+static void who_cannot_find_out_what_is_spoken_says_so(void **state)
+{
+	const uint32_t busy = 1, free = 0;
+
+	ordinary();
+	anew();
+	may_reorder();
+	say_part(CLIENT, 0, 1);
+	state_write(rig_offset("tw_conn", "starting"), &busy, sizeof(busy));
+	say_part(CLIENT, 1, said[CLIENT].len / 2);
+	state_write(rig_offset("tw_conn", "starting"), &free, sizeof(free));
+	say_part(CLIENT, said[CLIENT].len / 2, said[CLIENT].len);
+	say_part(SERVER, 0, said[SERVER].len);
+	expect_ledger("connections 1, not_http 1, contended 1");
+}
+
 static void a_server_may_speak_first(void **state)
 {
 	ordinary();
@@ -395,6 +456,8 @@ int main(void)
 		TEST(what_is_sent_again_is_told_once),
 		TEST(segments_may_overtake_each_other),
 		TEST(segments_may_overtake_what_shows_that_it_is_http2),
+		TEST(what_overtook_is_forgotten_when_nobody_follows_its_connection_any_more),
+		TEST(who_cannot_find_out_what_is_spoken_says_so),
 		TEST(a_server_may_speak_first),
 		TEST(frames_beyond_number_in_one_segment_are_all_told),
 		TEST(a_payload_beyond_the_limit_is_passed_over),

@@ -345,7 +345,8 @@ static inline uint16_t version_of_process(const struct id_snapshot *s, pid_t pid
 	return 0;
 }
 
-static inline const struct tw_place_value *place(const struct id_snapshot *s, const char *addr, uint16_t port, bool client)
+static inline const struct tw_place_value *place(const struct id_snapshot *s, const char *addr, uint16_t port,
+                                                 bool client)
 {
 	const struct endpoint_addr a = at(addr, port);
 
@@ -404,11 +405,11 @@ static inline void assert_cgroups(const struct id_snapshot *s, const char *first
 #define T(name) cmocka_unit_test_teardown(name, each_teardown)
 
 /* The test's main: with "serve" it is one of the servers. */
-#define IDENTITY_MAIN(tests)                                                                     \
-	int main(int argc, char **argv)                                                          \
-	{                                                                                        \
-		if (argc > 3 && !strcmp(argv[1], "serve"))                                       \
-			return serve(argc, argv);                                                \
+#define IDENTITY_MAIN(tests)                                                                    \
+	int main(int argc, char **argv)                                                         \
+	{                                                                                       \
+		if (argc > 3 && !strcmp(argv[1], "serve"))                                      \
+			return serve(argc, argv);                                               \
 		return cmocka_run_group_tests_name("identity", tests, all_setup, all_teardown); \
 	}
 
