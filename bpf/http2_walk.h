@@ -18,7 +18,9 @@
 #define H2_WINDOW 512 /* bytes looked at in one go */
 #define H2_STEPS  128 /* the most that they take: a frame of nothing but a head is one step, any other two */
 #define H2_ROOM   4096
-#define H2_SINCE  24 /* in the head's buffer */
+#define H2_SINCE  24  /* in the head's buffer */
+#define H2_WHOLE  256 /* a segment no larger may be taken at once */
+#define H2_WHOLES 4   /* that has no more frames */
 
 /*
  * A walk, and the record that it fills. All of it lies in memory, for the verifier to know nothing of it. A window adds
@@ -104,16 +106,20 @@ H2_INLINE void h2_run_grows(struct h2_work *w, __u32 n)
 	w->pos += n;
 }
 
+/* Is the payload of a frame with this head sent? */
+H2_INLINE int h2_is_sent(const __u8 *b)
+{
+	return b[3] < H2_TYPES && 1u << b[3] & H2_SENT;
+}
+
 /* What the frame with this head is to the walk. */
 H2_INLINE void h2_frame(struct h1 *p, const __u8 *b)
 {
-	__u32 type = b[3];
-
 	p->left = h2_length(b);
 	p->flags = 0;
 	if (!p->left)
 		p->state = H2_AT;
-	else if (type < H2_TYPES && 1u << type & H2_SENT && p->left <= TW_H2_FRAME_MAX)
+	else if (h2_is_sent(b) && p->left <= TW_H2_FRAME_MAX)
 		p->state = H2_COPY;
 	else
 		p->state = H2_SKIP;
@@ -127,6 +133,47 @@ H2_INLINE void h2_head_came_in_pieces(struct h2_work *w, __u32 at)
 	__builtin_memcpy(&since, w->head + H2_SINCE, sizeof(since));
 	if (since != w->now)
 		h2_item_u64(w, TW_H2_SINCE, at, since);
+}
+
+/*
+ * A segment that is nothing but whole frames, of which only the last may have a payload that is not sent, is its own
+ * record, as the walk would put it together. Of the n bytes at `pos` of the items, from the head of a frame on: returns
+ * how many are sent; 0: it is not so, and is to be walked over. *asked: heads of HEADERS frames; *ends: a payload that
+ * is not sent ends its stream.
+ */
+H2_INLINE __u32 h2_whole(const struct h2_work *w, __u32 pos, __u32 n, __u32 *asked, __u32 *ends)
+{
+	__u32 at = 0, len, i;
+	const __u8 *b;
+
+	for (i = 0; i < H2_WHOLES; i++) {
+		if (n - at < TW_H2_HEAD)
+			return 0;
+		b = (const __u8 *)w->items + ((pos + at) & (H2_ROOM - 1));
+		len = h2_length(b);
+		if (len > n - at - TW_H2_HEAD)
+			return 0;
+		*asked += b[3] == H2_HEADERS;
+		at += TW_H2_HEAD + len;
+		if (at == n) {
+			if (!len || h2_is_sent(b))
+				return n;
+			*ends = b[3] == H2_DATA && b[4] & H2_END_STREAM;
+			return n - len;
+		}
+		if (len && !h2_is_sent(b))
+			return 0;
+	}
+	return 0;
+}
+
+/* The n bytes, which stand at w->seq of the stream, are put into the record, behind what is in it. */
+H2_INLINE void h2_whole_is_sent(struct h2_work *w, __u32 n, __u32 kept, __u32 ends)
+{
+	h2_run_begins(w, w->seq, TW_H2_AT_HEAD);
+	h2_run_grows(w, kept);
+	if (ends)
+		h2_item(w, TW_H2_ENDED, w->seq + n);
 }
 
 /* n bytes of a payload that is not sent have passed, up to `at` in the stream. */

@@ -84,9 +84,8 @@ static __always_inline void packet_h2(struct ctx *x, int requests, void *tails)
 	x->l = lane_claim(&x->lane);
 	if (!x->l)
 		return;
-	if (likely(is_h2(x->c)))
-		h2_straight(x, requests, tails);
-	packet_tail(x, tails, x->c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST);
+	if (!likely(is_h2(x->c)) || !likely(h2_straight(x, requests, tails)))
+		packet_tail(x, tails, x->c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST);
 	lane_release(x->l);
 }
 

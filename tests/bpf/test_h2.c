@@ -241,6 +241,39 @@ static void heads_and_what_is_wanted_of_payloads_are_told_once_wherever_the_stre
 	}
 }
 
+/* `per` frames a segment, from one end of the conversation to the other. */
+static void say_frames(enum end from, unsigned int per)
+{
+	const struct stream *s = &said[from];
+	size_t at = s->preface, begun = at;
+
+	say_part(from, 0, at);
+	for (unsigned int n = 1; at < s->len; n++) {
+		at += 9 + ((size_t)s->bytes[at] << 16 | (size_t)s->bytes[at + 1] << 8 | s->bytes[at + 2]);
+		if (n % per && at < s->len)
+			continue;
+		say_part(from, begun, at);
+		begun = at;
+	}
+}
+
+static void whole_frames_are_told_however_many_make_a_segment(void **state)
+{
+	for (unsigned int per = 1; per <= 6; per++) {
+		ordinary();
+		/* Segments just as large as may be taken at once, and larger by a byte. */
+		frame(CLIENT, HEADERS, 5, 7, 256 - 9);
+		frame(CLIENT, HEADERS, 5, 9, 256 - 8);
+		frame(SERVER, DATA, 1, 7, 256 - 9);
+		frame(SERVER, DATA, 1, 9, 256 - 8);
+		anew();
+		say_frames(CLIENT, per);
+		say_frames(SERVER, per);
+		expect_told();
+		assert_int_equal(told[CLIENT].since + told[SERVER].since, 0);
+	}
+}
+
 static void every_byte_may_be_a_segment_of_its_own(void **state)
 {
 	ordinary();
@@ -452,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(heads_and_what_is_wanted_of_payloads_are_told_once_wherever_the_stream_is_cut),
+		TEST(whole_frames_are_told_however_many_make_a_segment),
 		TEST(every_byte_may_be_a_segment_of_its_own),
 		TEST(what_is_sent_again_is_told_once),
 		TEST(segments_may_overtake_each_other),

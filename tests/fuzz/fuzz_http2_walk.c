@@ -4,7 +4,8 @@
  * libs: -lnghttp2
  *
  * The walk over HTTP/2 frames, exactly as the kernel programs do it, over any bytes, cut into segments that the first
- * four bytes draw by lot, of a stream that begins (an even first byte) or was joined. It must hold that
+ * four bytes draw by lot, as walked over or taken at once, of a stream that begins (an even first byte) or was joined.
+ * It must hold that
  *  - heads and the payloads that are wanted are told, each byte once and where it stands, and nothing else: worked out
  *    here from the whole stream (RFC 9113, 4.1);
  *  - it does not matter where the stream is cut, but that a joined one is given up where no frame begins;
@@ -107,6 +108,23 @@ static uint32_t walks(struct h2_work *w, const uint8_t *b, uint32_t n)
 	return done;
 }
 
+/* As h2_at_once() does. */
+static int takes_at_once(struct h2_work *w, const uint8_t *b, uint32_t n)
+{
+	uint32_t pos = sizeof(struct tw_h2_item), asked = 0, ends = 0, kept;
+
+	if (n > H2_WHOLE || w->half.state != H2_AT || w->half.flags || w->half.status != H2_TELL_NOTHING)
+		return 0;
+	memset(w->items, 0xee, sizeof(w->items));
+	memcpy(w->items + pos, b, n);
+	kept = h2_whole(w, pos, n, &asked, &ends);
+	if (kept) {
+		w->run = 0;
+		h2_whole_is_sent(w, n, kept, ends);
+	}
+	return !!kept;
+}
+
 /* The same, from the whole stream. Where a joined one ends. */
 static void expects(const uint8_t *b, uint32_t n, uint32_t end, int joined)
 {
@@ -169,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			k = n - at;
 		w.now = at + 1;
 		w.seq = at;
-		end = at + walks(&w, data + at, k);
+		end = at + (!w.pos && takes_at_once(&w, data + at, k) ? k : walks(&w, data + at, k));
 		sends(&w);
 		if (end < at + k)
 			break;
