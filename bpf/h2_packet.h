@@ -14,11 +14,6 @@
 #define H2_CLAIMED  0x200 /* the walk is ours */
 #define H2_STRAIGHT 0x400 /* from the first program: the work has the segment's place and time */
 
-static __always_inline struct h1 *h2_half(struct tw_conn *c, int requests)
-{
-	return requests ? &c->rq : &c->rs;
-}
-
 /* Where the head of a frame is gathered. */
 static __always_inline __u8 *h2_head(struct tw_conn *c, int requests)
 {
@@ -120,19 +115,6 @@ static __always_inline void h2_skip(struct ctx *x, struct h2_work *w)
 		n = w->half.left;
 	segment_advance(x, n);
 	h2_skipped(w, n, x->s.seq);
-}
-
-static __always_inline void h2_asked(struct ctx *x, __u32 n)
-{
-	struct tw_conn *c = x->c;
-
-	if (!n)
-		return;
-	c->pushed += n;
-	if (likely(c->flags & TW_C_DECODED))
-		return;
-	c->flags |= TW_C_DECODED;
-	count(x->l, c->version, TW_L_DECODED);
 }
 
 /* As much of the segment as a program takes. 0: the direction has broken here. */
@@ -268,44 +250,6 @@ static __always_inline int h2_straight_enter(struct ctx *x, int ingress)
 static __always_inline int h2_asks(const struct ctx *x)
 {
 	return !(x->c->flags & TW_C_CLIENT) == !!x->ingress;
-}
-
-/* May the segment be taken at once? It begins with the head of a frame, and says nothing but frames. */
-static __always_inline int h2_may_be_whole(const struct ctx *x, const struct h1 *p)
-{
-	return x->s.len <= H2_WHOLE && p->state == H2_AT && !p->flags && p->status == H2_TELL_NOTHING && !x->c->held &&
-	       !(x->s.tcp_flags & (TCP_FIN | TCP_RST)) && !(x->c->rs_flags & TW_C_RS_FIN_DUE);
-}
-
-/* A short segment of a few whole frames, as most are: without the walk. 0: not so, and nothing has changed. */
-static __always_inline int h2_at_once(struct ctx *x, struct h2_work *w, int requests)
-{
-	int answers = !x->ingress && !requests;
-	struct h1 *p = h2_half(x->c, requests);
-	__u32 n = x->s.len, asked = 0, ends = 0, pos = sizeof(struct tw_h2_item), kept;
-
-	if (!h2_may_be_whole(x, p))
-		return 0;
-	if (answers && x->c->h2_read_t)
-		pos += sizeof(struct tw_h2_item) + 8; /* behind the one that says so */
-	asm volatile("" : "+r"(n), "+r"(pos));        /* see window_load */
-	n = ((n - 1) & (H2_WHOLE - 1)) + 1;
-	pos &= 63;
-	if (bpf_skb_load_bytes(x->skb, x->s.off, w->items + pos, n))
-		return 0;
-	kept = h2_whole(w, pos, n, &asked, &ends);
-	if (!kept)
-		return 0;
-	w->pos = w->run = 0;
-	if (answers)
-		h2_was_read(x->c, w);
-	w->seq = x->s.seq;
-	h2_whole_is_sent(w, n, kept, ends);
-	h2_send(x, w, requests);
-	*(volatile __u32 *)&p->next = x->s.seq + n;
-	if (requests)
-		h2_asked(x, asked);
-	return 1;
 }
 
 /*

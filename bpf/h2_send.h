@@ -8,6 +8,11 @@
 #ifndef TW_H2_SEND_H
 #define TW_H2_SEND_H
 
+static __always_inline struct h1 *h2_half(struct tw_conn *c, int requests)
+{
+	return requests ? &c->rq : &c->rs;
+}
+
 static __always_inline struct h2_work *h2_work_get(struct ctx *x)
 {
 	__u32 lane = x->lane;

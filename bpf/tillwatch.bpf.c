@@ -44,6 +44,7 @@ const volatile __u16 h1_transitions[H1_STATES * H1_CLASSES];
 #include "closing.h"
 #include "held.h"
 #include "careful.h"
+#include "h2_whole.h"
 #include "h2_packet.h"
 #include "tls_hello.h"
 #include "tls_turns.h"

@@ -165,7 +165,13 @@ static __always_inline int run_end(struct ctx *x, struct pt_regs *regs, struct t
 	struct tw_conn *c = x->c;
 
 	if (unlikely(next == NEXT_H2)) {
-		run_leave(x, regs, k, RUN_H2 + !requests);
+		if (!is_h2(c) || !h2_plain_at_once(x, requests)) {
+			run_leave(x, regs, k, RUN_H2 + !requests);
+			return 0;
+		}
+		if (!requests == !client && unlikely(k->feed.late))
+			x->t->gone = x->t->written;
+		lane_release(x->l);
 		return 0;
 	}
 	if (x->later && c->rs.state == H1_BAD)
