@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import beside
 import host
 import http2
 import observers
@@ -29,18 +30,18 @@ DISTURBED = 0.05  # share of a processor that others may take from a run before 
 
 def options():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="What tillwatch costs, and whether it counts "
-                                     "everything. Some twenty-five minutes; --quick five.")
+                                     "everything. Some fifty minutes; --quick ten.")
     parser.add_argument("--quick", action="store_true", help="short runs, for a first impression")
     parser.add_argument("--rounds", type=int, help="rounds of every comparison (default 10, quick 2)")
     parser.add_argument("--seconds", type=int, help="seconds of one run (default 4, quick 2)")
     parser.add_argument("--connections", type=int, default=64, help="connections of wrk (default 64)")
     parser.add_argument("--without", action="append", default=[], metavar="NAME",
                         choices=("tillwatch", "bpftrace", "access-log", "work100", "unwatched", "kernel-time",
-                                 "functions", "plain", "h2", "h2-tls", "h2-long"),
+                                 "functions", "plain", "h2", "h2-tls", "h2-long", "httpry", "tailer", "sidecar"),
                         help="leave out a row or a part: %(choices)s")
     parser.add_argument("--out", type=pathlib.Path, help="folder of the raw output (default bench-out/TIME)")
-    parser.add_argument("--only", choices=("plain", "tls", "http2"),
-                        help="only the rows of HTTP/1 without or with TLS, or of HTTP/2")
+    parser.add_argument("--only", choices=("plain", "tls", "http2", "beside"),
+                        help="only the rows of HTTP/1 without or with TLS, of HTTP/2, or those beside other observers")
     chosen = parser.parse_args()
     rounds = os.environ.get("BENCH_ROUNDS", "")
     if rounds and not re.fullmatch(r"[1-9]\d{0,3}", rounds):
@@ -64,12 +65,13 @@ class Bench:
         self.work100 = host.Work100(directory, self.cgroups.make("work100"), self.cpus.server)
         self.tls = tls.Tls(self, directory)
         self.http2 = http2.Http2(self, directory, self.tls.pem)
+        self.beside = beside.Beside(self, directory, self.tls)
         self.rows = []
         self.runs = 0
         self.repeat_budget = 0 if chosen.quick else 120  # seconds
 
     def close(self):
-        for server in (self.watched, self.other, self.work100, self.tls, self.http2):
+        for server in (self.watched, self.other, self.work100, self.tls, self.http2, self.beside):
             server.stop()
         self.cgroups.remove()
 
@@ -95,6 +97,8 @@ class Bench:
             result = (server.load or host.wrk)(cpu, url, server.connections or self.chosen.connections, seconds, raw)
             ran, waited = (b - a for a, b in zip((ran, waited), host.scheduled(server.pid)))
             agent, wall = observer.cpu_seconds() - agent, time.monotonic() - began
+            if not result["requests"]:
+                raise host.BenchError(f"{name}: not one request was answered in {seconds} s; is the machine busy?")
             result.update(agent_cpu=agent / wall, agent_seconds=agent, agent_rss=observer.rss(), handled=server.handled_since(served),
                           server_cpu_per_request=ran / result["requests"],
                           cpu_per_request=(ran + result["load_cpu"] + agent) / result["requests"],
@@ -181,9 +185,11 @@ class Bench:
 
     def report(self):
         long = self.http2.long
-        text = table.render(self.rows, self.cpus.describe(), self.chosen, DISTURBED, long)
+        text = table.render(self.rows, self.cpus.describe(), self.chosen, DISTURBED, long,
+                            list(beside.lines(self.rows, DISTURBED)))
         (self.out / "results.json").write_text(json.dumps(self.rows + ([{"long": long}] if long else []), indent=1))
         (self.out / "table.txt").write_text(text)
+        beside.draw(self.rows, DISTURBED, self.out / "beside.svg")
         print(text, end="")
         print(f"Raw output: {os.path.relpath(self.out)}", file=sys.stderr)
 
@@ -204,6 +210,8 @@ def main():
             bench.tls.rows()
         if chosen.only in (None, "http2"):
             bench.http2.rows()
+        if chosen.only in (None, "beside"):
+            bench.beside.rows()
         bench.report()
     except KeyboardInterrupt:
         print("\nbench: interrupted", file=sys.stderr)

@@ -76,6 +76,12 @@ def wait_for_port(port, process, what):
     raise BenchError(f"{what} does not listen on port {port}")
 
 
+def served(status_port):
+    """Requests that an nginx has begun to serve, this one included."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{status_port}/", timeout=5) as page:
+        return int(page.read().decode().split("\n")[2].split()[2])
+
+
 def scheduled(pid):
     """Seconds a process has run, and seconds it was ready to run and another one had the processor."""
     ran = waited = 0
@@ -191,9 +197,7 @@ http {{
         return int(children[0])
 
     def handled(self):
-        """Requests nginx has begun to serve, this one included."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.status_port}/", timeout=5) as page:
-            return int(page.read().decode().split("\n")[2].split()[2])
+        return served(self.status_port)
 
     def handled_since(self, before):
         return self.handled() - before - 1
@@ -245,9 +249,13 @@ def load(command, cpu, seconds, file):
     return text, {"load_cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, "load_waited": waited}
 
 
-def wrk(cpu, url, connections, seconds, raw):
-    """Saturates the server from a processor; returns requests, seconds, p50, p99, errors, and the processor time wrk itself took."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
+def wrk(cpu, url, connections, seconds, raw, endpoints=None):
+    """
+    Saturates the server from a processor; returns requests, seconds, p50, p99, errors, and the processor time wrk itself
+    took. endpoints: so many pages of the rows beside others (beside.py), instead of the usual ones.
+    """
+    command = ["prlimit", f"--nofile={connections + 1000}", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s",
+               str(HERE / "load.lua"), url] + (["--", endpoints] if endpoints else [])
     text, took = load(command, cpu, seconds, raw.with_suffix(".wrk.txt"))
     found = re.search(r"^RESULT (.*)$", text, re.M)
     if not found:

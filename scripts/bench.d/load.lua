@@ -4,8 +4,12 @@
 local pages = { "/product/%02d", "/account/%02d", "/cart/%05d", "/pictures/%d" }
 local requests, at = {}, 0
 
+-- args[1]: so many pages of bench.d/beside.py instead.
 function init(args)
-	for i = 1, 200 do
+	for i = 1, tonumber(args[1]) or 0 do
+		requests[i] = wrk.format("GET", ("/e%04d/buy"):format(i - 1))
+	end
+	for i = #requests + 1, #requests > 0 and 0 or 200 do
 		requests[i] = wrk.format("GET", pages[i % #pages + 1]:format(i % 10))
 	end
 end

@@ -182,8 +182,11 @@ def grid(row, limit):
             for line in lines]
 
 
-def render(rows, machine, chosen, limit, long=None):
-    """The whole report as text; limit is the share of a processor that others may take before a run is disturbed. long: of http2."""
+def render(rows, machine, chosen, limit, long=None, beside=()):
+    """
+    The whole report as text; limit is the share of a processor that others may take before a run is disturbed. long: of
+    http2; beside: lines of that module.
+    """
     lines = ["", machine,
              f"{chosen.rounds} rounds, {chosen.seconds} s a run, {chosen.connections} connections (tls: half as many of "
              "each). Medians; ratios",
@@ -191,7 +194,8 @@ def render(rows, machine, chosen, limit, long=None):
              "kernel ns: BPF programs alone, net of an empty one, from a separate run."]
     for row in rows:
         lines += [""] + grid(row, limit)
-    for title, found in (("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
+    for title, found in (("Beside others: requests/s and p99 of bare; the observer's own CPU and memory; counted of served", beside),
+                         ("Counting (wrk leaves requests in flight when it ends)", counting(rows)),
                          ("Kernel time a request by program, net", programs(rows)),
                          ("Kernel time a request by side, net", sides(rows)),
                          ("Traps of the probes in the TLS library: programs' runs a request x traps of one run",
