@@ -94,7 +94,8 @@ static void choose_tls(struct loader *l, const struct loader_options *o, int end
 	bool many = FEATURE_UPROBE_MANY < end && f[FEATURE_UPROBE_MANY].ok;
 	struct bpf_program *p;
 
-	l->tls = o->tls && FEATURE_UPROBE < end && f[FEATURE_UPROBE].ok;
+	/* Those of perf may want CAP_SYS_ADMIN, see keeper__uprobe(); uprobe.multi does not. */
+	l->tls = o->tls && ((FEATURE_UPROBE < end && f[FEATURE_UPROBE].ok) || many);
 	bpf_object__for_each_program (p, l->skel->obj) {
 		if (bpf_program__type(p) != BPF_PROG_TYPE_KPROBE)
 			continue;
@@ -278,10 +279,12 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 	if (err) {
 		if (a.ingress >= 0)
 			close(a.ingress);
-		return err_set(e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
-		               err == EPERM
-		                       ? " (a program that forbids others is attached there: see `bpftool cgroup show`)"
-		                       : "");
+		return err_set(
+			e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
+			err == EPERM
+				? " (a program that forbids others is attached there: see `bpftool cgroup show`; or "
+				  "CAP_NET_ADMIN is missing, where CAP_SYS_ADMIN does not stand in for it)"
+				: "");
 	}
 	l->attached[l->n_attached++] = a;
 	log_debug("attached to %s", cg->path);
