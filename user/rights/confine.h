@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 struct confine_options {
-	bool tls;          /* programs are placed in processes that are found later */
+	bool perf_uprobes; /* programs are placed in processes that are found later, by perf_event_open(2) */
 	bool writes_a_new; /* one file that is not there yet may be made and written (init -o) */
 };
 

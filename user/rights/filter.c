@@ -189,7 +189,7 @@ static const struct call observer[] = {
 #endif
 };
 
-static const struct call tls[] = {
+static const struct call perf_uprobes[] = {
 	ANY(perf_event_open),
 	IS(ioctl, 1, PERF_EVENT_IOC_SET_BPF),
 	IS(ioctl, 1, PERF_EVENT_IOC_ENABLE),
@@ -276,8 +276,8 @@ int filter__observer(const struct confine_options *o)
 		return -ENOMEM;
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	err = allow(f, observer, COUNT(observer));
-	if (!err && o->tls)
-		err = allow(f, tls, COUNT(tls));
+	if (!err && o->perf_uprobes)
+		err = allow(f, perf_uprobes, COUNT(perf_uprobes));
 	if (!err && o->writes_a_new)
 		err = allow(f, new_file, COUNT(new_file));
 	if (!err)

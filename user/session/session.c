@@ -195,7 +195,8 @@ static int start_log(struct session *s, struct ticklog *log, struct err *e)
 /* All is attached: what is not needed any more goes. What cannot go is said, and nothing else is done about it. */
 static void let_go_of_rights(const struct session *s, const struct session_options *o)
 {
-	const struct confine_options keep = { .tls = s->tls, .writes_a_new = o->writes_a_new };
+	const struct confine_options keep = { .perf_uprobes = s->tls && !loader__tls_many(s->loader),
+		                              .writes_a_new = o->writes_a_new };
 	struct err e = { "" };
 
 	rights__warn();
