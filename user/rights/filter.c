@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -117,6 +118,7 @@ static const struct call observer[] = {
 	IS(bpf, 0, BPF_LINK_CREATE),
 	IS(bpf, 0, BPF_LINK_DETACH),
 	IS(bpf, 0, BPF_ITER_CREATE),
+	IS(bpf, 0, BPF_ENABLE_STATS), /* without the keeper: in vain, and nothing for the kernel's log */
 	/* sockets: the kernel's own tables; the keeper has its end already */
 	ARE(socket, 0, AF_NETLINK, 2, NETLINK_SOCK_DIAG),
 	ARE(setsockopt, 1, SOL_SOCKET, 2, SO_RCVTIMEO),
@@ -141,7 +143,7 @@ static const struct call observer[] = {
 	ANY(gettimeofday),
 	ANY(time),
 	ANY(getrandom),
-	/* threads, no processes; clone3 hides its flags, see below */
+	/* threads, no processes; clone3 hides its flags, see say_there_is_no() */
 	BITS(clone, 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM),
 	ANY(set_robust_list),
 	ANY(rseq),
@@ -182,6 +184,10 @@ static const struct call observer[] = {
 	ANY(clone),
 	ANY(ptrace),
 	ANY(prctl),
+	ANY(getppid),
+	ANY(getdents),
+	ANY(tkill),
+	ANY(tgkill),
 	ANY(process_vm_readv),
 	ANY(pipe2),
 	ANY(dup2),
@@ -227,15 +233,15 @@ static int allow(scmp_filter_ctx f, const struct call *c, size_t n)
 	return err;
 }
 
-/* For a libc that tries these first, and takes what we allow when there is no such call. */
-static int say_there_is_no(scmp_filter_ctx f)
+/* What a libc tries first, to take what we allow when there is no such call. */
+static int each_that_is_not(scmp_filter_ctx f, uint32_t action)
 {
-	int err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	int err = seccomp_rule_add(f, action, SCMP_SYS(clone3), 0);
 
 	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
+		err = seccomp_rule_add(f, action, SCMP_SYS(openat2), 0);
 	for (int nr = NUMBERS_IN_COMMON; nr < NUMBERS_END && !err; nr++)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+		err = seccomp_rule_add(f, action, nr, 0);
 	return err;
 }
 
@@ -245,15 +251,15 @@ static int abort_only_us(scmp_filter_ctx f)
 	                        SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 }
 
-static scmp_filter_ctx begin(void)
+static scmp_filter_ctx begin(uint32_t otherwise, bool log)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	scmp_filter_ctx f = seccomp_init(otherwise);
 
 	if (!f)
 		return NULL;
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-	seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
+	seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, log);
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_NNP, 1);
 	return f;
 }
@@ -262,18 +268,25 @@ static int load_and_release(scmp_filter_ctx f, int err)
 {
 	if (!err)
 		err = seccomp_load(f);
-	/* Which system call is called often stands in the table; a tree finds it in some comparisons less. */
 	seccomp_release(f);
 	return err;
 }
 
+/* By a filter of its own, which is quiet: each new thread begins with such a call. The stricter of two has its way. */
+static int say_there_is_no(void)
+{
+	scmp_filter_ctx f = begin(SCMP_ACT_ALLOW, false);
+
+	return f ? load_and_release(f, each_that_is_not(f, SCMP_ACT_ERRNO(ENOSYS))) : -ENOMEM;
+}
+
 int filter__observer(const struct confine_options *o)
 {
-	scmp_filter_ctx f = begin();
-	int err;
+	int err = say_there_is_no();
+	scmp_filter_ctx f = err ? NULL : begin(SCMP_ACT_ERRNO(EPERM), true);
 
 	if (!f)
-		return -ENOMEM;
+		return err ? err : -ENOMEM;
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	err = allow(f, observer, COUNT(observer));
 	if (!err && o->perf_uprobes)
@@ -283,13 +296,13 @@ int filter__observer(const struct confine_options *o)
 	if (!err)
 		err = abort_only_us(f);
 	if (!err)
-		err = say_there_is_no(f);
+		err = each_that_is_not(f, SCMP_ACT_ALLOW);
 	return load_and_release(f, err);
 }
 
 int filter__keeper(void)
 {
-	scmp_filter_ctx f = begin();
+	scmp_filter_ctx f = begin(SCMP_ACT_ERRNO(EPERM), true);
 
 	return f ? load_and_release(f, allow(f, keeper, COUNT(keeper))) : -ENOMEM;
 }
