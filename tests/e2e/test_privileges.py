@@ -300,5 +300,5 @@ def test_doctor_and_the_readme_name_the_same_rights():
     doc = json.loads(watch.run("doctor", "--json").out)
     assert all(r["held"] or not r["missing"] for r in doc["rights"]), doc["rights"]
     with open(os.path.join(watch.HERE, "../../../README.md"), encoding="utf-8") as f:
-        table = re.findall(r"^\| `(CAP_\w+)` \|", f.read().split("### Rights")[1], re.M)
+        table = re.findall(r"^\| `(CAP_\w+)`", f.read().split("### Rights")[1], re.M)
     assert sorted(table) == sorted(r["name"] for r in doc["rights"])

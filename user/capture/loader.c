@@ -364,7 +364,8 @@ static int apply_places(struct loader *l, const struct id_snapshot *s, struct er
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	memcpy(copy, s->places, s->n_places * sizeof(*copy));
+	if (s->n_places)
+		memcpy(copy, s->places, s->n_places * sizeof(*copy));
 	for (size_t i = 0; i < s->n_places; i++)
 		if (bpf_map_update_elem(fd, &s->places[i].key, &s->places[i].value, BPF_ANY))
 			log_warn("cannot watch port %u: %s", s->places[i].key.port, strerror(errno));
@@ -390,7 +391,8 @@ static int apply_processes(struct loader *l, const struct id_snapshot *s, struct
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
+	if (s->n_processes)
+		memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
 	for (size_t i = 0; i < s->n_processes; i++) {
 		uint32_t tgid = (uint32_t)s->processes[i].tgid, version = s->processes[i].version;
 
