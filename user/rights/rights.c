@@ -71,15 +71,21 @@ bool rights__have(enum right r)
 	return has(set, right_facts[r].cap) || has(set, right_facts[r].stand_in);
 }
 
-/* Can this many bytes not be had for a map? Then the limit of locked memory counts for maps here. */
-static bool is_charged(size_t bytes)
+/* 0, or an errno. */
+static int try_map(uint32_t pages)
 {
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "tw_limit", 4, 4096, (uint32_t)(bytes / 4096 + 1), NULL);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "tw_trial", 4, 4096, pages, NULL);
 
 	if (fd < 0)
-		return errno == EPERM;
+		return errno;
 	close(fd);
-	return false;
+	return 0;
+}
+
+/* A small map can be had, and not one of this many bytes? Then the limit of locked memory counts for maps here. */
+static bool is_charged(size_t bytes)
+{
+	return try_map((uint32_t)(bytes / 4096 + 1)) == EPERM && !try_map(1);
 }
 
 /* As much as the largest of our maps may take: with less of it something would be refused later on. */
@@ -118,20 +124,39 @@ static bool in_own_user_namespace(void)
 	return !whole;
 }
 
+static bool is_missing(enum right r)
+{
+	return !rights__have(r) && rights__wanted(r);
+}
+
+/* As `docker run` takes them: those that are missing, if nothing on this side of the container can give them. */
+static bool list_beyond_bounds(char *text, size_t len)
+{
+	bool beyond = false;
+	size_t at = 0;
+
+	for (int r = 0; r < RIGHT_NR && at < len; r++) {
+		const struct right_facts *f = &right_facts[r];
+
+		if (r == RIGHT_ADMIN || !is_missing(r))
+			continue;
+		beyond |= prctl(PR_CAPBSET_READ, f->cap, 0, 0, 0) != 1;
+		at += (size_t)snprintf(text + at, len - at, " --cap-add %s", f->name + strlen("CAP_"));
+	}
+	return beyond;
+}
+
 void rights__advice(char *text, size_t len)
 {
 	char exe[160];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	ssize_t n;
 
-	for (int r = 0; r < RIGHT_NR; r++)
-		if (right_facts[r].vital && rights__wanted(r) && !rights__have(r) &&
-		    prctl(PR_CAPBSET_READ, right_facts[r].cap, 0, 0, 0) != 1) {
-			snprintf(text, len,
-			         "who started this container or unit must allow it (docker run --cap-add %s, or "
-			         "CapabilityBoundingSet=)",
-			         right_facts[r].name + strlen("CAP_"));
-			return;
-		}
+	if (list_beyond_bounds(exe, sizeof(exe))) {
+		snprintf(text, len,
+		         "who started this container or unit must allow them (docker run%s; CapabilityBoundingSet=)",
+		         exe);
+		return;
+	}
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
 		snprintf(
 			text, len,
@@ -139,9 +164,11 @@ void rights__advice(char *text, size_t len)
 			"unit)");
 		return;
 	}
+	n = readlink("/proc/self/exe", exe, sizeof(exe));
 	if (n <= 0)
 		n = snprintf(exe, sizeof(exe), "tillwatch");
-	snprintf(text, len, "run as root, or once: sudo setcap " LEAST "+ep %.*s", (int)n, exe);
+	snprintf(text, len, "run as root, or once: sudo setcap " LEAST "%s+ep %.*s",
+	         is_missing(RIGHT_RESOURCE) ? ",cap_sys_resource" : "", (int)n, exe);
 }
 
 /* "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" */
@@ -152,7 +179,7 @@ static int list_missing(char *text, size_t len)
 	int n = 0;
 
 	for (int r = 0; r < RIGHT_NR; r++)
-		if (right_facts[r].vital && rights__wanted(r) && !rights__have(r))
+		if (right_facts[r].vital && is_missing((enum right)r))
 			missing[n++] = (enum right)r;
 	text[0] = '\0';
 	for (int i = 0; i < n && at < len; i++)
@@ -181,7 +208,7 @@ int rights__require(struct err *e)
 {
 	char missing[160], advice[320];
 	struct utsname u = {};
-	int n = list_missing(missing, sizeof(missing)), fd;
+	int n = list_missing(missing, sizeof(missing));
 
 	if (n) {
 		uname(&u);
@@ -190,27 +217,27 @@ int rights__require(struct err *e)
 		               n > 1 ? "are" : "is", u.release, advice);
 	}
 	is_memory_limited();
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "tw_trial", 4, 4, 1, NULL);
-	if (fd < 0 && errno == EPERM)
-		return refused_nevertheless(e);
-	if (fd >= 0)
-		close(fd);
-	return 0;
+	return try_map(1) == EPERM ? refused_nevertheless(e) : 0;
 }
 
 void rights__warn(void)
 {
+	bool any = false;
 	char advice[320];
 
-	rights__advice(advice, sizeof(advice));
 	for (int r = 0; r < RIGHT_NR; r++) {
 		const struct right_facts *f = &right_facts[r];
 
-		if (f->vital || !rights__wanted(r) || rights__have(r))
+		if (!is_missing((enum right)r))
 			continue;
-		log_warn("%s is missing: %s; %s", f->name, f->without,
-		         r == RIGHT_ADMIN ? "who wants these gives it, too" : advice);
+		log_warn("%s is missing: %s%s", f->name, f->without,
+		         r == RIGHT_ADMIN ? "; who wants these gives it, too" : "");
+		any |= r != RIGHT_ADMIN;
 	}
+	if (!any)
+		return;
+	rights__advice(advice, sizeof(advice));
+	log_warn("to have what is missing: %s", advice);
 }
 
 void rights__none_in_this_thread(void)
