@@ -236,15 +236,15 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	if (load(s, o->losses, e))
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &s->started);
+	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
+	if (s->judge && begin_judging(s, o->log, e))
+		goto fail;
+	let_go_of_rights(s, o);
 	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
 	clock_shift(&s->clock);
 	s->tick_at = s->start + s->config->gate.tick;
 	s->stats_at = s->start + 0.5;
-	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
-	if (s->judge && begin_judging(s, o->log, e))
-		goto fail;
-	let_go_of_rights(s, o);
 	return s;
 fail:
 	session__free(s);
