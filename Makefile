@@ -42,12 +42,12 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat
 CFLAGS := -std=gnu11 -g $(OPT) $(WARN) -fstack-protector-strong -fPIE -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' \
 	-Iuser -Iinclude -Ibpf -I$(B)/gen $(EXTRA_CFLAGS)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(OPT)
-LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lcapstone -lnghttp2 -lm
+LDLIBS := -lbpf -lelf -lz -lcjson -lyaml -lcapstone -lnghttp2 -lcap-ng -lseccomp -lm
 BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member \
 	-mcpu=v2 -Iinclude -Ibpf $(if $(filter-out bpf/vmlinux.h,$(VMLINUX_H)),-DTW_VMLINUX='"$(abspath $(VMLINUX_H))"')
 
 # One archive a folder, its sub-folders included; the order is the direction of the data, users first.
-FOLDERS := cmd show session ticklog judge tls http2 capture model config base
+FOLDERS := cmd show session ticklog judge tls http2 capture rights model config base
 LIBS := $(FOLDERS:%=$(B)/lib%.a)
 SRCS := $(foreach f,$(FOLDERS),$(wildcard user/$(f)/*.c user/$(f)/*/*.c))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)

@@ -116,12 +116,12 @@ def settle(port, seconds=1.5):
     return n
 
 
-def assert_settled(d, n):
+def assert_settled(d, n, arm="baseline"):
     """
     Each of n connections with one request was either read or said to be opaque; one whose request lay in the library's
     buffer when the tool came is both, as it cannot be known that there was no other before it.
     """
-    read = d.counts().get(("GET /settling", 200), 0)
+    read = d.counts(arm).get(("GET /settling", 200), 0)
     assert n // 2 < read <= n <= read + d["coverage"]["opaque_tls"], f"{read} of {n} read: {d}"
 
 

@@ -45,7 +45,7 @@ class Findings:
         return {
             "reads": self.ok["tp_btf/tcp_rcv_space_adjust"],
             "ends": self.ok["tp_btf/tcp_destroy_sock"],
-            "tls": self.ok["tp_btf/tcp_rcv_space_adjust"] and self.ok["uprobe"],
+            "tls": self.ok["tp_btf/tcp_rcv_space_adjust"] and (self.ok["uprobe"] or self.ok["uprobe.multi"]),
             "in_flight": self.ok["iter/bpf_sk_storage_map"] and self.ok["iter/bpf_map_elem"],
             "refused": self.ok.get("tp_btf/tcp_send_reset", False) or self.ok.get("tp_btf/kfree_skb", False),
         }[name]

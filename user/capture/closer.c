@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "rights/rights.h"
+
 /* They all wait for the same things: more of them cost nothing but their stacks. */
 #define THREADS_MAX 64
 /* A thread that calls close() needs little; libc adds what it must have. */
@@ -93,6 +95,7 @@ static void *thread(void *arg)
 {
 	struct closer *c = arg;
 
+	rights__none_in_this_thread();
 	pthread_mutex_lock(&c->lock);
 	work(c);
 	c->threads--;

@@ -2,13 +2,10 @@
 #include "capture/features.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -18,6 +15,7 @@
 #include "capture/closer.h"
 #include "capture/uprobe.h"
 #include "probe.skel.h"
+#include "rights/rights.h"
 
 static struct feature_state states[FEATURE_NR] = {
 	[FEATURE_PACKETS] = { "tw_ingress", "cgroup_skb", "requests and responses at the socket",
@@ -146,6 +144,17 @@ cleanup:
 	return err;
 }
 
+/* perf's uprobes may want a right that uprobe.multi does not. */
+static void explain_uprobes(void)
+{
+	struct feature_state *one = &states[FEATURE_UPROBE], *told = &states[FEATURE_UPROBE_TOLD];
+
+	if (states[FEATURE_UPROBE_MANY].ok && !one->ok)
+		one->without = told->without = "nothing, uprobe.multi does it here";
+	else if (one->error == EACCES || one->error == EPERM)
+		one->without = "TLS connections are opaque; CAP_SYS_ADMIN would do";
+}
+
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	return 0;
@@ -170,8 +179,16 @@ const struct feature_state *features__try(void)
 		states[FEATURE_REFUSE].error = 0;
 		states[FEATURE_REFUSE].ok = true;
 	}
+	explain_uprobes();
 	libbpf_set_print(print);
 	return states;
+}
+
+bool features__uprobes_told(void)
+{
+	const struct feature_state *f = features__try();
+
+	return f[FEATURE_UPROBE_TOLD].ok || f[FEATURE_UPROBE_MANY].ok;
 }
 
 bool features__inflight(void)
@@ -190,39 +207,19 @@ void features__refuse(enum feature which, int error)
 	log_warn("this kernel refuses %s (%s): %s", f->hook, strerror(error), f->without);
 }
 
-/* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN in their place. */
-static bool privileged(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-	const uint32_t high = 1U << (CAP_BPF - 32) | 1U << (CAP_PERFMON - 32);
-
-	if (syscall(SYS_capget, &header, data))
-		return false;
-	if (data[0].effective & 1U << CAP_SYS_ADMIN)
-		return true;
-	return (data[1].effective & high) == high && data[0].effective & 1U << CAP_NET_ADMIN;
-}
-
 int features__required(struct err *e)
 {
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct utsname u = {};
+	int err = rights__require(e);
 
+	if (err)
+		return err;
 	uname(&u);
-	if (!privileged())
-		return err_set(
-			e, EPERM,
-			"not permitted to load BPF programs: run as root, or give this process CAP_BPF, CAP_PERFMON "
-			"and CAP_NET_ADMIN (kernel %s)",
-			u.release);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return err_set(
 			e, ENOENT,
 			"this kernel (%s) has no BTF at /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF=y; "
 			"kernels of Debian 11 and later, Ubuntu 20.10 and later and RHEL 8.2 and later have it",
 			u.release);
-	/* Before 5.11 maps were charged against this limit. */
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	return 0;
 }

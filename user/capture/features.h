@@ -39,6 +39,9 @@ struct feature_state {
 /* Tries each once and remembers. Never fails: a feature that cannot be tried is not ok. */
 const struct feature_state *features__try(void);
 
+/* Can a program in a TLS library be told where it is? By uprobe.multi always. */
+bool features__uprobes_told(void);
+
 /* Can what is in flight be counted, all of it? */
 bool features__inflight(void);
 

@@ -94,7 +94,8 @@ static void choose_tls(struct loader *l, const struct loader_options *o, int end
 	bool many = FEATURE_UPROBE_MANY < end && f[FEATURE_UPROBE_MANY].ok;
 	struct bpf_program *p;
 
-	l->tls = o->tls && FEATURE_UPROBE < end && f[FEATURE_UPROBE].ok;
+	/* Those of perf may want CAP_SYS_ADMIN, see keeper__uprobe(); uprobe.multi does not. */
+	l->tls = o->tls && ((FEATURE_UPROBE < end && f[FEATURE_UPROBE].ok) || many);
 	bpf_object__for_each_program (p, l->skel->obj) {
 		if (bpf_program__type(p) != BPF_PROG_TYPE_KPROBE)
 			continue;
@@ -278,10 +279,12 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 	if (err) {
 		if (a.ingress >= 0)
 			close(a.ingress);
-		return err_set(e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
-		               err == EPERM
-		                       ? " (a program that forbids others is attached there: see `bpftool cgroup show`)"
-		                       : "");
+		return err_set(
+			e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
+			err == EPERM
+				? " (a program that forbids others is attached there: see `bpftool cgroup show`; or "
+				  "CAP_NET_ADMIN is missing, where CAP_SYS_ADMIN does not stand in for it)"
+				: "");
 	}
 	l->attached[l->n_attached++] = a;
 	log_debug("attached to %s", cg->path);
@@ -361,7 +364,8 @@ static int apply_places(struct loader *l, const struct id_snapshot *s, struct er
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	memcpy(copy, s->places, s->n_places * sizeof(*copy));
+	if (s->n_places)
+		memcpy(copy, s->places, s->n_places * sizeof(*copy));
 	for (size_t i = 0; i < s->n_places; i++)
 		if (bpf_map_update_elem(fd, &s->places[i].key, &s->places[i].value, BPF_ANY))
 			log_warn("cannot watch port %u: %s", s->places[i].key.port, strerror(errno));
@@ -387,7 +391,8 @@ static int apply_processes(struct loader *l, const struct id_snapshot *s, struct
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
+	if (s->n_processes)
+		memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
 	for (size_t i = 0; i < s->n_processes; i++) {
 		uint32_t tgid = (uint32_t)s->processes[i].tgid, version = s->processes[i].version;
 

@@ -31,7 +31,7 @@ bool loader__tls_many(const struct loader *l)
 
 bool loader__tls_told(const struct loader *l)
 {
-	return l->tls && features__try()[FEATURE_UPROBE_TOLD].ok;
+	return l->tls && features__uprobes_told();
 }
 
 int loader__tls_attach(struct loader *l, enum tls_job job, bool uretprobe, pid_t pid, const char *path,

@@ -10,12 +10,25 @@
 #include <unistd.h>
 
 #include "capture/sockdiag.h"
+#include "rights/keeper.h"
 
 struct job {
 	struct proctable *t;
 	struct netns *v;
 	size_t n;
 };
+
+/* By the keeper, or where there is none by a thread that goes there and does not come back. */
+static int sockdiag_in(int netns)
+{
+	int fd = keeper__sockdiag(netns);
+
+	if (fd == -ENOTCONN)
+		fd = setns(netns, CLONE_NEWNET) ? -errno : sockdiag__open();
+	else if (fd >= 0)
+		sockdiag__be_patient(fd);
+	return fd;
+}
 
 static void enter_each(struct job *job)
 {
@@ -26,12 +39,7 @@ static void enter_each(struct job *job)
 		if (!ns->pid)
 			continue;
 		fd = process__open_netns(job->t, ns->pid);
-		if (fd < 0)
-			ns->sockdiag = fd;
-		else if (setns(fd, CLONE_NEWNET))
-			ns->sockdiag = -errno;
-		else
-			ns->sockdiag = sockdiag__open();
+		ns->sockdiag = fd < 0 ? fd : sockdiag_in(fd);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -101,7 +109,7 @@ static void *open_there(void *arg)
 {
 	struct visit *v = arg;
 
-	v->sockdiag = setns(v->netns, CLONE_NEWNET) ? -errno : sockdiag__open();
+	v->sockdiag = sockdiag_in(v->netns);
 	return NULL;
 }
 

@@ -114,14 +114,20 @@ void socktable__hold(struct socktable *t, uint64_t inode, uint32_t process)
 /* --- netlink
  * ------------------------------------------------------------------------------------------------------------- */
 
-int sockdiag__open(void)
+void sockdiag__be_patient(int nl)
 {
 	struct timeval patience = { .tv_sec = ANSWER_SECONDS };
+
+	setsockopt(nl, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
+int sockdiag__open(void)
+{
 	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
 	if (nl < 0)
 		return -errno;
-	setsockopt(nl, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	sockdiag__be_patient(nl);
 	return nl;
 }
 

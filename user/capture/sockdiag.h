@@ -48,6 +48,8 @@ void socktable__hold(struct socktable *t, uint64_t inode, uint32_t process);
 
 /* Opens a diag socket in the network namespace of the calling thread: a descriptor, or a negative errno. */
 int sockdiag__open(void);
+/* For one that was opened by others: it waits no longer for an answer than ours do. */
+void sockdiag__be_patient(int nl);
 /* Appends all listeners the descriptor's namespace has. */
 int sockdiag__listeners(int nl, struct socktable *t, struct err *e);
 /* Appends the connections whose remote port is this. */

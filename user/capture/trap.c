@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
+#include "capture/features.h"
 #include "capture/uprobe.h"
 
 #define BATCHES 7 /* the least disturbed of them counts */
@@ -57,6 +58,12 @@ static double time_of(void (*function)(void), int calls)
 	return least;
 }
 
+/* In the same way as libraries are watched. */
+static bool by_many(void)
+{
+	return features__try()[FEATURE_UPROBE_MANY].ok;
+}
+
 /* A program that does nothing: what it takes is the trap's. */
 static int empty_program(void)
 {
@@ -64,9 +71,19 @@ static int empty_program(void)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "tw_nothing", "GPL", nothing, 2, NULL);
+	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = by_many() ? UPROBE_MANY_TYPE : 0);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "tw_nothing", "GPL", nothing, 2, &o);
 
 	return fd < 0 ? -errno : fd;
+}
+
+static int prepared = -1;
+
+int trap_cost__prepare(void)
+{
+	if (prepared < 0)
+		prepared = empty_program();
+	return prepared < 0 ? prepared : 0;
 }
 
 struct probes {
@@ -84,7 +101,7 @@ static double added(struct probes *p, void (*function)(void), bool at_return, in
 
 	if (uprobe__own_offset((const void *)function, &offset))
 		return -ENOENT;
-	fd = uprobe__attach(&u, offset, 0);
+	fd = by_many() ? uprobe__attach_many(&u, &offset, NULL, 1) : uprobe__attach(&u, offset, 0);
 	if (fd < 0)
 		return fd;
 	p->fds[p->n++] = fd;
@@ -106,8 +123,11 @@ static int measure(struct probes *p, struct trap_cost *c)
 
 int trap_cost__measure(struct closer *closer, struct trap_cost *out)
 {
-	struct probes p = { .prog = empty_program() };
-	int err = p.prog < 0 ? p.prog : measure(&p, out), *fds = calloc(3, sizeof(*fds));
+	int err = trap_cost__prepare(), *fds = calloc(3, sizeof(*fds));
+	struct probes p = { .prog = prepared };
+
+	if (!err)
+		err = measure(&p, out);
 
 	for (size_t i = 0; i < p.n; i++) {
 		if (fds)
@@ -119,6 +139,7 @@ int trap_cost__measure(struct closer *closer, struct trap_cost *out)
 		closer__add(closer, fds, 0, p.n, getpid());
 	if (p.prog >= 0)
 		close(p.prog);
+	prepared = -1;
 	if (err)
 		*out = (struct trap_cost){ NAN, NAN, NAN };
 	return err;

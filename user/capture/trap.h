@@ -17,6 +17,9 @@ struct trap_cost {
 	double returned; /* at a return address that was replaced, beside the trap that replaces it */
 };
 
+/* Loads the empty program, for a time when none may be loaded any more. 0, or a negative errno. */
+int trap_cost__prepare(void);
+
 /* Takes some milliseconds. The probes go in a while, by the closer. 0, or a negative errno: then all of it is NaN. */
 int trap_cost__measure(struct closer *closer, struct trap_cost *out);
 

@@ -13,6 +13,8 @@
 
 #include <bpf/bpf.h>
 
+#include "rights/keeper.h"
+
 /* The kernel's own ENOTSUPP, which no header tells programs of: an instruction that cannot be trapped. */
 #define KERNEL_ENOTSUPP 524
 
@@ -62,11 +64,23 @@ static int link_with_cookie(const struct uprobe *u, int event, uint64_t cookie)
 	return link;
 }
 
-int uprobe__attach(const struct uprobe *u, uint64_t offset, uint64_t cookie)
+/* From whoever may: the keeper, where there is one. */
+static int event_of_keeper(const struct uprobe *u, uint64_t offset)
+{
+	int file = open(u->path, O_PATH | O_CLOEXEC), fd;
+
+	if (file < 0)
+		return -errno;
+	fd = keeper__uprobe(file, offset, u->at_return, u->pid);
+	close(file);
+	return fd == -KERNEL_ENOTSUPP ? -ENOTSUP : fd;
+}
+
+static int own_event(const struct uprobe *u, uint64_t offset)
 {
 	static int type, return_bit;
 	struct perf_event_attr attr = { .size = sizeof(attr) };
-	int fd, err;
+	int fd;
 
 	if (!type) {
 		return_bit = read_number(PMU "format/retprobe", "config:");
@@ -79,8 +93,17 @@ int uprobe__attach(const struct uprobe *u, uint64_t offset, uint64_t cookie)
 	attr.config1 = (uint64_t)(uintptr_t)u->path;
 	attr.config2 = offset;
 	fd = (int)syscall(SYS_perf_event_open, &attr, u->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? last_error() : fd;
+}
+
+int uprobe__attach(const struct uprobe *u, uint64_t offset, uint64_t cookie)
+{
+	int fd = event_of_keeper(u, offset), err;
+
+	if (fd == -ENOTCONN)
+		fd = own_event(u, offset);
 	if (fd < 0)
-		return last_error();
+		return fd;
 	if (cookie)
 		return link_with_cookie(u, fd, cookie);
 	if (!ioctl(fd, PERF_EVENT_IOC_SET_BPF, u->prog) && !ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))

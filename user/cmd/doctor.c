@@ -14,6 +14,7 @@
 #include "cmd/cmd.h"
 #include "cmd/doctor.h"
 #include "cmd/doctor_library.h"
+#include "cmd/doctor_rights.h"
 #include "config/config.h"
 
 struct finding {
@@ -116,6 +117,7 @@ static struct tls_targets *check_config(struct findings *x, const struct config 
 static void print_people(const struct findings *x, const char *release)
 {
 	printf("kernel %s\n", release);
+	doctor_rights_print();
 	for (size_t i = 0; i < x->n; i++)
 		printf("  %-4s %-30s %s\n",
 		       x->f[i].ok      ? "ok"
@@ -128,7 +130,8 @@ static void print_people(const struct findings *x, const char *release)
 static int print_json(const struct findings *x, const char *release, bool ok, cJSON *tls)
 {
 	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "findings");
-	bool complete = root && list && cJSON_AddStringToObject(root, "schema", "tillwatch.doctor/1") &&
+	bool complete = root && list && doctor_rights_json(root) &&
+	                cJSON_AddStringToObject(root, "schema", "tillwatch.doctor/1") &&
 	                cJSON_AddStringToObject(root, "kernel", release) && cJSON_AddBoolToObject(root, "ok", ok);
 	char *text = NULL;
 

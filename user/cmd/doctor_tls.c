@@ -45,7 +45,7 @@ static struct places places_of(const struct tls_library *lib)
 {
 	struct places p = { 0 };
 
-	p.sites = tls_library__sites(lib, features__try()[FEATURE_UPROBE_TOLD].ok, &p.n);
+	p.sites = tls_library__sites(lib, features__uprobes_told(), &p.n);
 	p.where = p.sites == lib->sites ? lib->where : lib->inside_where;
 	return p;
 }

@@ -101,9 +101,10 @@ static void draw(struct session *s, const struct everything *x)
 
 /* Observes everything for a while; each(…) after each refresh and at the end. */
 static int observe_all(struct everything *x, double seconds, double refresh,
-                       void (*each)(struct session *, const struct everything *), struct session **out)
+                       void (*each)(struct session *, const struct everything *), bool writes_a_new,
+                       struct session **out)
 {
-	struct session_options o = { .config = &x->config };
+	struct session_options o = { .config = &x->config, .writes_a_new = writes_a_new };
 	struct err e = { "" };
 	struct session *s;
 	int more;
@@ -147,7 +148,7 @@ static int top(int argc, char **argv)
 
 	if (options_parse(&cmd_top, options, 1, argc, argv, &code))
 		return code;
-	code = observe_all(&x, seconds, isatty(STDOUT_FILENO) ? 1.0 : 5.0, draw, &s);
+	code = observe_all(&x, seconds, isatty(STDOUT_FILENO) ? 1.0 : 5.0, draw, false, &s);
 	session__free(s);
 	everything_free(&x);
 	return code;
@@ -293,7 +294,7 @@ static int init(int argc, char **argv)
 		return code;
 	if (file && !access(file, F_OK))
 		return usage_error(&cmd_init, "%s exists, and is not overwritten", file);
-	code = observe_all(&x, seconds, 1.0, NULL, &s);
+	code = observe_all(&x, seconds, 1.0, NULL, file != NULL, &s);
 	if (!code)
 		code = write_config(s, &x, file);
 	session__free(s);

@@ -5,9 +5,8 @@
 #include <unistd.h>
 #include <stdio.h>
 
-#include <bpf/bpf.h>
-
 #include "capture/features.h"
+#include "rights/keeper.h"
 #include "session/internal.h"
 
 /* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
@@ -118,7 +117,7 @@ void overhead_sample(struct session *s, double now)
 		return;
 	ledger_total(s, &t);
 	if (s->stats_fd < 0) {
-		s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+		s->stats_fd = keeper__statistics();
 		s->stats_at = now + (s->stats_fd < 0 ? STATS_EVERY : STATS_FOR);
 		loader__run_time(s->loader, &s->stats_ns, &runs);
 		s->stats_requests = t.c[TW_L_REQUESTS];

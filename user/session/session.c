@@ -14,6 +14,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "rights/confine.h"
+#include "rights/keeper.h"
+#include "rights/rights.h"
 #include "session/internal.h"
 
 /* Records wait in the ring for no longer than this; see ring_flags in bpf/verified.h. */
@@ -189,6 +192,18 @@ static int start_log(struct session *s, struct ticklog *log, struct err *e)
 	return ticklog__start(log, &h, e);
 }
 
+/* All is attached: what is not needed any more goes. What cannot go is said, and nothing else is done about it. */
+static void let_go_of_rights(const struct session *s, const struct session_options *o)
+{
+	const struct confine_options keep = { .perf_uprobes = s->tls && !loader__tls_many(s->loader),
+		                              .writes_a_new = o->writes_a_new };
+	struct err e = { "" };
+
+	rights__warn();
+	if (confine(&keep, &e))
+		log_warn("%s; the run goes on with more rights than it needs", e.text);
+}
+
 /* What the judge is told before the first tick, behind the first line of a log. */
 static int begin_judging(struct session *s, struct ticklog *log, struct err *e)
 {
@@ -207,6 +222,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 		return NULL;
 	}
 	block_signals(&set);
+	keeper__start();
 	s->config = o->config;
 	s->stage = o->stage;
 	s->until_final = o->until_final;
@@ -220,14 +236,15 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	if (load(s, o->losses, e))
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &s->started);
+	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
+	if (s->judge && begin_judging(s, o->log, e))
+		goto fail;
+	let_go_of_rights(s, o);
 	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
 	clock_shift(&s->clock);
 	s->tick_at = s->start + s->config->gate.tick;
 	s->stats_at = s->start + 0.5;
-	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
-	if (s->judge && begin_judging(s, o->log, e))
-		goto fail;
 	return s;
 fail:
 	session__free(s);
@@ -263,6 +280,7 @@ void session__free(struct session *s)
 	free(s->rules);
 	free(s->comparison.endpoints);
 	versions_free(&s->comparison);
+	keeper__stop();
 	free(s);
 }
 

@@ -24,6 +24,7 @@ struct session_options {
 	bool until_final;            /* ends as soon as the verdict is final */
 	double stage;                /* the canary's share of the traffic, as planned for now; 0: not told */
 	struct ticklog *log; /* NULL, or where the ticks go; not started yet, and the caller's to free afterwards */
+	bool writes_a_new;   /* a file that is not there yet is made at the end (init) */
 	bool losses;         /* look at listeners' queues, too: the comparison has losses by version */
 };
 

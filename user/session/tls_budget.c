@@ -255,6 +255,7 @@ void tls_overhead_fill(const struct session *s, struct tls_overhead *o)
 bool tls_budget_begin(struct session *s)
 {
 	s->tls_budget = (struct tls_budget){ .closer = closer__new(), .opened = NAN, .trap = { NAN, NAN, NAN } };
+	trap_cost__prepare(); /* what fails now fails again, and is said, when it is measured */
 	return s->tls_budget.closer;
 }
 
