@@ -211,7 +211,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	s->stage = o->stage;
 	s->until_final = o->until_final;
 	s->by_process = by_process(s->config);
-	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
+	s->signal_fd = s->timer_fd = s->epoll_fd = s->cost.fd = -1;
 	s->end = NAN;
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) || allocate(s, o)) {
 		err_set(e, ENOMEM, "out of memory");
@@ -220,11 +220,13 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	if (load(s, o->losses, e))
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &s->started);
-	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
 	clock_shift(&s->clock);
 	s->tick_at = s->start + s->config->gate.tick;
-	s->stats_at = s->start + 0.5;
+	if (!cost_begin(s)) {
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
 	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
 	if (s->judge && begin_judging(s, o->log, e))
 		goto fail;
@@ -238,8 +240,7 @@ void session__free(struct session *s)
 {
 	if (!s)
 		return;
-	if (s->stats_fd >= 0)
-		close(s->stats_fd);
+	cost_end(s);
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);
 	if (s->timer_fd >= 0)
@@ -333,7 +334,7 @@ static int keep_in_step(struct session *s, double now)
 	}
 	tls_keep(s);
 	losses_keep(s, now);
-	overhead_sample(s, now);
+	cost_keep(s, now);
 	drain_adjust(s, now);
 	http2_keep(s, now);
 	if (!err)
