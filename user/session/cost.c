@@ -176,14 +176,15 @@ static void look(struct session *s, const struct cost_kernel *window, double now
 	uint64_t ended = all_of(s, TW_L_ENDED);
 	bool first = !c->looked, was_shed = c->budget.shed;
 
-	c->look.rate = (double)(ended - c->ended) / seconds;
-	c->look.agent = (cpu - c->cpu) / seconds;
-	c->look.kernel = kernel_cores(c, window);
+	if (!first) {
+		c->look.rate = (double)(ended - c->ended) / seconds;
+		c->look.agent = (cpu - c->cpu) / seconds;
+		c->look.kernel = kernel_cores(c, window);
+		act(s, cost_budget__look(&c->budget, &c->look, &c->limits), was_shed, now);
+	}
 	c->looked = now;
 	c->cpu = cpu;
 	c->ended = ended;
-	if (!first)
-		act(s, cost_budget__look(&c->budget, &c->look, &c->limits), was_shed, now);
 }
 
 static void close_window(struct session *s)
