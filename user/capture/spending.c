@@ -117,7 +117,7 @@ static int read_statistics(int prog, struct bpf_prog_info *info)
 }
 
 /* The ns that a run takes, and those that the statistics show for it: NaN while they are off. */
-static int measure(int prog, double *took, double *shown)
+static int measure_runs(int prog, double *took, double *shown)
 {
 	char packet[64] = { 0 };
 	struct bpf_prog_info before, after;
@@ -144,30 +144,37 @@ static int measure(int prog, double *took, double *shown)
 	return err;
 }
 
-int statistics_cost__off(struct statistics_cost *c)
+static int measure(double *took, double *shown)
 {
-	double shown;
-	int prog = nothing();
+	int prog = nothing(), err = prog < 0 ? prog : measure_runs(prog, took, shown);
 
-	if (prog < 0)
-		return prog;
-	c->prog = prog;
-	return measure(prog, &c->plain, &shown);
-}
-
-int statistics_cost__on(struct statistics_cost *c, double *shown, double *added)
-{
-	double took;
-	int err = c->prog ? measure(c->prog, &took, shown) : -EINVAL;
-
-	*shown = err ? NAN : *shown;
-	*added = err || isnan(*shown) ? NAN : took > c->plain ? took - c->plain : 0;
+	if (prog >= 0)
+		close(prog);
+	if (err)
+		*took = *shown = NAN;
 	return err;
 }
 
-void statistics_cost__end(struct statistics_cost *c)
+int statistics_cost__off(double *plain)
 {
-	if (c->prog)
-		close(c->prog);
-	c->prog = 0;
+	double shown;
+	int err = measure(plain, &shown);
+
+	if (!isnan(shown))
+		*plain = NAN;
+	return err;
+}
+
+int statistics_cost__on(double plain, double *shown, double *added)
+{
+	double took;
+	int err = measure(&took, shown);
+
+	/* Also NaN where one of them is. */
+	*added = took - plain;
+	if (*added < 0)
+		*added = 0;
+	if (isnan(*shown))
+		*added = NAN;
+	return err;
 }

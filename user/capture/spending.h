@@ -30,17 +30,12 @@ int statistics__on(void);
 bool statistics__are_on(void);
 
 /*
- * What they cost a run, by a program that does nothing, run often enough: ns that they show for it, and ns that it
- * takes longer. The first call while they are off, the second while they are on. It is the least that they cost: caches
- * are warm, and nobody else wants the clock. 0, or a negative errno: then both are NaN.
+ * What they cost a run, by a program that does nothing, run often enough; some milliseconds each. It is the least that
+ * they cost: caches are warm, and nobody else wants the clock. First, while they are off, the ns that a run takes: NaN
+ * where they are on after all. Then, while they are on, the ns that they show for one, and by how many it takes longer;
+ * NaN where that cannot be told. 0, or a negative errno: then all of it is NaN.
  */
-struct statistics_cost {
-	int prog;     /* 0: not begun */
-	double plain; /* ns a run while they were off */
-};
-int statistics_cost__off(struct statistics_cost *c);
-int statistics_cost__on(struct statistics_cost *c, double *shown, double *added);
-/* Legal at any time. */
-void statistics_cost__end(struct statistics_cost *c);
+int statistics_cost__off(double *plain);
+int statistics_cost__on(double plain, double *shown, double *added);
 
 #endif

@@ -17,6 +17,7 @@
 #define WINDOW_FIRST 0.5
 #define WINDOW_EVERY 5.0
 #define WINDOW       0.25
+#define TRIES        5 /* windows that may begin with it */
 
 static double cpu_seconds(void)
 {
@@ -51,16 +52,19 @@ static uint64_t all_of(const struct session *s, enum tw_ledger what)
 
 /* ---- the kernel's time ------------------------------------------------------------------------------------------- */
 
-/* The first window begins with what the statistics themselves cost, measured with and without them. */
+/*
+ * The first window begins with what the statistics themselves cost, measured without them and with them. Where somebody
+ * else had them on just then a later one does, or in the end none.
+ */
 static void switch_on(struct session_cost *c)
 {
-	bool first = !c->calibrated, others = statistics__are_on();
-	double added;
+	bool measure = isnan(c->kernel.added) && c->tries < TRIES && !c->why_not[0];
+	double plain = NAN;
 
-	if (first && !others)
-		statistics_cost__off(&c->statistics);
+	if (measure)
+		statistics_cost__off(&plain);
 	c->fd = statistics__on();
-	c->counting = c->fd >= 0 || others;
+	c->counting = c->fd >= 0 || statistics__are_on();
 	if (!c->counting) {
 		snprintf(c->why_not, sizeof(c->why_not), "run-time statistics cannot be switched on: %s%s",
 		         strerror(-c->fd),
@@ -68,15 +72,10 @@ static void switch_on(struct session_cost *c)
 		return;
 	}
 	c->why_not[0] = 0;
-	if (!first)
+	if (!measure)
 		return;
-	c->calibrated = true;
-	if (others)
-		statistics_cost__off(&c->statistics);
-	statistics_cost__on(&c->statistics, &c->kernel.per_run, &added);
-	/* What they add cannot be told when they are never off. */
-	c->kernel.added = others ? NAN : added;
-	statistics_cost__end(&c->statistics);
+	c->tries++;
+	statistics_cost__on(plain, &c->kernel.per_run, &c->kernel.added);
 	log_debug("run-time statistics show %.1f ns for a run that does nothing, and add %.1f ns to one",
 	          c->kernel.per_run, c->kernel.added);
 }
@@ -246,7 +245,6 @@ bool cost_begin(struct session *s)
 
 void cost_end(struct session *s)
 {
-	statistics_cost__end(&s->cost.statistics);
 	if (s->cost.fd >= 0)
 		close(s->cost.fd);
 	free(s->cost.programs);

@@ -99,12 +99,11 @@ struct session_cost {
 	struct cost_budget budget;
 	struct cost_sample look;
 	struct cost_limits limits;
-	struct statistics_cost statistics;
 	char why_not[160];
 	double at; /* when a window is to begin, or to end */
 	bool open, counting;
-	bool calibrated;
-	int fd; /* while run-time statistics are on for us; -1: they are not */
+	unsigned int tries; /* to measure what run-time statistics cost */
+	int fd;             /* while they are on for us; -1: they are not */
 	double opened;
 	uint64_t ended_before;
 	/* At the latest look. */
