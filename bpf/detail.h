@@ -5,7 +5,9 @@
  *
  * Invariants: best effort, and beside the counters: a record that is over the budget, or that the ring has no room for,
  * counts in TW_L_LOST_DETAILS and changes nothing else (a time of draining not even there: its count says how many were
- * measured); an answer sends none once its endpoint has a slot.
+ * measured); an answer sends none once its endpoint has a slot. Who cut an exchange is told only while it is asked for
+ * (detail_shed): else it counts in TW_L_SHED_DETAILS instead. New processes are always told of, as later exchanges are
+ * theirs.
  */
 #ifndef TW_DETAIL_H
 #define TW_DETAIL_H
@@ -38,6 +40,10 @@ __attribute__((noinline)) int record_detail(__u32 lane, __u32 cause)
 	if (!l)
 		return 0;
 	d = &l->ended;
+	if (detail_shed) {
+		count(l, d->version, TW_L_SHED_DETAILS);
+		return 0;
+	}
 	r = detail_allowed() ? bpf_ringbuf_reserve(&ring, sizeof(*r), 0) : 0;
 	if (!r) {
 		count(l, d->version, TW_L_LOST_DETAILS);

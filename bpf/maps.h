@@ -262,6 +262,8 @@ __u64 drain_since;
 __u32 jiffy_ns;
 /* The same for records of exchanges that were not answered and of new processes; others count in the ledger. */
 __u32 detail_budget;
+/* Watching costs more than it may: who cut an exchange is not asked for. See detail.h. */
+__u32 detail_shed;
 /* Connections whose server's window is shut: while there are some, all acknowledgements that leave are looked at. */
 __u32 windows_shut;
 /* Some process's TLS library is watched. */

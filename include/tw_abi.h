@@ -175,6 +175,7 @@ enum tw_ledger {
 	TW_L_TLS_REQUESTS,   /* of the requests, those inside TLS */
 	TW_L_TLS_WITHHELD,   /* of the opaque ones, those whose process was not read for the sake of the budget */
 	TW_L_TLS_WITHDRAWN,  /* of the requests, in flight when their process was read no more: taken back */
+	TW_L_SHED_DETAILS,   /* records of who cut an exchange that were not asked for, to save their cost */
 	TW_L_NR,
 };
 

@@ -143,6 +143,7 @@ static inline const char *rig_counter(int i)
 		[TW_L_TLS_REQUESTS] = "tls_requests",
 		[TW_L_TLS_WITHHELD] = "tls_withheld",
 		[TW_L_TLS_WITHDRAWN] = "tls_withdrawn",
+		[TW_L_SHED_DETAILS] = "shed_details",
 	};
 
 	return names[i] ? names[i] : "unnamed counter";
@@ -544,7 +545,7 @@ static inline void rig_reset(void)
 	}
 	rig.skel->bss->route_budget = RIG_BUDGET;
 	rig.skel->bss->detail_budget = RIG_BUDGET;
-	rig.skel->bss->drain_mask = rig.skel->bss->jiffy_ns = 0;
+	rig.skel->bss->detail_shed = rig.skel->bss->drain_mask = rig.skel->bss->jiffy_ns = 0;
 	rig_mark();
 }
 

@@ -208,6 +208,27 @@ static void details_beyond_the_budget_are_counted_and_cost_no_exchange(void **st
 	assert_int_equal(rig.skel->bss->detail_budget, 4);
 }
 
+static void details_that_are_not_asked_for_are_counted_apart_and_cost_neither_exchange_nor_budget(void **state)
+{
+	rig.skel->bss->detail_budget = 5;
+	rig.skel->bss->detail_shed = 1;
+	client(A B);
+	fin(SERVER);
+	rig_drain();
+	assert_int_equal(rig.n_ended, 2);
+	assert_int_equal(rig.n_details, 0);
+	assert_int_equal(rig.skel->bss->detail_budget, 5);
+	expect_ledger("requests 2, ended 2, connections 1, decoded 1, shed_details 2");
+	rig.skel->bss->detail_shed = 0;
+	rig.details_due = 0;
+	begin();
+	client(A);
+	fin(SERVER);
+	rig_drain();
+	assert_int_equal(rig.n_details, 1);
+	assert_int_equal(rig.skel->bss->detail_budget, 4);
+}
+
 static void a_route_named_while_it_waits_counts_under_its_name(void **state)
 {
 	client(A);
@@ -442,6 +463,7 @@ int main(void)
 		TEST(a_full_pipeline_is_ended_even_when_all_steps_are_used_up),
 		TEST(routes_beyond_the_budget_count_for_other_until_it_is_refilled),
 		TEST(details_beyond_the_budget_are_counted_and_cost_no_exchange),
+		TEST(details_that_are_not_asked_for_are_counted_apart_and_cost_neither_exchange_nor_budget),
 		TEST(a_route_named_while_it_waits_counts_under_its_name),
 		TEST(an_exact_address_goes_before_the_wildcard),
 		TEST(a_request_moves_to_the_version_of_the_process_that_reads_it),

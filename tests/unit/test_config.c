@@ -123,6 +123,7 @@ static void what_is_left_out_has_the_documented_default(void **state)
 	            c->gate.timeout == 30.0);
 	assert_int_equal(c->max_endpoints, 500);
 	assert_true(c->overhead.budget == 0.25);
+	assert_true(c->cost.budget == 0.02 && c->cost.floor == 0.02);
 	assert_int_equal(c->n_routes + c->n_stages, 0);
 	assert_int_equal(config__version_of_arm(c, ARM_CANARY), -1);
 	config__free(c);
@@ -143,6 +144,62 @@ static void the_overhead_budget_is_a_share_or_off(void **state)
 		c = parse_ok(text);
 		assert_true(c->overhead.budget == cases[i].budget);
 		config__free(c);
+	}
+}
+
+static void what_watching_may_cost_is_a_share_of_a_core_or_off(void **state)
+{
+	static const struct {
+		const char *text;
+		double budget, floor;
+	} cases[] = { { "{ budget: 5% }", 0.05, 0.02 },
+		      { "{ floor: 0.5% }", 0.02, 0.005 },
+		      { "{ budget: off }", INFINITY, 0.02 },
+		      { "{ budget: 100%, floor: 0% }", 1, 0 },
+		      { "{ budget: 0.01%, floor: 100% }", 0.0001, 1 } };
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct config *c;
+
+		snprintf(text, sizeof(text), HEAD "cost: %s\n", cases[i].text);
+		c = parse_ok(text);
+		assert_true(c->cost.budget == cases[i].budget);
+		assert_true(c->cost.floor == cases[i].floor);
+		config__free(c);
+	}
+}
+
+static void what_watching_may_cost_can_be_told_on_the_command_line(void **state)
+{
+	static const struct {
+		const char *text;
+		double budget; /* 0: refused */
+		const char *says;
+	} cases[] = {
+		{ "2%", 0.02, NULL },
+		{ "0.01%", 0.0001, NULL },
+		{ "0.5", 0.5, NULL },
+		{ "off", INFINITY, NULL },
+		{ "2", 0, "--cost-budget 2 is ambiguous without a unit: write 2%" },
+		{ "0%", 0, "from 0.01% to 100%: write --cost-budget 2%, or off" },
+		{ "101%", 0, "from 0.01% to 100%" },
+		{ "-1%", 0, "no share of a core" },
+		{ "", 0, "no share of a core" },
+		{ "Off", 0, "write --cost-budget 2%, or off" },
+		{ "2% ", 0, "no share of a core" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct err e = { "" };
+		double budget = NAN;
+		int err = config__cost_budget(cases[i].text, &budget, &e);
+
+		assert_int_equal(err, cases[i].says ? -EINVAL : 0);
+		if (cases[i].says && !strstr(e.text, cases[i].says))
+			fail_msg("\"%s\" says: %s", cases[i].text, e.text);
+		if (!cases[i].says)
+			assert_true(budget == cases[i].budget);
 	}
 }
 
@@ -212,6 +269,10 @@ static void wrong_units_are_refused_with_the_right_way_to_write_it(void **state)
 		{ HEAD "gate: { max_latency_increase: 20 }\n", 4, "write 20%" },
 		{ HEAD "gate: { max_latency_increase: 1 }\n", 4, "ambiguous" },
 		{ HEAD "gate: { max_latency_increase: 20 % }\n", 4, "not a percentage" },
+		{ HEAD "cost: { budget: 2 }\n", 4, "budget \"2\" is ambiguous without a unit: write 2%" },
+		{ HEAD "cost: { budget: little }\n", 4, "is not a percentage: write budget: 2%, or off" },
+		{ HEAD "cost: { budgte: 2% }\n", 4, "\"budgte\" in cost: did you mean \"budget\"?" },
+		{ HEAD "cost: 2%\n", 4, "write cost: { budget: 2% }" },
 		{ HEAD "overhead: { budget: 5 }\n", 4, "budget \"5\" is ambiguous without a unit: write 5%" },
 		{ HEAD "overhead: { budget: none }\n", 4, "is not a percentage: write budget: 25%, or off" },
 		{ HEAD "overhead: { budget: [5%] }\n", 4, "wants a single value" },
@@ -248,6 +309,8 @@ static void numbers_out_of_range_are_refused_with_the_range(void **state)
 		{ HEAD "limits: { endpoints: 501 }\n", 4, "from 1 to 500" },
 		{ HEAD "limits: { endpoints: 4294967297 }\n", 4, "from 1 to 500" },
 		{ HEAD "overhead: { budget: 0% }\n", 4, "from 0.1% to 100%" },
+		{ HEAD "cost: { budget: 0% }\n", 4, "from 0.01% to 100%" },
+		{ HEAD "cost: { floor: 101% }\n", 4, "from 0% to 100%" },
 		{ HEAD "overhead: { budget: 101% }\n", 4, "from 0.1% to 100%" },
 		{ HEAD "stages: [0%]\n", 4, "out of range" },
 		{ HEAD "stages: [101%]\n", 4, "out of range" },
@@ -658,6 +721,8 @@ int main(void)
 		cmocka_unit_test(every_key_of_an_endpoint_arrives),
 		cmocka_unit_test(gate_stages_and_limits_arrive),
 		cmocka_unit_test(the_overhead_budget_is_a_share_or_off),
+		cmocka_unit_test(what_watching_may_cost_is_a_share_of_a_core_or_off),
+		cmocka_unit_test(what_watching_may_cost_can_be_told_on_the_command_line),
 		cmocka_unit_test(what_is_left_out_has_the_documented_default),
 		cmocka_unit_test(a_text_that_is_no_yaml_is_refused_with_its_line),
 		cmocka_unit_test(unknown_words_are_refused_with_the_nearest_known_one),

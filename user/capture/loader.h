@@ -62,6 +62,8 @@ void loader__route_budget(struct loader *l, unsigned int n);
 void loader__drain_mask(struct loader *l, unsigned int mask);
 /* The same for records of who cut an exchange and of new processes. */
 void loader__detail_budget(struct loader *l, unsigned int n);
+/* Who cut an exchange is not asked for, to save its cost; or is. */
+void loader__shed_details(struct loader *l, bool shed);
 
 /*
  * The slot's counters summed over CPUs: 32-bit ones modulo 2^32, so that differences of two readings are exact as long

@@ -114,6 +114,11 @@ void loader__detail_budget(struct loader *l, unsigned int n)
 	l->skel->bss->detail_budget = n;
 }
 
+void loader__shed_details(struct loader *l, bool shed)
+{
+	l->skel->bss->detail_shed = shed;
+}
+
 int loader__read_slot(struct loader *l, unsigned int slot, struct tw_series *out)
 {
 	uint32_t key = slot;

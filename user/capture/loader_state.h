@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The state behind loader.h, shared by its parts (loader.c: load, attach, let go; loader_maps.c: what is read from and
- * written to the programs' maps; loader_tls.c: TLS libraries). Nothing outside these three includes this.
+ * written to the programs' maps; loader_tls.c: TLS libraries; spending.c: what they cost). Nothing else includes this.
  */
 #ifndef TW_LOADER_STATE_H
 #define TW_LOADER_STATE_H

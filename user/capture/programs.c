@@ -107,6 +107,20 @@ int programs__link(const struct programs *p, const struct tillwatch_bpf *maps)
 	return err;
 }
 
+static bool is_in(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (names[i] && !strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+bool programs__is_called(const char *name)
+{
+	return is_in(ingress_tails, COUNT(ingress_tails), name) || is_in(egress_tails, COUNT(egress_tails), name) ||
+	       is_in(tls_runs, COUNT(tls_runs), name);
+}
+
 int programs__fd(const struct programs *p, const char *name)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -294,6 +308,7 @@ static int take_one(struct programs *p, const struct bpf_program *prog)
 	to = &p->p[p->n];
 	if (snprintf(to->name, sizeof(to->name), "%s", bpf_program__name(prog)) >= (int)sizeof(to->name))
 		return -ENAMETOOLONG;
+	snprintf(to->hook, sizeof(to->hook), "%s", bpf_program__section_name(prog));
 	to->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
 	if (to->fd < 0)
 		return -errno;

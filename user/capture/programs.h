@@ -17,6 +17,7 @@ struct tillwatch_bpf;
 
 struct program {
 	char name[40];
+	char hook[48]; /* its section: "cgroup_skb/ingress" */
 	int fd;
 };
 
@@ -41,6 +42,9 @@ int programs__take(struct programs *p, const struct bpf_object *object);
 
 /* Puts those that are reached by tail call into their tables. 0 or a negative errno. */
 int programs__link(const struct programs *p, const struct tillwatch_bpf *maps);
+
+/* Is the program of that name reached by tail call, and attached nowhere? */
+bool programs__is_called(const char *name);
 
 /* The descriptor of the one of that name, -1 when it is not loaded. */
 int programs__fd(const struct programs *p, const char *name);

@@ -43,6 +43,8 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 /* "tillwatch NAME: text; see `tillwatch NAME --help`" to stderr; returns TW_EXIT_USAGE. */
 int usage_error(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+#define COST_BUDGET_HELP "of a core for each 10,000 requests/s, before detail is left out: 2%, or off"
+
 extern const struct command cmd_doctor, cmd_top, cmd_init, cmd_watch, cmd_gate, cmd_plan, cmd_replay;
 
 #endif

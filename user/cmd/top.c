@@ -31,6 +31,7 @@ static void everything_init(struct everything *x)
 	x->config.max_endpoints = 500;
 	gate_policy__defaults(&x->config.gate);
 	overhead_limits__defaults(&x->config.overhead);
+	cost_limits__defaults(&x->config.cost);
 }
 
 static bool known_port(const struct everything *x, uint16_t port)
@@ -99,6 +100,17 @@ static void draw(struct session *s, const struct everything *x)
 		session__comparison_free(c[i]);
 }
 
+/* The same for its cost (`--stats`). */
+static void draw_cost(struct session *s, const struct everything *x)
+{
+	struct show_options o = stdout_options(session__remaining(s));
+	const struct comparison *c = session__compare(s);
+
+	if (c)
+		show_cost(stdout, c, &o);
+	fflush(stdout);
+}
+
 /* Observes everything for a while; each(…) after each refresh and at the end. */
 static int observe_all(struct everything *x, double seconds, double refresh,
                        void (*each)(struct session *, const struct everything *), bool writes_a_new,
@@ -109,7 +121,6 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 	struct session *s;
 	int more;
 
-	everything_init(x);
 	if (everything_add(x) < 0)
 		return TW_EXIT_FAILURE;
 	s = session__new(&o, &e);
@@ -138,17 +149,28 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 static int top(int argc, char **argv)
 {
 	double seconds = NAN;
+	const char *budget = NULL;
+	bool stats = false;
 	const struct option_spec options[] = {
 		{ "--for", 0, OPTION_DURATION, "T", "how long: 30s, 5m, 1h; without it until interrupted", &seconds,
 		  false },
+		{ "--stats", 0, OPTION_FLAG, NULL, "what watching costs, by kernel program, instead of the table",
+		  &stats, false },
+		{ "--cost-budget", 0, OPTION_TEXT, "SHARE", COST_BUDGET_HELP, &budget, false },
 	};
 	static struct everything x;
 	struct session *s = NULL;
+	struct err e = { "" };
 	int code;
 
-	if (options_parse(&cmd_top, options, 1, argc, argv, &code))
+	if (options_parse(&cmd_top, options, 3, argc, argv, &code))
 		return code;
-	code = observe_all(&x, seconds, isatty(STDOUT_FILENO) ? 1.0 : 5.0, draw, false, &s);
+	everything_init(&x);
+	if (budget && config__cost_budget(budget, &x.config.cost.budget, &e)) {
+		log_error("%s", e.text);
+		return TW_EXIT_USAGE;
+	}
+	code = observe_all(&x, seconds, isatty(STDOUT_FILENO) ? 1.0 : 5.0, stats ? draw_cost : draw, false, &s);
 	session__free(s);
 	everything_free(&x);
 	return code;
@@ -294,6 +316,7 @@ static int init(int argc, char **argv)
 		return code;
 	if (file && !access(file, F_OK))
 		return usage_error(&cmd_init, "%s exists, and is not overwritten", file);
+	everything_init(&x);
 	code = observe_all(&x, seconds, 1.0, NULL, file != NULL, &s);
 	if (!code)
 		code = write_config(s, &x, file);
@@ -303,6 +326,6 @@ static int init(int argc, char **argv)
 }
 
 const struct command cmd_top = { "top", "Shows every HTTP service on this host, live, per endpoint; needs no config",
-	                         "[--for T]", NULL, top };
+	                         "[--for T] [--stats] [--cost-budget SHARE]", NULL, top };
 const struct command cmd_init = { "init", "Observes and writes a starter config with the endpoints it saw",
 	                          "[--for T] [-o FILE]", NULL, init };

@@ -20,9 +20,9 @@
 #define LOG_HELP   "a new file for a tick log, to `tillwatch replay`"
 
 struct watch_options {
-	const char *file, *stage, *log;
+	const char *file, *stage, *log, *cost_budget;
 	double seconds;
-	bool json, until_final;
+	bool json, stats, until_final;
 };
 
 static void announce(const struct config *c, double seconds)
@@ -75,8 +75,11 @@ static bool is_judged(const struct config *c)
 	       (c->gate.mode == GATE_ABSOLUTE || config__version_of_arm(c, ARM_BASELINE) >= 0);
 }
 
-/* Runs to the end. quiet: no table on stdout. Returns the final comparison, or NULL with the reason said. */
-static const struct comparison *observe(struct session *s, bool quiet)
+/*
+ * Runs to the end. quiet: no table on stdout; stats: that of the cost. Returns the final comparison, or NULL with the
+ * reason said.
+ */
+static const struct comparison *observe(struct session *s, bool quiet, bool stats)
 {
 	const struct comparison *c;
 	struct show_options show;
@@ -92,7 +95,7 @@ static const struct comparison *observe(struct session *s, bool quiet)
 		if (!more)
 			show.remaining = 0;
 		if (!quiet)
-			show_comparison(stdout, c, &show);
+			(stats ? show_cost : show_comparison)(stdout, c, &show);
 		else if (more)
 			progress(c, s);
 		fflush(stdout);
@@ -120,7 +123,8 @@ static int prepare(const struct watch_options *w, struct watching *x, bool verdi
 	struct err e = { "" };
 
 	if (config__load(&x->config, w->file, &e) || config__decides(x->config, &e) ||
-	    (w->stage && config__stage(x->config, w->stage, &x->stage, &e))) {
+	    (w->stage && config__stage(x->config, w->stage, &x->stage, &e)) ||
+	    (w->cost_budget && config__cost_budget(w->cost_budget, &x->config->cost.budget, &e))) {
 		log_error("%s", e.text);
 		return TW_EXIT_USAGE;
 	}
@@ -173,17 +177,23 @@ static int watch(int argc, char **argv)
 		{ "--json", 0, OPTION_FLAG, NULL, "one JSON document at the end instead of the table", &w.json, false },
 		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
 		{ "--log", 0, OPTION_TEXT, "FILE", LOG_HELP, &w.log, false },
+		{ "--stats", 0, OPTION_FLAG, NULL, "what watching costs, by kernel program, instead of the table",
+		  &w.stats, false },
+		{ "--cost-budget", 0, OPTION_TEXT, "SHARE", COST_BUDGET_HELP, &w.cost_budget, false },
 	};
 	const struct comparison *c = NULL;
 	struct watching x = { NULL };
 	int code;
 
-	if (options_parse(&cmd_watch, options, 5, argc, argv, &code))
+	if (options_parse(&cmd_watch, options, 7, argc, argv, &code))
 		return code;
+	if (w.json && w.stats)
+		return usage_error(&cmd_watch,
+		                   "--stats is a table, and what it shows is in the document of --json: leave one out");
 	code = start(&w, &x, false);
 	if (!code) {
 		code = TW_EXIT_FAILURE;
-		c = observe(x.session, w.json);
+		c = observe(x.session, w.json, w.stats);
 	}
 	if (c)
 		code = w.json ? print_document(json_comparison(c)) : TW_EXIT_OK;
@@ -214,17 +224,18 @@ static int gate(int argc, char **argv)
 		{ "--json", 0, OPTION_FLAG, NULL, "the verdict as a JSON document", &w.json, false },
 		{ "--stage", 0, OPTION_TEXT, "SHARE", STAGE_HELP, &w.stage, false },
 		{ "--log", 0, OPTION_TEXT, "FILE", LOG_HELP, &w.log, false },
+		{ "--cost-budget", 0, OPTION_TEXT, "SHARE", COST_BUDGET_HELP, &w.cost_budget, false },
 	};
 	const struct comparison *c = NULL;
 	struct watching x = { NULL };
 	int code;
 
-	if (options_parse(&cmd_gate, options, 5, argc, argv, &code))
+	if (options_parse(&cmd_gate, options, 6, argc, argv, &code))
 		return code;
 	code = start(&w, &x, true);
 	if (!code) {
 		code = TW_EXIT_FAILURE;
-		c = observe(x.session, true);
+		c = observe(x.session, true, false);
 	}
 	if (c) {
 		code = w.json ? print_document(json_verdict(&c->verdict)) : TW_EXIT_OK;
@@ -242,7 +253,7 @@ static int gate(int argc, char **argv)
 
 const struct command cmd_watch = {
 	"watch", "Attaches, shows the live comparison and ends with the final one",
-	"-c FILE [--for T] [--stage SHARE] [--json] [--log FILE]",
+	"-c FILE [--for T] [--stage SHARE] [--json | --stats] [--log FILE] [--cost-budget SHARE]",
 	"On a terminal the table is redrawn every second; elsewhere a block of lines comes every five.\n"
 	"SIGINT and SIGTERM end it early with the same final output.",
 	watch
@@ -250,7 +261,7 @@ const struct command cmd_watch = {
 
 const struct command cmd_gate = {
 	"gate", "Watches for a while and gives the verdict as the exit code",
-	"-c FILE --for T [--stage SHARE] [--json] [--log FILE]",
+	"-c FILE --for T [--stage SHARE] [--json] [--log FILE] [--cost-budget SHARE]",
 	"Ends before T when nothing is left to wait for: what a fail_fast endpoint shows is enough for a\n"
 	"rollback, a hard stop has come, or the config's deadline has passed.\n"
 	"Exit codes: 0 promote, 10 rollback, 20 hold, 30 invalid, 1 failure, 2 usage.",

@@ -72,6 +72,7 @@ static struct config *config__new(const char *name)
 	c->max_endpoints = DEFAULT_ENDPOINTS;
 	gate_policy__defaults(&c->gate);
 	overhead_limits__defaults(&c->overhead);
+	cost_limits__defaults(&c->cost);
 	if (!c->file) {
 		config__free(c);
 		return NULL;

@@ -138,6 +138,15 @@ struct overhead_limits {
 	double budget; /* of its own CPU time, for reading TLS: 0.25; INFINITY: off */
 };
 
+/* What all of watching may cost, kernel and observer together: see model/cost.h. */
+struct cost_limits {
+	double budget; /* cores for each 10,000 requests a second: 0.02; INFINITY: off */
+	double floor;  /* cores that are never too much: 0.02 */
+};
+
+#define COST_BUDGET_LEAST 0.0001
+#define COST_BUDGET_MOST  1
+
 struct config {
 	char *file;
 	char *service;
@@ -149,6 +158,7 @@ struct config {
 	size_t n_routes;
 	unsigned int max_endpoints; /* limits: { endpoints: 500 } */
 	struct overhead_limits overhead;
+	struct cost_limits cost;
 	struct gate_policy gate;
 	double *stages; /* fractions, rising */
 	size_t n_stages;
@@ -171,9 +181,13 @@ int config__version_of_arm(const struct config *c, enum arm arm);
  */
 int config__stage(const struct config *c, const char *text, double *share, struct err *e);
 
+/* What --cost-budget says, in place of the config's: "2%", or "off". 0, or -EINVAL with the way out in e. */
+int config__cost_budget(const char *text, double *budget, struct err *e);
+
 /* Fill p with the documented defaults (no file needed, for `top` and `init`). */
 void gate_policy__defaults(struct gate_policy *p);
 void overhead_limits__defaults(struct overhead_limits *p);
+void cost_limits__defaults(struct cost_limits *p);
 
 /*
  * The policy as a list of fields, by the names and bounds that they have in the configuration: for those who write it

@@ -70,6 +70,12 @@ void overhead_limits__defaults(struct overhead_limits *p)
 	p->budget = 0.25;
 }
 
+void cost_limits__defaults(struct cost_limits *p)
+{
+	p->budget = 0.02;
+	p->floor = 0.02;
+}
+
 #define COUNT(keys)        (sizeof(keys) / sizeof((keys)[0]))
 #define FIELD(type, field) #field, offsetof(struct type, field)
 #define SCHEMA(name, text)                                                        \
@@ -165,6 +171,12 @@ static const struct key overhead_keys[] = {
 };
 SCHEMA(overhead, "overhead");
 
+static const struct key cost_keys[] = {
+	{ FIELD(cost_limits, budget),		 read_budget,	COST_BUDGET_LEAST, COST_BUDGET_MOST, "2%, or off", false, NULL },
+	{ FIELD(cost_limits, floor),		 read_share,	0,	1,    "2%", false, NULL },
+};
+SCHEMA(cost, "cost");
+
 static const struct key config_keys[] = {
 	{ FIELD(config, service),		 read_service,	 0, 0, "shop", true, NULL },
 	{ "versions", 0,			 read_versions,	 0, 0,
@@ -174,12 +186,13 @@ static const struct key config_keys[] = {
 	{ "stages", 0,				 read_stages,	 0, 0, "[5%, 25%, 50%, 100%]", false, NULL },
 	{ "limits", 0,				 read_mapping,	 0, 0, "{ endpoints: 500 }", false, &limits_schema },
 	{ FIELD(config, overhead),		 read_mapping,	 0, 0, "{ budget: 25% }", false, &overhead_schema },
+	{ FIELD(config, cost),			 read_mapping,	 0, 0, "{ budget: 2% }", false, &cost_schema },
 	{ "units", 0,				 read_units,	 0, 0, "{ checkout: { owner: \"team-pay\" } }", false, NULL },
 };
 SCHEMA(config, "configuration");
 /* clang-format on */
 
-const struct schema *const all_schemas[] = { &config_schema,   &version_schema, &match_schema, &unit_schema,
-	                                     &endpoint_schema, &slo_schema,     &bad_schema,   &gate_schema,
-	                                     &limits_schema,   &overhead_schema };
+const struct schema *const all_schemas[] = { &config_schema,   &version_schema,  &match_schema, &unit_schema,
+	                                     &endpoint_schema, &slo_schema,      &bad_schema,   &gate_schema,
+	                                     &limits_schema,   &overhead_schema, &cost_schema };
 const size_t n_schemas = COUNT(all_schemas);

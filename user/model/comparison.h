@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "tw_abi.h"
 #include "judge/judge.h"
+#include "model/cost.h"
 #include "model/latencies.h"
 #include "model/losses.h"
 #include "model/streams.h"
@@ -151,6 +152,7 @@ struct comparison {
 	struct service_traffic traffic; /* 0 unless it is of a single version */
 	struct ledger_figures ledger;
 	struct overhead overhead;
+	struct cost_figures cost;
 	const struct cut *cuts; /* [n_cuts], the largest first */
 	size_t n_cuts;
 	uint64_t cuts_other; /* exchanges for which there was no row */

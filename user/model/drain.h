@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DRAIN_ALL  5000 /* requests a second up to which every connection is asked */
-#define DRAIN_PART 7    /* the mask above that: one in eight */
+#define DRAIN_ALL  5000   /* requests a second up to which every connection is asked */
+#define DRAIN_PART 7      /* the mask above that: one in eight */
+#define DRAIN_NONE 0x7fff /* none: there is no connection from a port that it lets through */
 
 /* All zero before the first look. */
 struct drain_share {

@@ -118,7 +118,8 @@ static const struct call observer[] = {
 	IS(bpf, 0, BPF_LINK_CREATE),
 	IS(bpf, 0, BPF_LINK_DETACH),
 	IS(bpf, 0, BPF_ITER_CREATE),
-	IS(bpf, 0, BPF_ENABLE_STATS), /* without the keeper: in vain, and nothing for the kernel's log */
+	IS(bpf, 0, BPF_PROG_TEST_RUN), /* of one that does nothing, see capture/spending.h */
+	IS(bpf, 0, BPF_ENABLE_STATS),  /* without the keeper: in vain, and nothing for the kernel's log */
 	/* sockets: the kernel's own tables; the keeper has its end already */
 	ARE(socket, 0, AF_NETLINK, 2, NETLINK_SOCK_DIAG),
 	ARE(setsockopt, 1, SOL_SOCKET, 2, SO_RCVTIMEO),

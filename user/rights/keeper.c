@@ -244,28 +244,12 @@ static int ask(const struct message *question, int with)
 	return m.error ? m.error : fd < 0 ? -EPROTO : fd;
 }
 
-/* An administrator may have switched them on for good: what says so is as good as what would have done it. */
-static int already_on(void)
-{
-	int fd = open("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY | O_CLOEXEC);
-	char value = '0';
-
-	if (fd < 0)
-		return -EPERM;
-	if (read(fd, &value, 1) == 1 && value == '1')
-		return fd;
-	close(fd);
-	return -EPERM;
-}
-
 int keeper__statistics(void)
 {
 	const struct message m = { .what = STATISTICS };
 	int fd = ask(&m, -1);
 
-	if (fd == -ENOTCONN)
-		fd = switch_on();
-	return fd == -EPERM ? already_on() : fd;
+	return fd == -ENOTCONN ? switch_on() : fd;
 }
 
 int keeper__sockdiag(int netns)

@@ -39,7 +39,7 @@ static void header_fill(struct session *s, struct comparison *c)
 	c->seconds = (double)c->looked_at / 1e9 - s->start;
 	c->stage = s->stage;
 	ledger_fill(s, c);
-	overhead_fill(s, &c->overhead);
+	cost_fill(s, c);
 	cuts_fill(s, c);
 	c->n_notes = 0;
 	for (size_t i = 0; i < s->ids->n_versions; i++)

@@ -9,8 +9,10 @@
 #include "capture/identity.h"
 #include "capture/loader.h"
 #include "capture/losses.h"
+#include "capture/spending.h"
 #include "model/books.h"
 #include "model/builds.h"
+#include "model/cost.h"
 #include "model/drain.h"
 #include "model/routes.h"
 #include "model/tls_share.h"
@@ -88,6 +90,31 @@ struct tls_budget {
 	double sampled_at, service, serviced; /* CPU time of the workers, and in which time */
 };
 
+/* What watching costs, and what is done about it: see cost.c. */
+struct session_cost {
+	struct cost_program *programs; /* [n]: in all windows together */
+	struct cost_program *before;   /* [n]: when the one that lasts began */
+	size_t n;
+	struct cost_kernel kernel;
+	struct cost_budget budget;
+	struct cost_sample look;
+	struct cost_limits limits;
+	char why_not[160];
+	double at; /* when a window is to begin, or to end */
+	bool open, counting;
+	unsigned int tries; /* to measure what run-time statistics cost */
+	int fd;             /* while they are on for us; -1: they are not */
+	int nothing;        /* the program that shows it; not above 0: there is none */
+	double opened;
+	uint64_t ended_before;
+	/* At the latest look. */
+	double looked, cpu;
+	uint64_t ended;
+	uint64_t map_bytes;
+	double maps_at;           /* when they are to be looked at again */
+	double shed_at, shed_for; /* since when details are not asked for; and all times before that, s */
+};
+
 struct session {
 	const struct config *config;
 	struct loader *loader;
@@ -137,10 +164,7 @@ struct session {
 
 	struct drain_share drain;
 
-	uint64_t sampled_ns, sampled_requests; /* while run-time statistics were on */
-	int stats_fd;
-	uint64_t stats_ns, stats_requests;
-	double stats_at;
+	struct session_cost cost;
 
 	unsigned int records_left; /* of this round of draining the ring */
 	struct timespec started;
@@ -261,14 +285,17 @@ uint64_t tls_turns_begun(const struct session *s, unsigned int row, uint64_t bef
 uint64_t tls_turns_withheld(const struct session *s, unsigned int row, uint64_t before);
 
 /* ledger.c */
-#define SAMPLE_LEAST 50 /* requests; below that no cost of one is given */
 int ledger_read(struct session *s);
 void drain_adjust(struct session *s, double now);
 void ledger_total(const struct session *s, struct tw_ledger_row *out);
 void ledger_fill(struct session *s, struct comparison *c);
-double cpu_seconds(void);
-void overhead_sample(struct session *s, double now);
-void overhead_fill(const struct session *s, struct overhead *o);
+
+/* cost.c: from the start on, to the end. */
+bool cost_begin(struct session *s);  /* before rights go. false: out of memory */
+void cost_starts(struct session *s); /* with the observation, at session.start */
+void cost_end(struct session *s);
+void cost_keep(struct session *s, double now);
+void cost_fill(struct session *s, struct comparison *c);
 
 /* losses.c: of versions, what no endpoint knows of. Nothing happens when nobody asked. */
 #define SAMPLE_EVERY 0.1

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <math.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
-#include <stdio.h>
 
 #include "capture/features.h"
-#include "rights/keeper.h"
 #include "session/internal.h"
-
-/* Run-time statistics cost two clock readings a run: they are on for a moment now and then only. */
-#define STATS_EVERY 5.0
-#define STATS_FOR   0.25
 
 int ledger_read(struct session *s)
 {
@@ -106,73 +98,15 @@ void ledger_fill(struct session *s, struct comparison *c)
 	              !c->ledger.lost_events && !t.c[TW_L_EARLY_FULL];
 }
 
-/* ---- what it costs ----------------------------------------------------------------------------------------------- */
-
-void overhead_sample(struct session *s, double now)
-{
-	struct tw_ledger_row t;
-	uint64_t ns, runs;
-
-	if (now < s->stats_at || ledger_read(s))
-		return;
-	ledger_total(s, &t);
-	if (s->stats_fd < 0) {
-		s->stats_fd = keeper__statistics();
-		s->stats_at = now + (s->stats_fd < 0 ? STATS_EVERY : STATS_FOR);
-		loader__run_time(s->loader, &s->stats_ns, &runs);
-		s->stats_requests = t.c[TW_L_REQUESTS];
-		if (s->stats_fd >= 0)
-			tls_budget_open(s, now);
-		return;
-	}
-	if (!loader__run_time(s->loader, &ns, &runs)) {
-		/* All windows together: a quiet one has too few requests to say anything by itself. */
-		s->sampled_ns += ns - s->stats_ns;
-		s->sampled_requests += t.c[TW_L_REQUESTS] - s->stats_requests;
-	}
-	tls_budget_close(s, now);
-	close(s->stats_fd);
-	s->stats_fd = -1;
-	s->stats_at = now + STATS_EVERY;
-}
-
 void drain_adjust(struct session *s, double now)
 {
 	struct tw_ledger_row t;
+	unsigned int mask;
 
 	if (!drain_is_due(&s->drain, now) || ledger_read(s))
 		return;
 	ledger_total(s, &t);
-	loader__drain_mask(s->loader, drain_look(&s->drain, now, t.c[TW_L_REQUESTS]));
-}
-
-double cpu_seconds(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-static uint64_t resident_bytes(void)
-{
-	unsigned long size, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
-	fclose(f);
-	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-void overhead_fill(const struct session *s, struct overhead *o)
-{
-	o->kernel_ns_per_request =
-		s->sampled_requests >= SAMPLE_LEAST ? (double)s->sampled_ns / (double)s->sampled_requests : NAN;
-	tls_overhead_fill(s, &o->tls);
-	o->agent_rss_bytes = resident_bytes();
-	o->agent_cpu_seconds = cpu_seconds() - s->cpu_at_start;
+	mask = drain_look(&s->drain, now, t.c[TW_L_REQUESTS]);
+	/* What it costs is more than it may be: see cost.c. */
+	loader__drain_mask(s->loader, s->cost.budget.shed ? DRAIN_NONE : mask);
 }

@@ -227,7 +227,7 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	s->stage = o->stage;
 	s->until_final = o->until_final;
 	s->by_process = by_process(s->config);
-	s->signal_fd = s->timer_fd = s->epoll_fd = s->stats_fd = -1;
+	s->signal_fd = s->timer_fd = s->epoll_fd = s->cost.fd = -1;
 	s->end = NAN;
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) || allocate(s, o)) {
 		err_set(e, ENOMEM, "out of memory");
@@ -239,12 +239,15 @@ struct session *session__new(const struct session_options *o, struct err *e)
 	snprintf(s->run, sizeof(s->run), "%lld-%d", (long long)s->started.tv_sec, (int)getpid());
 	if (s->judge && begin_judging(s, o->log, e))
 		goto fail;
+	if (!cost_begin(s)) {
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
 	let_go_of_rights(s, o);
-	s->cpu_at_start = cpu_seconds();
 	s->start = s->tick_start = session_now();
 	clock_shift(&s->clock);
 	s->tick_at = s->start + s->config->gate.tick;
-	s->stats_at = s->start + 0.5;
+	cost_starts(s);
 	return s;
 fail:
 	session__free(s);
@@ -255,8 +258,7 @@ void session__free(struct session *s)
 {
 	if (!s)
 		return;
-	if (s->stats_fd >= 0)
-		close(s->stats_fd);
+	cost_end(s);
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);
 	if (s->timer_fd >= 0)
@@ -351,7 +353,7 @@ static int keep_in_step(struct session *s, double now)
 	}
 	tls_keep(s);
 	losses_keep(s, now);
-	overhead_sample(s, now);
+	cost_keep(s, now);
 	drain_adjust(s, now);
 	http2_keep(s, now);
 	if (!err)

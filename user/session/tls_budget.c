@@ -241,7 +241,7 @@ void tls_overhead_fill(const struct session *s, struct tls_overhead *o)
 	double cores = b->measured > 0 ? b->seconds / b->measured : NAN;
 
 	*o = (struct tls_overhead){ .watched = s->tls && b->watched, .budget = s->config->overhead.budget };
-	o->per_exchange = b->sampled >= SAMPLE_LEAST ? b->seconds / (double)b->sampled : NAN;
+	o->per_exchange = b->sampled >= COST_LEAST ? b->seconds / (double)b->sampled : NAN;
 	o->cores = cores;
 	o->of_service = b->service > 0 ? cores * b->serviced / b->service : NAN;
 	for (int i = 0; i < TLS_HOW_NR; i++)

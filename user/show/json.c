@@ -157,6 +157,8 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_count(d, o, "midstream", cov->midstream);
 	put_count(d, o, "unattributed", cov->unattributed);
 	put_count(d, o, "unnamed", cov->unnamed);
+	put_count_if(d, o, "details_shed", c->cost.known, c->cost.details_shed);
+	put_number(d, o, "details_shed_seconds", c->cost.known ? c->cost.shed_seconds : NAN);
 	put_bool(d, o, "queue_measured", cov->queue_measured);
 	put_bool(d, o, "in_flight_measured", l->in_flight_measured);
 	put_bool(d, o, "complete", is_complete(c));
@@ -336,6 +338,7 @@ static void fill_comparison(struct document *d, cJSON *root, const struct compar
 	put_endpoints(d, root, c);
 	put_coverage(d, root, c);
 	put_overhead(d, root, &c->overhead);
+	put_cost(d, root, c);
 	put_cuts(d, root, c);
 	o = put_list(d, root, "notes");
 	for (size_t i = 0; i < c->n_notes; i++)

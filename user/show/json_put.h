@@ -15,9 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct comparison;
 struct ledger_figures;
 struct tls_coverage;
+struct comparison;
 struct tls_overhead;
 struct tls_version;
 struct verdict_endpoint;
@@ -50,6 +50,8 @@ void put_ledger(struct document *d, cJSON *parent, const struct ledger_figures *
 /* json_tls.c: "tls", of all versions and of one. */
 void put_tls(struct document *d, cJSON *coverage, const struct tls_coverage *t);
 void put_tls_version(struct document *d, cJSON *version, const struct tls_version *t);
+/* "cost" (json_cost.c). */
+void put_cost(struct document *d, cJSON *root, const struct comparison *c);
 /* "tls" of "overhead". */
 void put_tls_overhead(struct document *d, cJSON *overhead, const struct tls_overhead *t);
 /* json_opinion.c: what stands beside an endpoint's verdict and decides nothing. */

@@ -124,6 +124,7 @@ void lines_comparison(struct frame *f, const struct comparison *c, const struct 
 	part_tls(f, c);
 	part_ledger(f, c);
 	part_overhead(f, c);
+	part_cost(f, c);
 	part_notes(f, c, RANK_STAYS);
 	put_verdict(f, c);
 	part_blank(f);

@@ -57,6 +57,13 @@ void part_coverage(struct frame *f, const struct comparison *c)
 		else
 			line_put(&l, " %s=%" PRIu64, items[i].key, items[i].n);
 	}
+	if (c->cost.shed_seconds > 0)
+		line_put(&l,
+		         f->terminal ? "; who cut what was not asked for %s (%s times)"
+		                     : " details_shed_for=%s details_shed=%s",
+		         f->terminal ? format_span(c->cost.shed_seconds).s
+		                     : format_joined(format_span(c->cost.shed_seconds)).s,
+		         format_count(c->cost.details_shed).s);
 	if (!c->coverage.queue_measured)
 		line_put(&l, f->terminal ? "; queue time is not measured" : " queue=not_measured");
 	if (!c->ledger.in_flight_measured)

@@ -28,6 +28,8 @@ void part_tls(struct frame *f, const struct comparison *c);
 /* A line for each version: requests seen, and what became of them; loud where they do not add up. */
 void part_ledger(struct frame *f, const struct comparison *c);
 void part_overhead(struct frame *f, const struct comparison *c);
+/* What all of it costs, and may cost (cost.c); loud above that. */
+void part_cost(struct frame *f, const struct comparison *c);
 void part_notes(struct frame *f, const struct comparison *c, unsigned int rank);
 /* One line of what the arms' exchanges came to when that was not an answer; nothing when all were answered. */
 void part_outcomes(struct frame *f, const struct comparison *c, const struct endpoint_figures *ep);

@@ -28,6 +28,9 @@ void show_comparison(FILE *out, const struct comparison *c, const struct show_op
 /* `top`: one arm a listening service, per endpoint, busiest first. `arm` of the figures is ARM_BASELINE throughout. */
 void show_top(FILE *out, const struct comparison *const *services, size_t n, const struct show_options *o);
 
+/* What watching costs, program by program, instead of the comparison (`--stats`). */
+void show_cost(FILE *out, const struct comparison *c, const struct show_options *o);
+
 /*
  * The documents tillwatch.comparison/1 and tillwatch.verdict/1. Returns a string to free(), or NULL when memory ran
  * out. Counts above 2^53 are written exactly (cJSON holds doubles: such counts are written as raw numbers). No NaN:

@@ -325,6 +325,7 @@ static void terminal_comparison(struct frame *f, const struct comparison *c, con
 	part_tls(&tail, c);
 	part_ledger(&tail, c);
 	part_overhead(&tail, c);
+	part_cost(&tail, c);
 	part_notes(&tail, c, idle ? RANK_STAYS : RANK_NOTE);
 	part_blank(&tail);
 	put_verdict(&tail, c);

@@ -200,6 +200,7 @@ static void put_host(struct frame *f, const struct comparison *const *services, 
 		return;
 	part_tls(f, services[0]);
 	part_overhead(f, services[0]);
+	part_cost(f, services[0]);
 }
 
 static void terminal_top(struct frame *f, const struct comparison *const *services, size_t n, size_t active)
