@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/http1_table.h"
+#include "capture/map_sizes.h"
 #include "capture/near_ports.h"
 #include "capture/uprobe.h"
 #include "model/histogram.h"
@@ -127,6 +128,8 @@ static int load_programs(struct loader *l, const struct loader_options *o, int e
 	choose_tls_walk(l, end);
 	programs__choose(l->skel, o->have_clients);
 	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
+	if (!err)
+		err = map_sizes__set(l->skel->obj);
 	return err ? err : programs__load(&l->programs, l->skel);
 }
 
