@@ -18,6 +18,19 @@ void versions_look_again(struct session *s, double spacing)
 		s->resolve_at = at;
 }
 
+/* Records that found no room may have told of a listener or a process: then one has to look. */
+void versions_after_losses(struct session *s)
+{
+	struct tw_ledger_row t;
+	uint64_t lost;
+
+	ledger_total(s, &t);
+	lost = t.c[TW_L_LOST_EVENTS] + t.c[TW_L_LOST_DETAILS];
+	if (lost != s->lost_records)
+		versions_look_again(s, RESOLVE_LATER);
+	s->lost_records = lost;
+}
+
 static bool waiting(const struct id_snapshot *ids)
 {
 	for (size_t i = 0; i < ids->n_versions; i++)
