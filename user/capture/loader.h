@@ -45,6 +45,8 @@ int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint);
 uint16_t loader__route_find(struct loader *l, uint64_t hash);
 /* Connections that this process reads belong to the version; 0: to none. */
 int loader__process(struct loader *l, uint32_t tgid, uint16_t version);
+/* Forgets processes that had ended when their version was entered: what takes them out at their end came before. */
+void loader__processes_sweep(struct loader *l);
 /* Gives (version, endpoint) a slot of its own. Returns the slot, or -ENOSPC. Idempotent. */
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
 /*

@@ -120,6 +120,7 @@ int versions_resolve(struct session *s, struct err *e)
 		id_snapshot__free(ids);
 		return err;
 	}
+	loader__processes_sweep(s->loader);
 	s->ids = ids;
 	s->resolved_at = now;
 	s->resolve_at = now + (waiting(ids) ? RESOLVE_WAITING : RESOLVE_EVERY);

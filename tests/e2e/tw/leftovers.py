@@ -42,10 +42,10 @@ def attached():
     return cgroups | {("perf", one["prog_id"]) for one in bpftool("perf", "show")}
 
 
-def held():
-    """What processes that live hold open, whoever they are."""
+def held(pids=None):
+    """What processes that live hold open: these, or all there are."""
     out = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in pids or filter(str.isdigit, os.listdir("/proc")):
         try:
             for fd in os.listdir(f"/proc/{pid}/fdinfo"):
                 with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii", errors="replace") as f:
