@@ -36,7 +36,10 @@ struct programs;
 struct loader *loader__new(const struct loader_options *o, struct err *e);
 void loader__free(struct loader *l);
 
-/* Attaches to the cgroups and places of the snapshot and detaches from those it no longer names. */
+/*
+ * Attaches to the cgroups and places of the snapshot and detaches from those it no longer names. 0, or 1: a cgroup has
+ * gone since the host was looked at; or negative.
+ */
 int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e);
 
 /* Names a route: requests with this hash count for the endpoint from now on. */
