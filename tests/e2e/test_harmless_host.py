@@ -15,6 +15,7 @@ from conftest import removed
 from tw import net, servers, tls_servers, watch
 from tw.client import Client, ask, request
 from tw.load import Wrk
+from tw.proc import Child
 from tw.netns import Netns
 from tw.oracle import assert_counts, counts
 from tw.wait import pause, until
@@ -53,6 +54,45 @@ def test_a_service_is_counted_again_when_its_cgroup_has_gone_and_come_back(by, t
     d = w.stop()
     assert_counts({k: n for k, n in d.counts().items() if k[0] != "GET /"},
                   {("GET /before", 200): 5, **{(f"GET /after/{x}", 200): 5 for x in "abc"}})
+
+
+# Arguments: directory of the cgroup, port. A listener in a new cgroup, again and again, until it is told to end.
+COMES_AND_GOES = """
+import os, signal, socket, sys, time
+directory, port, go = sys.argv[1], int(sys.argv[2]), [True]
+signal.signal(signal.SIGTERM, lambda *_: go.clear())
+while go:
+    os.makedirs(directory, exist_ok=True)
+    child = os.fork()
+    if not child:
+        with open(os.path.join(directory, 'cgroup.procs'), 'w') as f:
+            f.write(str(os.getpid()))
+        with socket.create_server(('127.0.0.1', port)):
+            time.sleep(0.01)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.rmdir(directory)
+"""
+
+
+def test_a_cgroup_that_comes_and_goes_while_it_is_looked_at_hinders_nobody(tmp_path, nginx, started, cgroup, watching):
+    """Between finding a listener and attaching to its cgroup that may have gone: at the start as well as later."""
+    directory, port, other = cgroup(f"/tw{os.getpid()}/gone"), net.free_port(), nginx()
+    witness = started(Witness(other.port))
+    churn = Child([sys.executable, "-c", COMES_AND_GOES, directory, port], tmp_path / "churn")
+    started(churn)
+    w = watching(versions={"v1": ("baseline", {"listen": f"127.0.0.1:{port}"}),
+                           "v2": ("canary", {"listen": f"127.0.0.1:{other.port}"})}, serving=[port])
+    witness.more(500)
+    assert churn.stop() == 0, churn.log_text()
+    os.makedirs(directory, exist_ok=True)
+    started(servers.app(tmp_path, port=port, cgroup=directory))
+    until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 5)
+    for _ in range(5):
+        ask(port, "GET", "/after")
+    d = w.stop()
+    assert d.counts()["GET /after", 200] == 5, d
+    witness.unharmed()
 
 
 def test_a_network_namespace_that_goes_is_let_go_of_and_its_successor_counted(tmp_path, started, watching):

@@ -3,16 +3,20 @@
 Every map of the kernel programs full. With small maps (TILLWATCH_MAP_SIZES) a few clients do what millions would have to: the
 clients see nothing of it, what was lost is told, and what comes when there is room again is counted to the last request.
 """
+import contextlib
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from tw import h2, h2_servers, net, servers, tls_servers, watch
 from tw.client import Client, request
+from tw.lossy import Lossy
 from tw.netns import Netns
 from tw.oracle import assert_counts
 from tw.parallel import in_parallel, in_step
+from tw.proc import Child
 from tw.tls import context
 from tw.wait import until
 from tw.witness import Witness
@@ -146,6 +150,31 @@ def test_versions_of_more_listeners_than_there_is_room_for_are_counted_and_their
     assert "more listeners than can be followed" in d.stderr
 
 
+# Arguments: port, how many others.
+LISTENERS = """
+import http.server, socket, sys
+class Ok(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+others = [socket.create_server(('127.0.0.1', 0)) for _ in range(int(sys.argv[2]))]
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Ok).serve_forever()
+"""
+
+
+def test_a_version_that_listens_at_more_than_a_thousand_places_is_counted(tmp_path, started, watching):
+    """More than can be followed: of them all together one cannot tell what was refused, and does not say."""
+    port = net.free_port()
+    server = started(servers.Server([sys.executable, "-c", LISTENERS, port, 1100], tmp_path / "many.out", port))
+    w = watching(versions={"v1": ("baseline", {"pid": server.pid})}, serving=[port])
+    asked(port, 8, "/ok")
+    d = w.stop()
+    assert d.counts() == {("GET /ok", 200): 8} and d["coverage"]["complete"] is True, d
+    assert d["versions"][0]["attempts"] is None and d["versions"][0]["refused"] is None, d["versions"]
+
+
 def test_a_version_of_more_processes_than_there_is_room_for_is_told(small, tmp_path, started, watching):
     """Each request is its reader's; whose version nobody knows belongs to none, and is counted as such."""
     small(procs=1)
@@ -231,6 +260,46 @@ def test_frames_that_find_no_room_in_the_ring_are_told_and_the_next_connections_
     assert d.counts()["GET /after", 200] == 10, d
     assert of(d, "/many") < 30_000, "nothing was lost: the test shows nothing"
     assert d["loss"]["events"] > 0 and incomplete(d), d
+
+
+def test_segments_of_http2_that_come_too_early_for_the_room_there_is_are_told(small, h2_server, tmp_path, started, watching):
+    """On a network that lets packets overtake each other. What comes in order is read: so are the next connections, from here."""
+    small(h2_earlies=1, h2_chunks=1)
+    far = started(Lossy(drop=0, twice=0, late=0.2))
+    server = h2_server("nginx", host=far.server)
+    w = watching(server.port, host=far.server)
+    body = h2_servers.url(server, "/many", False)
+    load = Child(["nsenter", f"--net=/run/netns/{far.name}", "h2load", "-n", "2000", "-c", "8", "-m", "8", "-H",
+                  "x-long: " + "x" * 3000, body], tmp_path / "h2load.out")
+    started(load)
+    assert load.proc.wait(60) == 0 and "2000 succeeded, 0 failed, 0 errored" in load.log_text(), load.log_text()
+    net.await_closed(server.port)
+    with h2.Client(server.port, far.server) as c:
+        for _ in range(5):
+            assert c.get("/after").status == 200
+    d = w.stop(lossless=False)
+    assert far.did["late"] > 100, "nothing was overtaken: the test shows nothing"
+    assert d.counts()["GET /after", 200] == 5, d
+    assert of(d, "/many") < 2000 and d["coverage"]["http2"]["desynchronised"] > 0 and incomplete(d), d
+
+
+def test_thousands_of_requests_in_flight_are_told_to_the_last(nginx, started, watching_each):
+    """What is known of each lies with its connection: there is no room that they could fill."""
+    n, other = 2000, nginx()
+    with contextlib.ExitStack() as end:
+        hanging = end.enter_context(socket.create_server(("127.0.0.1", net.free_port()), backlog=4096))
+        w = watching_each(other, SimpleNamespace(port=hanging.getsockname()[1]))
+        witness = started(Witness(other.port))
+        clients = [end.enter_context(socket.create_connection(hanging.getsockname())) for _ in range(n)]
+        accepted = [end.enter_context(hanging.accept()[0]) for _ in range(n)]
+        for i, c in enumerate(clients):
+            c.sendall(request("GET", f"/hangs/{i}"))
+        for c in accepted:
+            assert c.recv(65536)
+        asked = witness.unharmed()
+        d = w.stop(idle=True)
+    assert {v["arm"]: v["ledger"]["in_flight"] for v in d["versions"]} == {"baseline": 0, "canary": n}, d
+    assert d.counts() == {("GET /ok", 200): asked} and d["coverage"]["complete"] is True, d
 
 
 # ---- what the kernel does not give ---------------------------------------------------------------------------------
