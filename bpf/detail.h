@@ -87,7 +87,7 @@ static __always_inline void record_drain(const struct tw_conn *c, __u64 took)
 	bpf_ringbuf_submit(r, ring_flags());
 }
 
-/* A process whose record could not be sent. */
+/* A process, or a listener, whose record could not be sent. */
 static __always_inline void lost_process(__u32 version)
 {
 	struct tw_lane *l;

@@ -11,10 +11,10 @@ struct {
 	__type(value, struct h2_work);
 } h2_works SEC(".maps");
 
-/* Names of connections that have gone, where the record found no room. User space empties it. */
+/* Names of connections that have gone, where the record found no room. As many as user space follows; it empties it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, __u32);

@@ -293,8 +293,10 @@ int BPF_PROG(tw_listen, struct sock *sk, int from, int to)
 	if (to != BPF_TCP_LISTEN)
 		return 0;
 	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-	if (!r)
+	if (!r) {
+		lost_process(0);
 		return 0;
+	}
 	r->type = TW_R_LISTEN;
 	r->port = sk->__sk_common.skc_num;
 	r->family = sk->__sk_common.skc_family;

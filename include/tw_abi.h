@@ -164,7 +164,7 @@ enum tw_ledger {
 	TW_L_BAD_PACKET,     /* packets whose headers could not be read */
 	TW_L_UNREAD_VERSION, /* ended without anyone having read it: version not known */
 	TW_L_MOVED,          /* of the requests, went to another row when they ended: by then their version was known */
-	TW_L_LOST_DETAILS,   /* records of who cut an exchange, or of a new process, that could not be sent */
+	TW_L_LOST_DETAILS,   /* records of who cut an exchange, of a new process or listener, that could not be sent */
 	TW_L_TLS,            /* connections that started with a TLS record */
 	TW_L_TLS_MOVED,      /* of these, went to another row when a process read them: it decides the version */
 	TW_L_TLS_FOUND,      /* opaque ones whose plaintext was found after all */

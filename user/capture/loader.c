@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/http1_table.h"
+#include "capture/map_sizes.h"
 #include "capture/near_ports.h"
 #include "capture/uprobe.h"
 #include "model/histogram.h"
@@ -128,6 +129,8 @@ static int load_programs(struct loader *l, const struct loader_options *o, int e
 	choose_tls_walk(l, end);
 	programs__choose(l->skel, o->have_clients);
 	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
+	if (!err)
+		err = map_sizes__set(l->skel->obj);
 	return err ? err : programs__load(&l->programs, l->skel);
 }
 
@@ -257,6 +260,10 @@ void loader__free(struct loader *l)
 
 /* ---- attachments ------------------------------------------------------------------------------------------------- */
 
+/* It was there when the host was looked at, a moment ago. */
+#define CGROUP_GONE 1
+
+/* 0, CGROUP_GONE, or -1 with the reason said. */
 static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct err *e)
 {
 	struct attachment *grown = reallocarray(l->attached, l->n_attached + 1, sizeof(*grown));
@@ -267,6 +274,8 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 		return err_set(e, ENOMEM, "out of memory");
 	l->attached = grown;
 	fd = open(cg->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return CGROUP_GONE;
 	if (fd < 0)
 		return err_set(e, errno, "cannot open the cgroup %s: %s", cg->path, strerror(errno));
 	a.ingress = programs__attach_cgroup(&l->programs, "tw_ingress", fd, true);
@@ -279,6 +288,8 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 	if (err) {
 		if (a.ingress >= 0)
 			close(a.ingress);
+		if (err == ENODEV)
+			return CGROUP_GONE;
 		return err_set(
 			e, err, "cannot attach to the cgroup %s: %s%s", cg->path, strerror(err),
 			err == EPERM
@@ -294,6 +305,7 @@ static int attach_cgroup(struct loader *l, const struct id_cgroup *cg, struct er
 static int apply_cgroups(struct loader *l, const struct id_snapshot *s, struct err *e)
 {
 	size_t kept = 0;
+	int err, gone = 0;
 
 	for (size_t i = 0; i < l->n_attached; i++)
 		l->attached[i].wanted = false;
@@ -305,10 +317,14 @@ static int apply_cgroups(struct loader *l, const struct id_snapshot *s, struct e
 		for (size_t j = 0; j < l->n_attached; j++)
 			if (l->attached[j].id == s->cgroups[i].id)
 				have = &l->attached[j];
-		if (have)
+		if (have) {
 			have->wanted = true;
-		else if (attach_cgroup(l, &s->cgroups[i], e))
-			return -1;
+			continue;
+		}
+		err = attach_cgroup(l, &s->cgroups[i], e);
+		if (err < 0)
+			return err;
+		gone |= err;
 	}
 	for (size_t i = 0; i < l->n_attached; i++) {
 		if (l->attached[i].wanted) {
@@ -319,7 +335,7 @@ static int apply_cgroups(struct loader *l, const struct id_snapshot *s, struct e
 		close(l->attached[i].egress);
 	}
 	l->n_attached = kept;
-	return 0;
+	return gone;
 }
 
 static bool place_in(const struct id_place *p, size_t n, const struct tw_place *key)

@@ -36,7 +36,10 @@ struct programs;
 struct loader *loader__new(const struct loader_options *o, struct err *e);
 void loader__free(struct loader *l);
 
-/* Attaches to the cgroups and places of the snapshot and detaches from those it no longer names. */
+/*
+ * Attaches to the cgroups and places of the snapshot and detaches from those it no longer names. 0, or 1: a cgroup has
+ * gone since the host was looked at; or negative.
+ */
 int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e);
 
 /* Names a route: requests with this hash count for the endpoint from now on. */
@@ -45,6 +48,8 @@ int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint);
 uint16_t loader__route_find(struct loader *l, uint64_t hash);
 /* Connections that this process reads belong to the version; 0: to none. */
 int loader__process(struct loader *l, uint32_t tgid, uint16_t version);
+/* Forgets processes that had ended when their version was entered: what takes them out at their end came before. */
+void loader__processes_sweep(struct loader *l);
 /* Gives (version, endpoint) a slot of its own. Returns the slot, or -ENOSPC. Idempotent. */
 int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint);
 /*

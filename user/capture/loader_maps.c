@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/procfs.h"
 #include "model/histogram.h"
 
 int loader__route(struct loader *l, uint64_t hash, uint16_t endpoint)
@@ -27,13 +28,27 @@ uint16_t loader__route_find(struct loader *l, uint64_t hash)
 
 int loader__process(struct loader *l, uint32_t tgid, uint16_t version)
 {
+	int fd = bpf_map__fd(l->skel->maps.procs);
 	uint32_t value = version;
 
 	if (!version) {
-		bpf_map_delete_elem(bpf_map__fd(l->skel->maps.procs), &tgid);
+		bpf_map_delete_elem(fd, &tgid);
 		return 0;
 	}
-	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.procs), &tgid, &value, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(fd, &tgid, &value, BPF_ANY) ? -errno : 0;
+}
+
+void loader__processes_sweep(struct loader *l)
+{
+	int fd = bpf_map__fd(l->skel->maps.procs);
+	uint32_t tgid, next;
+	bool more;
+
+	for (more = !bpf_map_get_next_key(fd, NULL, &tgid); more; tgid = next) {
+		more = !bpf_map_get_next_key(fd, &tgid, &next);
+		if (process__has_gone((pid_t)tgid))
+			bpf_map_delete_elem(fd, &tgid);
+	}
 }
 
 int loader__rules(struct loader *l, const struct tw_rule *rules, size_t n)

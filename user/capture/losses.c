@@ -59,6 +59,7 @@ struct losses {
 	struct netns spaces[NETNS_MAX];
 	size_t n_spaces;
 	uint32_t own_netns;
+	uint64_t left_out; /* versions of which not every listener and door found room */
 	bool followed;
 	struct tw_losses *per_cpu, sum[TW_MAX_VERSIONS];
 	struct tw_live open[TW_MAX_VERSIONS];
@@ -147,6 +148,14 @@ static struct tracked *track(struct losses *x, uint64_t cookie, int row)
 	return &x->tracked[x->n_tracked++];
 }
 
+/* What is said of all their listeners and doors together is not measured from here on. */
+static void leave_out(struct losses *x, uint64_t versions)
+{
+	if (!x->left_out)
+		log_warn("more listeners than can be followed: what was attempted and refused is not measured");
+	x->left_out |= versions;
+}
+
 static int follow_listener(struct losses *x, const struct id_listener *l)
 {
 	struct row like = { .place = l->place,
@@ -161,8 +170,10 @@ static int follow_listener(struct losses *x, const struct id_listener *l)
 		return row;
 	if (!t)
 		t = track(x, l->cookie, row);
-	if (!t)
-		return -ENOMEM;
+	if (!t) {
+		leave_out(x, l->versions);
+		return 0;
+	}
 	t->row = (size_t)row;
 	t->netns = l->netns;
 	t->known = true;
@@ -185,19 +196,24 @@ static int follow_door(struct losses *x, const struct tw_door *key, uint32_t ver
 			d = &x->doors[i];
 	if (d && d->version == version)
 		return 0;
-	if (d) {
-		d->version = version;
-	} else {
+	if (!d) {
 		grown = reallocarray(x->doors, x->n_doors + 1, sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
 		x->doors = grown;
-		x->doors[x->n_doors++] = (struct door){ .key = *key, .version = version };
 	}
 	if (!bpf_map_lookup_elem(x->maps.doors, key, &v) && d)
 		d->credited = v.refused;
 	v.version = version;
-	return bpf_map_update_elem(x->maps.doors, key, &v, BPF_ANY) ? -errno : 0;
+	if (bpf_map_update_elem(x->maps.doors, key, &v, BPF_ANY)) {
+		leave_out(x, 1ULL << (version - 1));
+		return 0;
+	}
+	if (d)
+		d->version = version;
+	else
+		x->doors[x->n_doors++] = (struct door){ .key = *key, .version = version };
+	return 0;
 }
 
 /* Does nobody listen there, in whatever namespace? */
@@ -382,9 +398,15 @@ static int find_untracked(struct losses *x)
 		memcpy(like.place.addr, l.addr, sizeof(l.addr));
 		if (row < 0)
 			row = row_of(x, &like);
-		t = row < 0 ? NULL : track(x, key, row);
-		if (!t)
+		if (row < 0)
 			return -ENOMEM;
+		t = track(x, key, row);
+		if (!t) {
+			leave_out(x, like.versions);
+			bpf_map_delete_elem(x->maps.listeners, &key);
+			last = NULL;
+			continue;
+		}
 		t->kernel = l;
 		gone(x, t);
 	}
@@ -598,9 +620,9 @@ int losses__of(const struct losses *x, unsigned int version, struct version_loss
 			door = true;
 		}
 	/* Two versions behind one socket: which of them a SYN was for cannot be told. */
-	out->has_attempts = !shared && door;
+	out->has_attempts = !shared && door && !(x->left_out & bit);
 	out->has_established = out->has_attempts && f[FEATURE_HANDSHAKE].ok;
-	out->has_refused = door && f[FEATURE_REFUSE].ok;
+	out->has_refused = door && !(x->left_out & bit) && f[FEATURE_REFUSE].ok;
 	out->has_segments = out->has_sessions = f[FEATURE_DESTROY].ok;
 	out->untracked = l->untracked;
 	out->uncounted = l->uncounted;

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -486,4 +487,9 @@ void process__each_socket(struct proctable *t, struct process *p, void (*fn)(voi
 		}
 	}
 	close(dir);
+}
+
+bool process__has_gone(pid_t pid)
+{
+	return kill(pid, 0) && errno == ESRCH;
 }

@@ -65,6 +65,9 @@ enum env_match { ENV_ABSENT, ENV_OTHER_VALUE, ENV_EQUAL };
 /* Does its environment have exactly this NAME=VALUE, another value of NAME, or no NAME? */
 enum env_match process__env(struct proctable *t, struct process *p, const char *assignment);
 
+/* Has it ended, and been waited for? */
+bool process__has_gone(pid_t pid);
+
 /* Inode of its network namespace, 0 when unknown. */
 uint32_t process__netns(struct proctable *t, struct process *p);
 /* A descriptor of /proc/PID/ns/net, or a negative errno. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/observe.h"
 #include "cmd/terminal.h"
 #include "capture/identity.h"
 #include "session/session.h"
@@ -111,13 +112,14 @@ static void draw_cost(struct session *s, const struct everything *x)
 	fflush(stdout);
 }
 
-/* Observes everything for a while; each(…) after each refresh and at the end. */
+/* Observes everything for a while, or until nobody reads what is shown; each(…) after each refresh and at the end. */
 static int observe_all(struct everything *x, double seconds, double refresh,
                        void (*each)(struct session *, const struct everything *), bool writes_a_new,
                        struct session **out)
 {
 	struct session_options o = { .config = &x->config, .writes_a_new = writes_a_new };
 	struct err e = { "" };
+	double wait = each ? REFRESH_FIRST : refresh;
 	struct session *s;
 	int more;
 
@@ -131,7 +133,7 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 	session__until(s, seconds);
 	log_info("watching %zu listening ports%s", x->config.n_versions, isnan(seconds) ? ", until interrupted" : "");
 	do {
-		more = session__run(s, refresh);
+		more = session__run(s, wait);
 		if (more < 0) {
 			log_error("the observation ended early: error %d", -more);
 			session__free(s);
@@ -141,7 +143,8 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 			log_warn("%s", e.text);
 		if (each)
 			each(s, x);
-	} while (more);
+		wait = refresh;
+	} while (more && !ferror(stdout)); /* which main says */
 	*out = s;
 	return TW_EXIT_OK;
 }

@@ -76,19 +76,19 @@ static bool is_judged(const struct config *c)
 }
 
 /*
- * Runs to the end. quiet: no table on stdout; stats: that of the cost. Returns the final comparison, or NULL with the
- * reason said.
+ * Runs to the end, or until nobody reads what it shows. quiet: no table on stdout; stats: that of the cost. Returns the
+ * final comparison, or NULL with the reason said, or for main to say.
  */
 static const struct comparison *observe(struct session *s, bool quiet, bool stats)
 {
+	const double refresh = !quiet && isatty(STDOUT_FILENO) ? REFRESH_TERMINAL : REFRESH_LINES;
+	double wait = quiet ? refresh : REFRESH_FIRST;
 	const struct comparison *c;
 	struct show_options show;
 	int more;
 
-	do {
-		bool terminal = !quiet && isatty(STDOUT_FILENO);
-
-		c = observe_for(s, terminal ? REFRESH_TERMINAL : REFRESH_LINES, &more);
+	for (;; wait = refresh) {
+		c = observe_for(s, wait, &more);
 		if (!c)
 			return NULL;
 		show = stdout_options(session__remaining(s));
@@ -98,9 +98,11 @@ static const struct comparison *observe(struct session *s, bool quiet, bool stat
 			(stats ? show_cost : show_comparison)(stdout, c, &show);
 		else if (more)
 			progress(c, s);
-		fflush(stdout);
-	} while (more);
-	return c;
+		if (fflush(stdout) || ferror(stdout))
+			return NULL;
+		if (!more)
+			return c;
+	}
 }
 
 struct watching {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/procfs.h"
 #include "session/internal.h"
 
 /* The version a process belongs to, or belonged to when it lived. */
@@ -25,6 +26,11 @@ void on_process(struct session *s, const struct tw_process_record *r)
 	uint16_t before = g ? g->version : 0, version = before;
 	bool by_pid = before && s->config->versions[before - 1].match.pid;
 
+	/* Most that are short-lived have ended by now. */
+	if (process__has_gone((pid_t)r->tgid)) {
+		tls_execed(s, (pid_t)r->tgid, 0);
+		return;
+	}
 	if (s->by_process) {
 		version = identity__version_of(s->config, (pid_t)r->tgid);
 		/* The chain of parents may be broken: the next look at the host decides. */

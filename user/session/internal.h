@@ -127,6 +127,7 @@ struct session {
 	struct id_snapshot *ids;
 	double process_start[TW_MAX_VERSIONS]; /* of the oldest process, on the session's clock; NaN: none known */
 	double resolved_at, resolve_at;        /* the last look at the host and the next one */
+	uint64_t lost_records;                 /* by the latest look at the ledger */
 	bool listeners_changed;
 	bool looked_for_born; /* the last look was for children of those that the one before it had found */
 	bool by_process;      /* some version is known by its processes */
@@ -250,6 +251,8 @@ void cuts_free(struct session *s);
 #define RESOLVE_SOON  0.05
 #define RESOLVE_LATER 1.0
 void versions_look_again(struct session *s, double spacing);
+/* After each look at the ledger. */
+void versions_after_losses(struct session *s);
 int versions_resolve(struct session *s, struct err *e);
 bool versions_warming(const struct session *s, double now);
 int versions_arm(const struct session *s, enum arm arm);

@@ -358,6 +358,7 @@ static int keep_in_step(struct session *s, double now)
 	http2_keep(s, now);
 	if (!err)
 		err = inflight_keep_in_step(s, now);
+	versions_after_losses(s);
 	if (!err && s->judge && now >= s->tick_at) {
 		err = tick_close(s, now);
 		s->decided = !err && s->until_final && is_final(s);

@@ -18,6 +18,19 @@ void versions_look_again(struct session *s, double spacing)
 		s->resolve_at = at;
 }
 
+/* Records that found no room may have told of a listener or a process: then one has to look. */
+void versions_after_losses(struct session *s)
+{
+	struct tw_ledger_row t;
+	uint64_t lost;
+
+	ledger_total(s, &t);
+	lost = t.c[TW_L_LOST_EVENTS] + t.c[TW_L_LOST_DETAILS];
+	if (lost != s->lost_records)
+		versions_look_again(s, RESOLVE_LATER);
+	s->lost_records = lost;
+}
+
 static bool waiting(const struct id_snapshot *ids)
 {
 	for (size_t i = 0; i < ids->n_versions; i++)
@@ -91,7 +104,7 @@ int versions_resolve(struct session *s, struct err *e)
 	double now = session_now();
 	size_t n_known;
 	const struct id_process *known = generations__known(s->generations, &n_known);
-	int err = identity__resolve_knowing(s->config, known, n_known, &ids, e);
+	int gone, err = identity__resolve_knowing(s->config, known, n_known, &ids, e);
 	bool some;
 
 	if (err)
@@ -100,16 +113,18 @@ int versions_resolve(struct session *s, struct err *e)
 	/* First who reads, then what is watched: what is asked from the first packet on is read, too. */
 	if (tls_follow(s, ids))
 		log_warn("out of memory: new processes are watched later");
-	err = loader__apply(s->loader, ids, e);
+	gone = loader__apply(s->loader, ids, e);
+	err = gone < 0 ? gone : 0;
 	if (!err && s->losses && losses__follow(s->losses, ids))
 		err = err_set(e, ENOMEM, "out of memory following listeners");
 	if (err) {
 		id_snapshot__free(ids);
 		return err;
 	}
+	loader__processes_sweep(s->loader);
 	s->ids = ids;
 	s->resolved_at = now;
-	s->resolve_at = now + (waiting(ids) ? RESOLVE_WAITING : RESOLVE_EVERY);
+	s->resolve_at = now + (waiting(ids) || gone ? RESOLVE_WAITING : RESOLVE_EVERY);
 	look_for_born(s, some);
 	note_changes(s, old);
 	note_ages(s, now);

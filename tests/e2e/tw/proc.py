@@ -40,7 +40,8 @@ class Child:
 
         def before_exec():
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGHUP):  # ignored, for a job in the background and under nohup
+                signal.signal(number, signal.SIG_DFL)
             if cgroup:
                 with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
                     f.write(str(os.getpid()))
