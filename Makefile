@@ -126,6 +126,27 @@ $(B)/bpf/%: tests/bpf/%.c Makefile $(LIBS)
 	$(say) CC $<
 	$(Q)$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
 
+# Those that are built on rig.h, in one process: tests/kernels/check_packets.
+TOGETHER := $(sort $(patsubst tests/bpf/%.c,%,$(shell grep -lE '^.include "(talk|wire|kept)\.h"' tests/bpf/test_*.c)))
+
+$(B)/together/%.o: tests/bpf/%.c Makefile | $(SKELS)
+	@mkdir -p $(@D)
+	$(say) CC "$< (together)"
+	$(Q)$(CC) $(CFLAGS) $(if $(filter $*,$(TOGETHER)),-Dmain=$* -Wno-missing-prototypes) -I$(@D) -MMD -MP -c -o $@ $<
+
+$(B)/together/together.o: $(B)/together/together.inc
+
+$(B)/together/together.inc: Makefile $(wildcard tests/bpf/test_*.c)
+	@mkdir -p $(@D)
+	$(Q)printf 'P(%s)\n' $(TOGETHER) > $@
+
+$(B)/together/together: $(TOGETHER:%=$(B)/together/%.o) $(B)/together/together.o $(LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS) -lcmocka
+
+guest-packets: $(B)/together/together \
+	$(patsubst %,$(B)/bpf/%,$(filter-out $(TOGETHER),$(shell sed 's/\#.*//' tests/kernels/packets)))
+
 # The programs as an arm64 kernel gets them: that they compile, not that one takes them.
 ARM64 := $(BPF_SRCS:bpf/%.bpf.c=build/arm64/%.bpf.o)
 
@@ -150,6 +171,6 @@ check-format:
 clean:
 	rm -rf build tillwatch
 
-.PHONY: all unit calibrate packets arm64 test test-kernels demo bench format check-format clean
+.PHONY: all unit calibrate packets guest-packets arm64 test test-kernels demo bench format check-format clean
 .SECONDARY:
--include $(shell find $(B) -path $(B)/foreign -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(B) \( -path $(B)/foreign -o -path $(B)/kernels \) -prune -o -name '*.d' -print 2>/dev/null)

@@ -389,12 +389,16 @@ static __always_inline __u64 h1_hex(__u64 w, __u64 below, __u64 *size)
 
 /*
  * Whole plain chunks (size CR LF data CR LF, no extension, not the last one) at the start of the window: how many bytes
- * they take. What follows is the automaton's. Small chunks would otherwise cost a step of the careful engine each.
+ * they take. What follows is the automaton's. Small chunks would otherwise cost two steps of the careful engine each.
+ * inside: before them comes the CR LF that ends another chunk, which is where a segment that cuts a chunk leaves us.
  */
-static __always_inline __u64 h1_walk_chunks(const __u8 *window, __u64 n, __u64 zero)
+static __always_inline __u64 h1_walk_chunks(const __u8 *window, __u64 n, int inside, __u64 zero)
 {
-	__u64 pos = zero & 1, i;
+	__u64 pos, first, i;
 
+	if (inside && (h1_load(window, 0) & 0xffff) != 0x0a0d)
+		return 0;
+	first = pos = (inside ? 2 : 0) ^ zero;
 	for (i = 0; i < H1_WALK; i++) {
 		__u64 w = h1_load(window, pos), m = rh_find(w, '\r'), size = 0, end, k;
 
@@ -408,7 +412,7 @@ static __always_inline __u64 h1_walk_chunks(const __u8 *window, __u64 n, __u64 z
 			break;
 		pos = (end + 2) ^ zero;
 	}
-	return pos <= n ? pos : 0;
+	return pos > first && pos <= n ? pos : 0;
 }
 
 /* How many of the n bytes in the window lie before the next LF: the rest of a long line goes by eight bytes at a time.

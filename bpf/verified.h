@@ -123,12 +123,12 @@ __attribute__((noinline)) int run_response(__u32 lane, __u32 n)
 	return run_window(lane, n, 0);
 }
 
-/* lane->window[0..n): the bytes of whole chunks at its start. */
-__attribute__((noinline)) int walk_chunks(__u32 lane, __u32 n)
+/* lane->window[0..n): the bytes of whole chunks at its start, see h1_walk_chunks. */
+__attribute__((noinline)) int walk_chunks(__u32 lane, __u32 n, int inside)
 {
 	struct tw_lane *l = lane_get(lane);
 
-	return l ? h1_walk_chunks(l->window, n, l->zero) : 0;
+	return l ? h1_walk_chunks(l->window, n, inside, l->zero) : 0;
 }
 
 /* lane->window[0..n): the bytes before the next LF. */
@@ -137,6 +137,12 @@ __attribute__((noinline)) int skip_line(__u32 lane, __u32 n)
 	struct tw_lane *l = lane_get(lane);
 
 	return l ? h1_skip_line(l->window, n, l->zero) : 0;
+}
+
+/* How much of the window goes by at once in this state: whole chunks, or the rest of a line. */
+__attribute__((noinline)) int leap(__u32 lane, __u32 n, __u32 state)
+{
+	return state == H1_SKIP ? skip_line(lane, n) : walk_chunks(lane, n, state == H1_CHUNK_END);
 }
 
 static __always_inline __u32 latency_bucket(__u64 ns)

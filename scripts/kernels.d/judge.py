@@ -6,6 +6,7 @@ and what its programs may cost to verify (tests/kernels/budget), and makes the R
     judge.py results NAME...    what came of the last run of these, and a table; exit code 1 when anything is not as it must be
     judge.py table | budget | readme [--write]
 """
+import collections
 import json
 import pathlib
 import re
@@ -80,6 +81,12 @@ class Result:
     def packets(self):
         rows = [line.split() for line in self._text("packets").splitlines()]
         return {name: tuple(map(int, rest)) for name, *rest in rows}
+
+    def skips(self):
+        """(program, reason) -> how many tests"""
+        sections = re.split(r"^== (\S+)\n", self._text("packets.log"), flags=re.M)[1:]
+        return collections.Counter((name, why) for name, text in zip(sections[::2], sections[1::2])
+                                   for why in re.findall(r"^skipped: (.*)$", text, re.M))
 
     def document(self):
         text = self._text("watch.json")
@@ -175,6 +182,8 @@ def results(names):
         print(f"{key:22}" + "".join(f"{row[key]:46}" for row in rows).rstrip())
     failed = 0
     for r in runs:
+        for (program, why), n in r.skips().items():
+            print(f"skip  {r.name}: {n} of {program}: {why}")
         for text in wrong(r):
             failed += 1
             print(f"FAIL  {r.name}: {text}")

@@ -88,6 +88,9 @@ static uint64_t rig_timeout;
 /* The same: load the program that sees a socket fail, too. Attaching it is the test's business. */
 static bool rig_with_fail;
 
+/* Only in together.c: where such programs are kept for whoever wants the same; NULL there: nobody has loaded them. */
+__attribute__((weak)) struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_fail);
+
 static inline const char *rig_outcome(unsigned int outcome)
 {
 	static const char *const names[TW_OUTCOME_NR] = {
@@ -460,11 +463,10 @@ static inline bool rig_packets_are_seen(void)
 	return seen;
 }
 
-static inline void rig_choose_types(bool crafted)
+static inline void rig_choose_types(void)
 {
 	struct bpf_program *p;
 
-	rig.by_tc = crafted && !rig_packets_are_seen();
 	bpf_object__for_each_program (p, rig.skel->obj) {
 		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
 			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early ||
@@ -476,20 +478,33 @@ static inline void rig_choose_types(bool crafted)
 	}
 }
 
-/* crafted: connections are found by address, as test runs need it; without the tracepoint programs, but for those named
- * here. */
-static inline void rig_open(bool crafted)
+static inline void rig_load(bool crafted)
 {
-	libbpf_set_print(rig_print);
 	rig.skel = tillwatch_bpf__open();
 	assert_non_null(rig.skel);
 	rig_set_constants(crafted);
-	rig_choose_types(crafted);
+	rig_choose_types();
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.ring, RIG_RING), 0);
 	assert_int_equal(bpf_map__set_max_entries(rig.skel->maps.series, RIG_SLOTS), 0);
 	if (tillwatch_bpf__load(rig.skel))
 		fail_msg("the kernel refuses the programs: %s (root?)", strerror(errno));
 	rig_link();
+}
+
+/* crafted: connections are found by address, as test runs need it; without the tracepoint programs, but for those named
+ * here. */
+static inline void rig_open(bool crafted)
+{
+	struct tillwatch_bpf **kept = rig_kept ? rig_kept(crafted, rig_timeout, rig_with_fail) : NULL;
+
+	libbpf_set_print(rig_print);
+	rig.by_tc = crafted && !rig_packets_are_seen();
+	if (!kept || !*kept)
+		rig_load(crafted);
+	else
+		rig.skel = *kept;
+	if (kept)
+		*kept = rig.skel;
 	rig.cpus = libbpf_num_possible_cpus();
 	rig.lane_size = (bpf_map__value_size(rig.skel->maps.lanes) + 7) & ~7U;
 	rig.lane_busy = rig_offset("tw_lane", "busy");
@@ -505,7 +520,8 @@ static inline void rig_open(bool crafted)
 static inline void rig_close(void)
 {
 	ring_buffer__free(rig.ring);
-	tillwatch_bpf__destroy(rig.skel);
+	if (!rig_kept)
+		tillwatch_bpf__destroy(rig.skel);
 	free(rig.lanes);
 }
 

@@ -158,6 +158,27 @@ static void hundreds_of_plain_chunks_in_a_segment_are_read(void **state)
 	expect_ledger("requests 1, ended 1, connections 1, decoded 1");
 }
 
+/* The segment ends where the peer's window ended: at any byte of a chunk. */
+static void hundreds_of_chunks_behind_one_that_a_segment_cuts_are_read(void **state)
+{
+	static const char chunk[] = "1\r\nx\r\n";
+	char *all = times(590, chunk);
+
+	for (size_t cut = 1; cut < strlen(chunk); cut++) {
+		client("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+		bytes(CLIENT, all, cut);
+		client(all + cut);
+		client("0\r\n\r\n");
+		server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+		bytes(SERVER, all, cut);
+		server(all + cut);
+		server("0\r\n\r\n");
+		expect_exchanges("POST /a 200 answered\n");
+	}
+	expect_ledger("requests 5, ended 5, connections 1, decoded 1");
+	free(all);
+}
+
 static void a_full_pipeline_is_ended_even_when_all_steps_are_used_up(void **state)
 {
 	may_pipeline();
@@ -460,6 +481,7 @@ int main(void)
 		TEST(forty_chunks_in_a_segment_are_read),
 		TEST(a_segment_beyond_all_steps_is_a_lost_stream),
 		TEST(hundreds_of_plain_chunks_in_a_segment_are_read),
+		TEST(hundreds_of_chunks_behind_one_that_a_segment_cuts_are_read),
 		TEST(a_full_pipeline_is_ended_even_when_all_steps_are_used_up),
 		TEST(routes_beyond_the_budget_count_for_other_until_it_is_refilled),
 		TEST(details_beyond_the_budget_are_counted_and_cost_no_exchange),

@@ -281,7 +281,7 @@ static void where_records_are_lost_the_open_turn_is_dropped(void **state)
 	expect_ledger("connections 1, opaque_tls 1, tls 1, tls_unframed 1");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 #define TURN(f) cmocka_unit_test_setup_teardown(f, before, wire_after)
 	const struct CMUnitTest tests[] = {

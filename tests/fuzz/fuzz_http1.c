@@ -101,22 +101,23 @@ static void try_stretched(bool requests, const uint8_t *data, size_t size)
 	engines_agree("a head cut short at the window's end", requests, window, least(n, H1_WINDOW) - below(12));
 }
 
-/* Chunked data from its first size on; the rest lies there still, see try_head. */
+/* Chunked data from its first size on, or behind the end of a chunk; the rest lies there still, see try_head. */
 static void try_chunks(bool requests, const uint8_t *data, size_t size)
 {
 	uint8_t window[H1_WINDOW + H1_SPARE];
-	size_t have = least(size, sizeof(window));
+	size_t before = below(2) ? 2 : 0, have = least(size, sizeof(window) - before);
 	struct follower f;
 	uint32_t walked;
 
-	memcpy(window, data, have);
-	fill_stale(window + have, sizeof(window) - have);
-	size = least(size, H1_WINDOW);
+	memcpy(window, "\r\n", before);
+	memcpy(window + before, data, have);
+	fill_stale(window + before + have, sizeof(window) - before - have);
+	size = least(size + before, H1_WINDOW);
 	size -= below(2) ? below(size + 1) : 0;
-	walked = h1_walk_chunks(window, size, 0);
+	walked = h1_walk_chunks(window, size, before > 0, 0);
 	follower__init(&f, requests, NULL, 0, SEED);
 	f.n = 1;
-	f.h1.state = H1_CHUNK;
+	f.h1.state = before && walked ? H1_CHUNK_END : H1_CHUNK;
 	follower__feed(&f, window, walked);
 	if (walked > size || f.fate != IN_STEP || f.h1.state != H1_CHUNK || f.m[0].end)
 		fail("chunks walked", requests, "not before a chunk");
