@@ -162,8 +162,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	session__until(s, 0);
 	if (session__run(s, 1))
 		fail("out of memory");
-	if (data[0] & TICKS && (tick_close(s, s->tick_start + 5) || tick_close(s, s->tick_start + 5)))
-		fail("no tick");
+	for (int i = 0; data[0] & TICKS && i < 2; i++)
+		if (tick_close(s, s->tick_start + 5))
+			fail("no tick");
 	show(s, data[0]);
 	session__free(s);
 	return 0;
