@@ -41,7 +41,7 @@ static __always_inline void hello_name(struct __sk_buff *skb, __u32 off, struct 
 __attribute__((noinline)) int tls_hello(struct __sk_buff *skb, __u32 off, __u32 lane)
 {
 	struct tw_lane *l = lane_get(lane);
-	__u32 type, i, kind, n, at = off & 0xffff;
+	__u32 type, i, kind, n, end, at = off & 0xffff;
 	struct tw_hello *h;
 
 	if (!l)
@@ -52,6 +52,8 @@ __attribute__((noinline)) int tls_hello(struct __sk_buff *skb, __u32 off, __u32 
 	type = hello_u8(skb, at);
 	if (type != 1 && type != 2)
 		return 0;
+	/* What comes behind the message, in the same segment, is no extension of it. */
+	end = at + 4 + (hello_u8(skb, at + 1) << 16 | hello_u16(skb, at + 2));
 	h->version = hello_u16(skb, at + 4);
 	at += 38;
 	at += 1 + hello_u8(skb, at);
@@ -63,7 +65,7 @@ __attribute__((noinline)) int tls_hello(struct __sk_buff *skb, __u32 off, __u32 
 		at += 3;
 	}
 	at += 2;
-	for (i = 0; i < TLS_EXTENSIONS; i++) {
+	for (i = 0; i < TLS_EXTENSIONS && at < end; i++) {
 		kind = hello_u16(skb, at);
 		n = hello_u16(skb, at + 2);
 		at += 4;

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/tls/library.c user/tls/reading.c user/tls/functions.c user/tls/golang.c user/tls/gotable.c
- * sources: user/tls/image.c user/tls/symbols.c user/tls/scan.c user/tls/graph.c user/tls/place.c user/tls/switch.c
- * sources: user/tls/decode.c user/tls/decode_x86.c user/tls/decode_arm64.c user/capture/elf_note.c user/base
- * sources: user/tls/deep.c user/tls/flow.c user/tls/inside.c user/tls/methods.c user/tls/way.c user/tls/move_x86.c
- * libs: -lcapstone -lelf -lz
- *
  * Any bytes as a program file; or, when they do not begin like one, as a function of one of the two architectures. It
  * must hold that
- *  - a file is refused with a reason, or understood, with every site inside of it;
+ *  - a file is refused with a reason, or understood, with every site inside of it; its version and its build id may
+ *    reach a terminal;
  *  - of a function, the place for the arguments and those for the result are within it, and not one and the same unless
  *    the return address is replaced there.
  */
@@ -21,6 +16,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "capture/elf_note.h"
+#include "plain_text.h"
 #include "tls/library.h"
 #include "tls/place.h"
 
@@ -34,6 +31,15 @@ static void fail(const char *what)
 	abort();
 }
 
+static void look_at_build_id(int fd)
+{
+	char hex[ELF_BUILD_ID_HEX];
+	int err = elf__build_id(fd, hex, sizeof(hex));
+
+	if (strspn(hex, "0123456789abcdef") != strlen(hex) || strlen(hex) % 2 || !err != !!hex[0])
+		fail("a build id that is none");
+}
+
 static void as_file(const uint8_t *data, size_t size)
 {
 	static int fd = -1;
@@ -45,12 +51,16 @@ static void as_file(const uint8_t *data, size_t size)
 		fd = memfd_create("elf", MFD_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		fail("no file to put it in");
+	look_at_build_id(fd);
 	err = tls_library__read(fd, "elf", &lib, &e);
 	if (err) {
 		if (err != -ENOEXEC || !e.text[0] || lib)
 			fail("refused without a word");
 		return;
 	}
+	if (!is_plain_text(lib->version, strlen(lib->version), false) ||
+	    !is_plain_text(lib->note, strlen(lib->note), false))
+		fail("a version or a note that is not for a terminal");
 	for (size_t i = 0; i < lib->n_sites; i++)
 		if (lib->sites[i].offset >= size || lib->sites[i].job >= TLS_JOB_NR)
 			fail("a site that is not in the file");

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/capture/http1_table.c user/capture/route_key.c
- *
  * The HTTP/1 recogniser on any bytes, read once as requests and once as responses. It must hold that
  *  - where the fast engine is certain, the careful one reads the same head, whatever stale bytes lie in the window;
  *  - where the chunk walker stops, the careful engine stands before a chunk size;

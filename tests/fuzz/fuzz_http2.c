@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/http2 user/base
- * libs: -lnghttp2
- *
  * Any bytes as HTTP/2 connections. The first byte says how: as records, or as what peers send, made into records as the
  * kernel programs do it, with losses and closes in between (see http2_input.h). It must hold that
  *  - every stream that began has ended once or is open; when all is freed, it has ended;

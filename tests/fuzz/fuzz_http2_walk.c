@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/capture/http1_table.c user/http2 user/base
- * libs: -lnghttp2
- *
  * The walk over HTTP/2 frames, exactly as the kernel programs do it, over any bytes, cut into segments that the first
  * four bytes draw by lot, as walked over or taken at once, of a stream that begins (an even first byte) or was joined.
  * It must hold that

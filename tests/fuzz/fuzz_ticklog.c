@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sources: user/ticklog user/judge user/model user/config user/base
- * libs: -lcjson -lyaml -lz -lm
- *
- * Any bytes as a tick log whose checks are taken for granted, so that what stands behind them is reached. It must hold
- * that
+ * Any bytes as a tick log: as a file, and line by line with checks that are taken for granted, so that what stands
+ * behind them is reached. It must hold that
+ *  - a file is refused with its name, the line and a reason, or read to its end;
  *  - no verdict along the way has a figure that is not a number;
  *  - a record that was read is written as a line that is read as the same record.
  */
@@ -13,9 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "ticklog/decode.h"
 #include "ticklog/encode.h"
+#include "ticklog/reader.h"
 #include "ticklog/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -90,6 +91,32 @@ static bool take_line(struct logs *l, const char *line, size_t len)
 	return true;
 }
 
+static void as_file(const uint8_t *data, size_t size)
+{
+	static int fd = -1;
+	static char name[40];
+	struct err e = { "" };
+	struct log_reader *r;
+	struct log_record record;
+	int err;
+
+	if (fd < 0) {
+		fd = memfd_create("log", MFD_CLOEXEC);
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	}
+	if (fd < 0 || ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
+		fail("no file to put it in");
+	r = log_reader__new(name, &e);
+	if (!r)
+		fail(e.text);
+	do {
+		err = log_reader__next(r, &record, &e);
+	} while (err > 0);
+	if (err && strncmp(e.text, name, strlen(name)))
+		fail("a file is refused without its name");
+	log_reader__free(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct logs l = { log_decoder__new(), log_decoder__new(), replay__new(NULL), .replays = true };
@@ -97,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!l.in || !l.back || !l.replay)
 		abort();
+	as_file(data, size);
 	log_decoder__trust(l.in);
 	while (size) {
 		/* A copy of its own: one byte read beyond the line is noticed. */

@@ -125,7 +125,7 @@ static void a_slow_drift_is_no_serial_correlation(void **state)
 
 	begin(&s);
 	for (int i = 0; i < 720; i++) {
-		bursts(&s, 20 + (unsigned int)(10 * sin(2 * M_PI * i / 360)), 1, false);
+		bursts(&s, (unsigned int)(20 + (int)(10 * sin(2 * M_PI * i / 360))), 1, false);
 		end_tick(&s, false);
 	}
 	assert_true(dispersion__serial(&s.d) < 1.25);

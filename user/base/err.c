@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/tame.h"
+
 enum log_level log_threshold = LOG_INFO;
 
 void log_at(enum log_level level, const char *fmt, ...)
@@ -17,7 +19,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "tillwatch: %s%s\n", prefix[level], text);
+	fprintf(stderr, "tillwatch: %s%s\n", prefix[level], tame(text));
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)
@@ -29,5 +31,6 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
+	tame(e->text);
 	return -code;
 }

@@ -11,48 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "capture/proc_text.h"
+
 #define WALK_DEPTH_MAX 32
 #define WALK_DIRS_MAX  20000
 #define FILEID_KERNFS  0xfe /* linux/exportfs.h: 64-bit kernfs id (since 5.5) */
 
 /* --- the mount
  * ------------------------------------------------------------------------------------------------------------ */
-
-/* mountinfo writes blank, tab, newline and backslash as \ooo. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-		    s[3] <= '7') {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
-
-/* "id parent major:minor root mount-point options [optional...] - type source options" */
-static bool parse_mount(char *line, char **root, char **mount)
-{
-	char *fields[5], *rest = line, *type = strstr(line, " - ");
-
-	if (!type || strncmp(type + 3, "cgroup2 ", 8))
-		return false;
-	for (size_t i = 0; i < 5; i++) {
-		fields[i] = strsep(&rest, " ");
-		if (!rest)
-			return false;
-	}
-	unescape(fields[3]);
-	unescape(fields[4]);
-	*root = fields[3];
-	*mount = fields[4];
-	return true;
-}
 
 /* Of several mounts the one that shows the whole hierarchy is taken, else the first. */
 static int find_mount(char **mount_out, char **root_out, struct err *e)
@@ -68,7 +34,7 @@ static int find_mount(char **mount_out, char **root_out, struct err *e)
 		return err_set(e, err, "cannot read /proc/self/mountinfo: %s", strerror(err));
 	}
 	while (getline(&line, &cap, f) > 0) {
-		if (!parse_mount(line, &root, &mount) || (*mount_out && strcmp(root, "/")))
+		if (!proc_text__cgroup2_mount(line, &root, &mount) || (*mount_out && strcmp(root, "/")))
 			continue;
 		free(*mount_out);
 		free(*root_out);

@@ -35,7 +35,7 @@ struct generations *generations__new(void);
 void generations__free(struct generations *g);
 
 /* Learns of processes while they live; what is known of them already is kept. */
-void generations__note(struct generations *g, const struct id_process *p, size_t n);
+void generations__note(struct generations *g, const struct id_process *list, size_t n);
 /* The child of a process; t: CLOCK_MONOTONIC, s. Works when both have gone, if the parent was known. */
 void generations__forked(struct generations *g, pid_t parent, pid_t child, uint16_t version, double t);
 /* It has started another program. version 0: of no version. Only what is known, or has a version, is looked at. */

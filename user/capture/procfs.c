@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "capture/elf_note.h"
+#include "capture/proc_text.h"
 
-#define PROC_MAX     (4 * 1024 * 1024) /* of pid_max: the kernel's own limit */
-#define ENVIRON_MAX  (4 * 1024 * 1024)
-#define KTHREAD_FLAG 0x00200000 /* PF_KTHREAD */
+#define PROC_MAX    (4 * 1024 * 1024) /* of pid_max: the kernel's own limit */
+#define ENVIRON_MAX (4 * 1024 * 1024)
 
 /* A program file and its build id, so that a thousand workers cost one read. */
 struct program {
@@ -273,36 +273,12 @@ struct process *proctable__add(struct proctable *t, pid_t pid)
 /* --- attributes
  * ---------------------------------------------------------------------------------------------------------- */
 
-/* "pid (comm) state ppid ... flags(9) ... starttime(22)"; comm may hold blanks and parentheses. */
-static bool parse_stat(struct process *p, char *text)
-{
-	char *open = strchr(text, '('), *close = strrchr(text, ')'), state;
-	unsigned long long start;
-	unsigned int flags;
-	int ppid;
-
-	if (!open || !close || close < open)
-		return false;
-	if (sscanf(close + 1, " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
-	           &ppid, &flags, &start) != 4)
-		return false;
-	*close = '\0';
-	snprintf(p->comm, sizeof(p->comm), "%s", open + 1);
-	for (char *c = p->comm; *c; c++) /* comm is whatever the process chose: keep terminals safe */
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	p->ppid = ppid;
-	p->start_ticks = start;
-	p->kthread = flags & KTHREAD_FLAG;
-	return state != 'Z' && state != 'X';
-}
-
 bool process__stat(struct proctable *t, struct process *p)
 {
 	if (p->has_stat)
 		return !p->gone;
 	p->has_stat = true;
-	if (slurp(t, p->pid, "stat", 4096) <= 0 || !parse_stat(p, t->buf))
+	if (slurp(t, p->pid, "stat", 4096) <= 0 || !proc_text__stat(t->buf, p))
 		p->gone = true;
 	return !p->gone;
 }
@@ -334,33 +310,13 @@ const char *process__exe(struct proctable *t, struct process *p)
 	return p->exe;
 }
 
-/* Lines are "hierarchy:controllers:path"; the unified hierarchy is 0 and has no controllers. */
 static void read_cgroup(struct proctable *t, struct process *p)
 {
-	char *line, *rest;
-
 	if (p->has_cgroup)
 		return;
 	p->has_cgroup = true;
-	if (slurp(t, p->pid, "cgroup", 1024 * 1024) <= 0)
-		return;
-	for (line = t->buf; line && *line; line = rest) {
-		char *controllers, *path;
-
-		rest = strchr(line, '\n');
-		if (rest)
-			*rest++ = '\0';
-		controllers = strchr(line, ':');
-		path = controllers ? strchr(controllers + 1, ':') : NULL;
-		if (!path)
-			continue;
-		*path++ = '\0';
-		controllers++;
-		if (!p->cgroup2 && !*controllers)
-			p->cgroup2 = strdup(path);
-		else if (!p->systemd && !strcmp(controllers, "name=systemd"))
-			p->systemd = strdup(path);
-	}
+	if (slurp(t, p->pid, "cgroup", 1024 * 1024) > 0)
+		proc_text__cgroup(t->buf, p);
 }
 
 const char *process__cgroup2(struct proctable *t, struct process *p)

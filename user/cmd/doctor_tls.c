@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/tame.h"
 #include "capture/features.h"
 #include "cmd/doctor.h"
 
@@ -114,15 +115,15 @@ static void print_use(const struct tls_targets *t, size_t target, size_t use)
 	const char *deleted = u->where.deleted ? " (deleted: the file has been replaced since)" : "";
 
 	if (!lib) {
-		printf("    %s%s: cannot be read: %s\n", u->where.path, deleted, u->file->error);
+		printf("    %s%s: cannot be read: %s\n", tamed(u->where.path).s, deleted, u->file->error);
 		return;
 	}
 	if (!lib->n_sites) {
-		printf("    %s%s: %s\n", u->where.path, deleted, lib->note);
+		printf("    %s%s: %s\n", tamed(u->where.path).s, deleted, lib->note);
 		return;
 	}
-	printf("    %s in %s%s%s\n", lib->version[0] ? lib->version : tls_kind__name(lib->kind), u->where.path, deleted,
-	       told(t, target, use) ? ": as above" : "");
+	printf("    %s in %s%s%s\n", lib->version[0] ? lib->version : tls_kind__name(lib->kind), tamed(u->where.path).s,
+	       deleted, told(t, target, use) ? ": as above" : "");
 	if (!told(t, target, use))
 		print_library(lib);
 }
@@ -148,7 +149,8 @@ void doctor_tls_print(const struct tls_targets *t, const struct config *c)
 
 static bool add_text(cJSON *o, const char *name, const char *text)
 {
-	return text && *text ? cJSON_AddStringToObject(o, name, text) != NULL : cJSON_AddNullToObject(o, name) != NULL;
+	return text && *text ? cJSON_AddStringToObject(o, name, tamed(text).s) != NULL
+	                     : cJSON_AddNullToObject(o, name) != NULL;
 }
 
 static bool add_place(cJSON *list, const struct tls_site *site, const struct tls_where *w)

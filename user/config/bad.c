@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "config/value.h"
@@ -162,6 +163,6 @@ int read_slower_than(const struct source *s, const struct key *k, const struct y
 		return 0;
 	err = read_duration(s, k, v, &seconds);
 	if (!err)
-		b->rule.slower_than = (uint64_t)(seconds * 1e9 + 0.5);
+		b->rule.slower_than = (uint64_t)llround(seconds * 1e9);
 	return err;
 }

@@ -178,7 +178,9 @@ static void on_route(struct session *s, const struct tw_route_record *r, size_t 
 	bool other = false;
 	uint16_t ep;
 
-	if (len < offsetof(struct tw_route_record, text) + r->len || r->len > TW_PATH_MAX)
+	const size_t head = offsetof(struct tw_route_record, text);
+
+	if (len < head || r->len > TW_PATH_MAX || len < head + r->len)
 		return;
 	ep = routes__name(s->routes, r->text, r->len, r->flags & TW_ROUTE_TRUNCATED, &other);
 	loader__route(s->loader, r->hash, ep);
@@ -234,7 +236,7 @@ static void record_group(struct cell *c, const struct tw_exchange_record *r, boo
 
 struct cell *exchange_enter(struct session *s, const struct tw_exchange_record *r)
 {
-	uint16_t version = record_version(s, r->version, r->tgid);
+	uint16_t version = record_version(s, r->version, r->tgid), endpoint;
 	struct cell *c;
 	bool bad, undecided;
 
@@ -246,7 +248,8 @@ struct cell *exchange_enter(struct session *s, const struct tw_exchange_record *
 			s->unattributed++;
 		return NULL;
 	}
-	c = version < TW_MAX_VERSIONS ? cell_get(s, version, record_endpoint(s, r)) : NULL;
+	endpoint = record_endpoint(s, r);
+	c = is_version(s, version) && endpoint < TW_MAX_ENDPOINTS ? cell_get(s, version, endpoint) : NULL;
 	if (!c) {
 		s->lost_in_user_space++;
 		return NULL;
@@ -288,7 +291,7 @@ static void on_drain(struct session *s, const struct tw_drain_record *r)
 
 	if (!ep)
 		ep = routes__other(s->routes);
-	if (!version || version >= TW_MAX_VERSIONS || ep >= TW_MAX_ENDPOINTS)
+	if (!version || !is_version(s, version) || ep >= TW_MAX_ENDPOINTS)
 		return;
 	c = s->cells[(size_t)version * TW_MAX_ENDPOINTS + ep];
 	if (c && latencies__add(&c->lat, TW_LAT_DRAIN, r->took))

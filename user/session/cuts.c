@@ -46,6 +46,8 @@ void on_process(struct session *s, const struct tw_process_record *r)
 
 void on_fork(struct session *s, const struct tw_fork_record *r)
 {
+	if (!is_version(s, r->version))
+		return;
 	generations__forked(s->generations, (pid_t)r->parent, (pid_t)r->tgid, (uint16_t)r->version, (double)r->t / 1e9);
 	tls_forked(s, (pid_t)r->tgid, (uint16_t)r->version);
 }
@@ -91,9 +93,10 @@ void on_detail(struct session *s, const struct tw_detail_record *r)
 	if (!like.version_id && r->tgid)
 		like.version_id = version_of_process(s, r->tgid);
 	/* Read by a process of no version that shares the port: not ours. */
-	if (like.version_id >= TW_MAX_VERSIONS || (!like.version_id && r->tgid))
-		return;
 	like.endpoint_id = hash_endpoint(s, r->hash, r->endpoint);
+	if (!is_version(s, like.version_id) || (!like.version_id && r->tgid) ||
+	    like.endpoint_id > routes__count(s->routes))
+		return;
 	g = generations__find(s->generations, (pid_t)r->tgid);
 	like.process_started = g ? g->started : NAN;
 	row = cut_row(s, &like, g);

@@ -188,6 +188,12 @@ struct session {
 /* session.c */
 double session_now(void);
 
+/* Can a record say this? 0: not known. What else is in memory is found by this number, so it is believed of nobody. */
+static inline bool is_version(const struct session *s, uint64_t version)
+{
+	return version < TW_MAX_VERSIONS && version <= s->config->n_versions;
+}
+
 /* cells.c */
 struct cell *cell_get(struct session *s, uint16_t version, uint16_t endpoint);
 int cells_read(struct session *s);

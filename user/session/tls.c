@@ -163,7 +163,7 @@ void tls_unread(struct session *s, const struct tw_tls_record *r)
 	int err = 0;
 
 	reader_add(s, (pid_t)r->tgid);
-	if (!s->tls)
+	if (!s->tls || !is_version(s, r->version))
 		return;
 	if (r->client && client_add(s, (pid_t)r->tgid, (uint16_t)r->version))
 		err = update(s, s->ids);

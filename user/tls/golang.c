@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tame.h"
 #include "tls/gotable.h"
 
 #define FUNCTION_MAX (64 * 1024) /* bytes; crypto/tls's have two thousand */
@@ -64,6 +65,7 @@ static void find_version(struct reading *r)
 	if (strncmp(v, "go", 2)) /* a development version says "devel go1.20-..." */
 		memmove(v, strstr(v, "go1") ? strstr(v, "go1") : "",
 		        strstr(v, "go1") ? strlen(strstr(v, "go1")) + 1 : 1);
+	tame_line(v);
 }
 
 /* Arguments are in registers since 1.17 on x86-64 and since 1.18 on arm64. */

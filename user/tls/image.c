@@ -38,7 +38,7 @@ int image__read(const struct image *img, uint64_t off, void *buf, size_t len, st
 
 	if (!within(off, len, img->size))
 		return err_set(e, ENOEXEC, "%s: broken ELF file: bytes %llu to %llu are wanted, it has %llu", img->name,
-		               (unsigned long long)off, (unsigned long long)(off + len), (unsigned long long)img->size);
+		               (unsigned long long)off, (unsigned long long)off + len, (unsigned long long)img->size);
 	err = read_some(img->fd, off, buf, len, &got);
 	if (err)
 		return err_set(e, -err, "%s: cannot be read at byte %llu: %s", img->name, (unsigned long long)off,

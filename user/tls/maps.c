@@ -173,12 +173,13 @@ static ssize_t take_lines(struct maps *m, char *buf, size_t len, size_t room, bo
 	return end - at;
 }
 
-static int read_lines(int fd, struct maps *m)
+int maps__read_from(int fd, struct maps *m)
 {
 	char *buf = malloc(LINE_MAX_BYTES);
 	bool skip = false;
 	ssize_t left = 0, n;
 
+	*m = (struct maps){ 0 };
 	if (!buf)
 		return -ENOMEM;
 	for (;;) {
@@ -194,6 +195,8 @@ static int read_lines(int fd, struct maps *m)
 			break;
 	}
 	free(buf);
+	if (left)
+		maps__free(m);
 	return (int)left;
 }
 
@@ -207,10 +210,8 @@ int maps__read(pid_t pid, struct maps *m)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	err = read_lines(fd, m);
+	err = maps__read_from(fd, m);
 	close(fd);
-	if (err)
-		maps__free(m);
 	return err;
 }
 

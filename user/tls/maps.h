@@ -41,6 +41,8 @@ int maps__line(const char *line, size_t len, struct maps_file *f, const char **p
 
 /* 0 or a negative errno: -ESRCH when the process has gone, -EACCES when it may not be looked into. */
 int maps__read(pid_t pid, struct maps *m);
+/* The same text from anywhere. */
+int maps__read_from(int fd, struct maps *m);
 void maps__free(struct maps *m);
 
 /*

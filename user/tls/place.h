@@ -46,7 +46,7 @@ int place__find(const struct code *c, uint64_t addr, uint64_t size, const struct
                 struct placement *out);
 
 /* The very first byte, and the return address replaced there: what any other tool would take. out->why stays NULL. */
-void place__plain(const struct code *c, uint64_t addr, const struct place_want *want, struct placement *out);
+void place__plain(const struct code *c, uint64_t addr, const struct place_want *want, struct placement *p);
 
 /*
  * As place__find, for a function of Go, whose return address must not be replaced: `in` as above, or its first byte;

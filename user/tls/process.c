@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/tame.h"
+
 /* Reads a small file of a process. Returns 0 or a negative errno. */
 static int slurp(pid_t pid, const char *name, char *text, size_t room)
 {
@@ -33,7 +35,7 @@ static int slurp(pid_t pid, const char *name, char *text, size_t room)
  * The fields behind the name: state, parent, ... CPU time in user and kernel mode (14, 15), ... start time (22), ...
  * start of code (26), end of it, of stack (28).
  */
-static bool parse_stat(char *text, struct tls_process *p)
+bool tls_process__parse(char *text, struct tls_process *p)
 {
 	unsigned long long start, code, stack, user, kernel;
 	char *open = strchr(text, '('), *close = strrchr(text, ')'), state;
@@ -48,9 +50,7 @@ static bool parse_stat(char *text, struct tls_process *p)
 		return false;
 	*close = '\0';
 	snprintf(p->comm, sizeof(p->comm), "%s", open + 1);
-	for (char *c = p->comm; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	tame_line(p->comm);
 	p->parent = parent;
 	p->start_ticks = start;
 	p->program = code * 31 + stack;
@@ -71,7 +71,7 @@ int tls_process__read(pid_t pid, struct tls_process *out)
 	int err = slurp(pid, "stat", text, sizeof(text));
 
 	*out = (struct tls_process){ 0 };
-	if (!err && !parse_stat(text, out))
+	if (!err && !tls_process__parse(text, out))
 		err = -ESRCH;
 	if (!err)
 		err = slurp(pid, "status", text, sizeof(text));

@@ -18,6 +18,8 @@ struct tls_process {
 
 /* 0, or a negative errno: -ESRCH when it has gone, or ended and was not waited for. */
 int tls_process__read(pid_t pid, struct tls_process *out);
+/* What its /proc/PID/stat says, taken apart in place. False: nothing that can be read, or it is dead. */
+bool tls_process__parse(char *text, struct tls_process *p);
 
 /* Have both one address space, as between vfork and exec? False where the kernel cannot tell. */
 bool tls_process__share_memory(pid_t a, pid_t b);
