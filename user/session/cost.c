@@ -52,6 +52,13 @@ static uint64_t all_of(const struct session *s, enum tw_ledger what)
 
 /* ---- the kernel's time ------------------------------------------------------------------------------------------- */
 
+static void let_go_of_nothing(struct session_cost *c)
+{
+	if (c->nothing > 0)
+		close(c->nothing);
+	c->nothing = -1;
+}
+
 /*
  * The first window begins with what the statistics themselves cost, measured without them and with them. Where somebody
  * else had them on just then a later one does, or in the end none.
@@ -76,6 +83,8 @@ static void switch_on(struct session_cost *c)
 		return;
 	c->tries++;
 	statistics_cost__on(c->nothing, plain, &c->kernel.per_run, &c->kernel.added);
+	if (!isnan(c->kernel.added) || c->tries == TRIES)
+		let_go_of_nothing(c);
 	log_debug("run-time statistics show %.1f ns for a run that does nothing, and add %.1f ns to one",
 	          c->kernel.per_run, c->kernel.added);
 }
@@ -252,8 +261,7 @@ void cost_end(struct session *s)
 {
 	if (s->cost.fd >= 0)
 		close(s->cost.fd);
-	if (s->cost.nothing > 0)
-		close(s->cost.nothing);
+	let_go_of_nothing(&s->cost);
 	free(s->cost.programs);
 	free(s->cost.before);
 }
