@@ -145,7 +145,7 @@ class Traffic:
         readable = [case for case in faults.CASES if case.name not in UNREAD]
         self.h1.append(faults.play_all(readable, 1, secure.port, threads=2, tls=tls.context()))
         for server, context in zip(self.servers.h2, (None, h2.context())):
-            self.h2.append(h2faults.play_all(h2faults.CASES, 1, server.port, threads=2, tls=context))
+            self.h2.append(faults.play_all(h2faults.CASES, 1, server.port, threads=2, tls=context))
 
     def refused(self):
         """Asked of a port where somebody listened until now."""
