@@ -61,7 +61,7 @@ fetch_kernel() {
 	mkdir -p "$new/unpacked" "$new/modules"
 	debian_lists "$new/apt" "$suite" amd64 || die "no list of packages of $suite from $MIRROR"
 	packages=$(kernel_packages linux-image-amd64)
-	[ -n "$packages" ] || die "$suite has no linux-image-amd64"
+	[ -n "$packages" ] || die "no linux-image-amd64 of $suite to be had from $MIRROR"
 	for p in $packages; do
 		# Not all of it: a package has some 4,000 modules, and some of the patterns match nothing in one.
 		debian_unpack "$new/unpacked" "$p" || die "$p of $suite could not be fetched"
