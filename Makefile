@@ -195,6 +195,13 @@ build/arm64/%.bpf.o: bpf/%.bpf.c $(VMLINUX_H) Makefile
 
 arm64: $(ARM64)
 
+# All programs in a plain load, those that the tool itself asks for one by one too: what scripts/kernels arm64 loads.
+build/arm64/whole.o: bpf/tillwatch.bpf.c $(wildcard bpf/*.h include/*.h) Makefile
+	@mkdir -p $(@D)
+	$(say) BPF "$< (arm64, whole)"
+	$(Q)$(CLANG) $(filter-out -D__TARGET_ARCH_%,$(BPF_CFLAGS)) -D__TARGET_ARCH_arm64 -E $< | sed 's/section("?/section("/' | \
+		$(CLANG) -O2 -g -target bpf -mcpu=v2 -w -x c -c -o $@ -
+
 test: ; @scripts/test
 fuzz: ; @scripts/fuzz $(TIME) $(TARGETS)
 test-kernels: ; @scripts/kernels all $(TESTS)

@@ -8,10 +8,10 @@
 MODULES_ROOT="virtio_pci 9pnet_virtio 9p overlay"
 MODULES_TESTS="inet_diag tcp_diag unix_diag sch_netem sch_prio sch_ingress cls_u32 cls_bpf veth tls"
 
-# The packages that a kernel consists of: it names its parts by their exact version. Until 6.x that is one package with
+# kernel_packages NAME: the packages that a kernel consists of: NAME names its parts by their exact version. Until 6.x that is one package with
 # everything in it; since then linux-image-RELEASE is empty and wants linux-binary-, linux-modules- and linux-base-RELEASE.
 kernel_packages() {
-	local -a todo=(linux-image-amd64) depends
+	local -a todo=("$1") depends
 	local -A seen=()
 	local p d
 	while [ ${#todo[@]} -gt 0 ]; do
@@ -23,7 +23,7 @@ kernel_packages() {
 			sed -n 's/^Depends: //p' | tr ',' '\n' | sed -n 's/^ *\(linux-[^ ]*\) (= .*/\1/p')
 		todo+=("${depends[@]}")
 		case $p in
-		linux-image-amd64 | linux-base-*) ;; # only names, and scripts for the boot loader
+		"$1" | linux-base-*) ;; # only names, and scripts for the boot loader
 		*) echo "$p" ;;
 		esac
 	done
@@ -60,8 +60,8 @@ fetch_kernel() {
 	rm -rf "$dir" "$new"
 	mkdir -p "$new/unpacked" "$new/modules"
 	debian_lists "$new/apt" "$suite" amd64 || die "no list of packages of $suite from $MIRROR"
-	packages=$(kernel_packages)
-	[ -n "$packages" ] || die "$suite has no linux-image-amd64"
+	packages=$(kernel_packages linux-image-amd64)
+	[ -n "$packages" ] || die "no linux-image-amd64 of $suite to be had from $MIRROR"
 	for p in $packages; do
 		# Not all of it: a package has some 4,000 modules, and some of the patterns match nothing in one.
 		debian_unpack "$new/unpacked" "$p" || die "$p of $suite could not be fetched"

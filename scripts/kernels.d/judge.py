@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "build/kernels/out"
 GIVES = ROOT / "tests/kernels/gives"
 BUDGET = ROOT / "tests/kernels/budget"
+PACKETS = ROOT / "tests/kernels/packets"
 README = ROOT / "README.md"
 KERNELS = ("bullseye", "bookworm", "trixie", "sid")
 NEVER = ("privileges and BTF", "cgroup2", "programs", "listeners")  # findings that are no features
@@ -143,6 +144,10 @@ def wrong_costs(r):
 
 
 def wrong_packets(r):
+    wanted = re.sub(r"#.*", "", PACKETS.read_text()).split() if "packets" in r.tests() else []
+    for name in wanted:
+        if name not in r.packets():
+            yield f"{name}: nothing came of it; {r.share}/packets.log"
     for name, (status, _, _, seconds) in r.packets().items():
         if status:
             yield f"{name}: " + (f"not done after {seconds} s" if status == 124 else f"exit code {status}")
