@@ -403,7 +403,8 @@ static int apply_processes(struct loader *l, const struct id_snapshot *s, struct
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
+	if (s->n_processes)
+		memcpy(copy, s->processes, s->n_processes * sizeof(*copy));
 	for (size_t i = 0; i < s->n_processes; i++) {
 		uint32_t tgid = (uint32_t)s->processes[i].tgid, version = s->processes[i].version;
 
