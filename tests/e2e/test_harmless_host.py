@@ -48,7 +48,8 @@ def test_a_service_is_counted_again_when_its_cgroup_has_gone_and_come_back(by, t
         until(lambda: removed(directory), "the cgroup to be empty")
         os.mkdir(directory)
         server = started(servers.app(tmp_path, again, port=port, cgroup=directory))
-        until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 5)
+        until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 20)
+        w.await_looks(5)  # they may have come there before the listener
         for _ in range(5):
             ask(port, "GET", f"/after/{again}")
     d = w.stop()
@@ -87,7 +88,8 @@ def test_a_cgroup_that_comes_and_goes_while_it_is_looked_at_hinders_nobody(tmp_p
     assert churn.stop() == 0, churn.log_text()
     os.makedirs(directory, exist_ok=True)
     started(servers.app(tmp_path, port=port, cgroup=directory))
-    until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 5)
+    until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 20)
+    w.await_looks(5)
     for _ in range(5):
         ask(port, "GET", "/after")
     d = w.stop()

@@ -46,17 +46,6 @@ def asked(port, n, target, tls=None):
     in_step(n, work)
 
 
-def await_read(w):
-    """Until the tool has slept and woken three times: each time it reads what is in the ring."""
-
-    def slept():
-        with open(f"/proc/{w.pid}/status", encoding="ascii") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
-
-    before = slept()
-    until(lambda: slept() >= before + 3, "the tool to read its ring")
-
-
 def of(document, name):
     """Requests of GET name, whatever became of them."""
     return sum(a["requests"] for endpoint, _, a in document.arms() if endpoint == f"GET {name}")
@@ -243,7 +232,7 @@ def test_records_that_find_no_room_in_the_ring_are_lost_and_counted_one_by_one(s
     in_parallel(4, work)
     ok = witness.unharmed()
     net.await_closed(server.port)
-    await_read(w)
+    w.await_looks(3)
     asked(server.port, 8, "/after")
     d = w.stop(lossless=False)
     lost = d["loss"]["exchanges"]
@@ -261,7 +250,7 @@ def test_frames_that_find_no_room_in_the_ring_are_told_and_the_next_connections_
     assert load.wait()["succeeded"] == 30_000
     witness.unharmed()
     net.await_closed(server.port)
-    await_read(w)
+    w.await_looks(3)
 
     def work(_):
         with h2.Client(server.port) as c:
