@@ -48,7 +48,8 @@ def test_a_service_is_counted_again_when_its_cgroup_has_gone_and_come_back(by, t
         until(lambda: removed(directory), "the cgroup to be empty")
         os.mkdir(directory)
         server = started(servers.app(tmp_path, again, port=port, cgroup=directory))
-        until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 5)
+        until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 20)
+        w.await_looks(5)  # they may have come there before the listener
         for _ in range(5):
             ask(port, "GET", f"/after/{again}")
     d = w.stop()
@@ -77,7 +78,7 @@ while go:
 
 def test_a_cgroup_that_comes_and_goes_while_it_is_looked_at_hinders_nobody(tmp_path, nginx, started, cgroup, watching):
     """Between finding a listener and attaching to its cgroup that may have gone: at the start as well as later."""
-    directory, port, other = cgroup(f"/tw{os.getpid()}/gone"), net.free_port(), nginx()
+    directory, port, other = cgroup(f"/tw{os.getpid()}/gone"), net.free_port(), nginx(cgroup=cgroup(f"/tw{os.getpid()}/stays"))
     witness = started(Witness(other.port))
     churn = Child([sys.executable, "-c", COMES_AND_GOES, directory, port], tmp_path / "churn")
     started(churn)
@@ -87,7 +88,8 @@ def test_a_cgroup_that_comes_and_goes_while_it_is_looked_at_hinders_nobody(tmp_p
     assert churn.stop() == 0, churn.log_text()
     os.makedirs(directory, exist_ok=True)
     started(servers.app(tmp_path, port=port, cgroup=directory))
-    until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 5)
+    until(lambda: {"tw_ingress", "tw_egress"} <= programs_at(directory), "the programs to be at the new cgroup", 20)
+    w.await_looks(5)
     for _ in range(5):
         ask(port, "GET", "/after")
     d = w.stop()
@@ -191,7 +193,7 @@ def test_servers_that_start_while_the_ring_is_full_are_found_when_it_is_read_aga
     witness = started(Witness(server.port, target="/settling"))
     witness.more()
     w.child.kill(signal.SIGCONT)
-    pause(2.5)  # it looks at its ledger each second, and then at the host
+    pause(4)  # it looks at its ledger each second, and then, three after the last time, at the host
     witness.unharmed()
     for _ in range(5):
         ask(server.port, "GET", "/after")

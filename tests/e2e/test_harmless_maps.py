@@ -232,6 +232,7 @@ def test_records_that_find_no_room_in_the_ring_are_lost_and_counted_one_by_one(s
     in_parallel(4, work)
     ok = witness.unharmed()
     net.await_closed(server.port)
+    w.await_looks(3)
     asked(server.port, 8, "/after")
     d = w.stop(lossless=False)
     lost = d["loss"]["exchanges"]
@@ -249,6 +250,7 @@ def test_frames_that_find_no_room_in_the_ring_are_told_and_the_next_connections_
     assert load.wait()["succeeded"] == 30_000
     witness.unharmed()
     net.await_closed(server.port)
+    w.await_looks(3)
 
     def work(_):
         with h2.Client(server.port) as c:

@@ -9,6 +9,8 @@
 #define RESOLVE_EVERY 30.0
 /* While a version has not been found, or the kernel cannot tell of changes. */
 #define RESOLVE_WAITING 1.0
+/* After records were lost. */
+#define RESOLVE_LOSING 3.0
 
 void versions_look_again(struct session *s, double spacing)
 {
@@ -27,7 +29,7 @@ void versions_after_losses(struct session *s)
 	ledger_total(s, &t);
 	lost = t.c[TW_L_LOST_EVENTS] + t.c[TW_L_LOST_DETAILS];
 	if (lost != s->lost_records)
-		versions_look_again(s, RESOLVE_LATER);
+		versions_look_again(s, RESOLVE_LOSING);
 	s->lost_records = lost;
 }
 

@@ -199,6 +199,16 @@ class Watch:
 
         until(attached, lambda: f"'tillwatch: watching'; it said: {self.stderr()!r}", seconds=ATTACH_SECONDS, pause=0.01)
 
+    def await_looks(self, n):
+        """Until it has slept and woken n times, which it does at least ten times a second: each time it reads what there is."""
+
+        def slept():
+            with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+                return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+
+        before = slept()
+        until(lambda: slept() >= before + n, f"the tool to look {n} times", 30)
+
     def stderr(self):
         return self.child.log_text()
 
