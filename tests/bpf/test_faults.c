@@ -109,6 +109,7 @@ static struct cell cell;
 static struct session *session;
 static struct gate_policy gate;
 static struct tw_rule rule; /* of /a */
+static struct config config;
 
 static void forget(void)
 {
@@ -142,6 +143,7 @@ static int before(void **state)
 	assert_non_null(session->cells);
 	session->cells[RIG_SERVER_VERSION * TW_MAX_ENDPOINTS + ENDPOINT] = &cell;
 	session->records_left = 1000;
+	session->config = &config;
 	client(A);
 	answer_is_whole("HTTP/1.1 200 OK\r\n");
 	expect_exchanges("GET /a 200 answered\n");
@@ -477,6 +479,7 @@ static void one_that_has_waited_longer_than_the_limit_is_bad_whoever_ends_it(voi
 static int set_up(void **state)
 {
 	rig_timeout = LIMIT;
+	config.n_versions = TW_MAX_VERSIONS - 1;
 	gate_policy__defaults(&gate);
 	return talk_set_up(state);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "capture/closer.h"
@@ -144,6 +145,40 @@ cleanup:
 	return err;
 }
 
+/*
+ * Kernels whose elements of storage have a state (7.x) take an element's owner from it while its socket goes, and
+ * __bpf_sk_storage_map_seq_show() asks for the owner once more without looking: seen to follow a null pointer in
+ * Debian's 7.2, which ended the process that read, and hung the machine. Such a walk is not for production.
+ */
+static bool walks_may_crash(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_type *t = NULL;
+	bool found = false;
+	int id;
+
+	if (!btf)
+		return false;
+	id = btf__find_by_name_kind(btf, "bpf_local_storage_elem", BTF_KIND_STRUCT);
+	if (id > 0)
+		t = btf__type_by_id(btf, (uint32_t)id);
+	for (unsigned int i = 0; t && i < btf_vlen(t); i++)
+		found |= !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), "state");
+	btf__free(btf);
+	return found;
+}
+
+static void leave_walks_alone(void)
+{
+	states[FEATURE_LIVE].ok = states[FEATURE_INFLIGHT].ok = false;
+	states[FEATURE_LIVE].error = states[FEATURE_INFLIGHT].error = ENOTSUP;
+	states[FEATURE_LIVE].without = "segments are counted when a connection ends; "
+				       "this kernel may crash in such a walk while a connection ends, so none is made";
+	states[FEATURE_INFLIGHT].without =
+		"requests in flight are null, the ledger is not checked, and a timeout shows when it ends; this kernel "
+		"may crash in such a walk while a connection ends, so none is made";
+}
+
 /* perf's uprobes may want a right that uprobe.multi does not. */
 static void explain_uprobes(void)
 {
@@ -180,6 +215,8 @@ const struct feature_state *features__try(void)
 		states[FEATURE_REFUSE].ok = true;
 	}
 	explain_uprobes();
+	if (walks_may_crash())
+		leave_walks_alone();
 	libbpf_set_print(print);
 	return states;
 }

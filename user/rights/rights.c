@@ -174,7 +174,7 @@ void rights__advice(char *text, size_t len)
 /* "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" */
 static int list_missing(char *text, size_t len)
 {
-	enum right missing[RIGHT_NR];
+	enum right missing[RIGHT_NR] = { 0 };
 	size_t at = 0;
 	int n = 0;
 
