@@ -149,6 +149,7 @@ static inline long bpf_tail_call(void *skb, void *tails, __u32 i)
 #include "tls_maps.h"
 /* In the order of tillwatch.bpf.c. */
 #include "lane.h"
+#include "claim.h"
 #include "line_memo.h"
 #include "packet.h"
 #include "verified.h"
@@ -170,6 +171,7 @@ static inline long bpf_tail_call(void *skb, void *tails, __u32 i)
 #include "closing.h"
 #include "held.h"
 #include "careful.h"
+#include "h2_whole.h"
 #include "h2_packet.h"
 #include "tls_hello.h"
 #include "tls_turns.h"

@@ -7,6 +7,7 @@
 #define TW_FUZZ_NO_KERNEL_H
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,10 @@
 #include "capture/features.h"
 #include "capture/identity.h"
 #include "capture/loader.h"
+#include "capture/spending.h"
+#include "rights/confine.h"
+#include "rights/keeper.h"
+#include "rights/rights.h"
 
 #define ROUTES 256
 
@@ -108,10 +113,104 @@ int loader__slot(struct loader *l, uint16_t version, uint16_t endpoint)
 	return -ENOSPC;
 }
 
-int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
+void loader__processes_sweep(struct loader *l)
 {
-	return -ENOTSUP;
 }
+
+void loader__shed_details(struct loader *l, bool shed)
+{
+}
+
+/* ---- what it costs: nothing that could be asked for ---------------------------------------------------------------
+ */
+
+size_t spending__programs(const struct loader *l)
+{
+	return 0;
+}
+
+int spending__program(const struct loader *l, size_t i, struct cost_program *out)
+{
+	return -ENOENT;
+}
+
+uint64_t spending__program_bytes(const struct loader *l, size_t i)
+{
+	return 0;
+}
+
+uint64_t spending__map_bytes(const struct loader *l)
+{
+	return 0;
+}
+
+int statistics__on(void)
+{
+	return -EPERM;
+}
+
+bool statistics__are_on(void)
+{
+	return false;
+}
+
+int statistics_cost__program(void)
+{
+	return -EPERM;
+}
+
+int statistics_cost__off(int prog, double *plain)
+{
+	*plain = NAN;
+	return -EPERM;
+}
+
+int statistics_cost__on(int prog, double plain, double *shown, double *added)
+{
+	*shown = *added = NAN;
+	return -EPERM;
+}
+
+/* ---- rights: a fuzzer keeps its own -------------------------------------------------------------------------------
+ */
+
+int confine(const struct confine_options *o, struct err *e)
+{
+	return 0;
+}
+
+void keeper__start(void)
+{
+}
+
+void keeper__stop(void)
+{
+}
+
+int keeper__statistics(void)
+{
+	return -EPERM;
+}
+
+int keeper__sockdiag(int netns)
+{
+	return -ENOTCONN;
+}
+
+int keeper__uprobe(int file, uint64_t offset, bool at_return, pid_t pid)
+{
+	return -ENOTCONN;
+}
+
+void rights__warn(void)
+{
+}
+
+void rights__none_in_this_thread(void)
+{
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
 
 int loader__inflight(struct loader *l, struct inflight_counts *out)
 {
@@ -162,6 +261,7 @@ uint64_t loader__lanes_exhausted(const struct loader *l)
 }
 void loader__loss_maps(const struct loader *l, struct loss_maps *out)
 {
+	memset(out, 0, sizeof(*out));
 }
 void loader__h2_unsaid(struct loader *l, void (*fn)(void *, uint64_t, uint32_t), void *arg)
 {

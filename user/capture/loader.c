@@ -447,21 +447,6 @@ int loader__apply(struct loader *l, const struct id_snapshot *s, struct err *e)
 
 /* ---- what is loaded ------------------------------------------------------------------------------------------ */
 
-int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs)
-{
-	*ns = *runs = 0;
-	for (size_t i = 0; i < l->programs.n; i++) {
-		struct bpf_prog_info info = {};
-		uint32_t len = sizeof(info);
-
-		if (bpf_obj_get_info_by_fd(l->programs.p[i].fd, &info, &len))
-			continue;
-		*ns += info.run_time_ns;
-		*runs += info.run_cnt;
-	}
-	return *runs ? 0 : -ENOTSUP;
-}
-
 void loader__describe(struct loader *l, char *text, size_t len)
 {
 	unsigned int n = 0, most = 0, all = 0;

@@ -151,9 +151,6 @@ struct tls_runs {
 /* False: they are not loaded, or this kernel does not tell. */
 bool loader__tls_runs(const struct loader *l, struct tls_runs *out);
 
-/* Kernel time spent by all programs, ns, and runs; -ENOTSUP while run-time statistics are off. */
-int loader__run_time(struct loader *l, uint64_t *ns, uint64_t *runs);
-
 /* "12 programs, 640,000 instructions verified in all, at most 250,000 for one (tw_egress)". */
 void loader__describe(struct loader *l, char *text, size_t len);
 

@@ -88,6 +88,9 @@ static int receive_one(int from, struct message *message, int *fd)
 
 /* ---- the keeper -------------------------------------------------------------------------------------------------- */
 
+/* Our own network namespace: whoever stays in another holds it when all others have left. */
+static int home = -1;
+
 static int socket_in(int netns)
 {
 	int fd;
@@ -95,7 +98,13 @@ static int socket_in(int netns)
 	if (netns < 0 || setns(netns, CLONE_NEWNET))
 		return netns < 0 ? -EINVAL : -errno;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		fd = -errno;
+	if (!setns(home, CLONE_NEWNET))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -errno;
 }
 
 static int switch_on(void)
@@ -176,7 +185,10 @@ static bool keep_only(int fd)
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		return false;
-	return dup2(fd, CHANNEL) == CHANNEL && !syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
+	if (dup2(fd, CHANNEL) != CHANNEL || syscall(SYS_close_range, CHANNEL + 1, ~0U, 0))
+		return false;
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return home >= 0;
 }
 
 static _Noreturn void be_keeper(int fd, pid_t parent)
