@@ -176,7 +176,8 @@ def test_root_keeps_what_an_ordinary_user_would_and_a_process_of_its_own_the_res
     (keeper,) = children(w.pid)
     assert_confined(keeper, mask(["CAP_SYS_ADMIN"]), 0)
     assert all(int(status(pid)["CapBnd"], 16) == 0 for pid in (w.pid, keeper)), "no program that is run gets any back"
-    assert sorted(os.listdir(f"/proc/{keeper}/fd")) == ["0", "1", "2", "3"], "it has nothing of ours but the way to us"
+    assert sorted(os.listdir(f"/proc/{keeper}/fd")) == ["0", "1", "2", "3", "4"], "it has nothing of ours but the way to us"
+    assert os.readlink(f"/proc/{keeper}/fd/4") == os.readlink("/proc/self/ns/net"), "and the way home from other namespaces"
     until(lambda: has_statistics(w.pid), "run-time statistics to be on for a moment", 20)
     w.end(signal.SIGKILL)
     until(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
