@@ -30,6 +30,13 @@ def pytest_sessionfinish(session):
         session.exitstatus = 5
 
 
+@pytest.fixture
+def not_in_a_dry_run():
+    """For tests that run the tool by themselves, and not by watching()."""
+    if watch.DRY:
+        pytest.skip("a dry run does not run the tool")
+
+
 def pytest_collection_modifyitems(items):
     missing = watch.binary_missing()
     if missing:

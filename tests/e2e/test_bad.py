@@ -9,11 +9,13 @@ import time
 
 import pytest
 
-from tw import servers, watch
+from tw import servers
 from tw.client import Client, ask, request
 from tw.faults import Faulty
 from tw.load import LASTING, Wrk
 from tw.watch import config_text, run
+
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
 STATUSES = """
 location /gone { return 404; }
@@ -24,12 +26,6 @@ location /moved { return 302 /; }
 """
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 PATHS = {"/gone": 404, "/busy": 429, "/down": 503, "/odd": 520, "/moved": 302, "/": 200}
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def errors(document):

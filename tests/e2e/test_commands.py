@@ -12,6 +12,8 @@ from tw.client import Client, ask
 from tw.proc import open_to_all
 from tw.watch import Background, Document, config_text, run
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 COMMANDS = ("doctor", "top", "init", "watch", "gate", "plan", "replay")
 SECRET = "s3cr3t-canary-value"
 
@@ -25,12 +27,6 @@ endpoints:
 gate: { alpha: 0.05, max_error_ratio: 1.5, max_latency_increase: 20%, min_requests: 500, warmup: 10s, tick: 5s }
 stages: [5%, 25%, 50%, 100%]
 """
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def traffic_while(command, port, targets=("/ok", "/missing", "/orders/17"), ask_more=lambda c: None):

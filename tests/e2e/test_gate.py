@@ -17,15 +17,11 @@ from tw.proc import Child
 from tw.wait import until
 from tw.watch import Background, config_text, run
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "50%", "min_requests": 200, "warmup": "0s",
         "tick": "500ms"}
 CODES = {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 @pytest.fixture

@@ -18,14 +18,10 @@ from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "100%", "min_requests": 100, "warmup": "0s",
         "tick": "500ms"}
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 class Gate:

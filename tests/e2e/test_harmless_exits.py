@@ -20,16 +20,10 @@ from tw.proc import children
 from tw.wait import until
 from tw.witness import Witness
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("not_in_a_dry_run")]
 
 START = 2.0  # s, to the first number
 STOP = 1.0
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 @pytest.fixture

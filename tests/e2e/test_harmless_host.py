@@ -22,12 +22,6 @@ from tw.wait import pause, until
 from tw.witness import Witness
 
 
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
-
-
 def programs_at(directory):
     out = subprocess.run(["bpftool", "-j", "cgroup", "show", directory], capture_output=True, check=False).stdout
     return {p["name"] for p in json.loads(out.strip() or "[]")}
@@ -60,6 +54,8 @@ def test_a_service_is_counted_again_when_its_cgroup_has_gone_and_come_back(by, t
 # Arguments: directory of the cgroup, port. A listener in a new cgroup, again and again, until it is told to end.
 COMES_AND_GOES = """
 import os, signal, socket, sys, time
+
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 directory, port, go = sys.argv[1], int(sys.argv[2]), [True]
 signal.signal(signal.SIGTERM, lambda *_: go.clear())
 while go:

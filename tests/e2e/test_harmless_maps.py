@@ -22,12 +22,6 @@ from tw.wait import until
 from tw.witness import Witness
 
 
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
-
-
 @pytest.fixture
 def small(monkeypatch):
     """small(map=entries, …): of the tool that is started next."""
@@ -153,6 +147,8 @@ def test_versions_of_more_listeners_than_there_is_room_for_are_counted_and_their
 # Arguments: port, how many others.
 LISTENERS = """
 import http.server, socket, sys
+
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 class Ok(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def do_GET(self):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tw import watch
+
 from tw.leftovers import bpftool, held
 from tw.load import Wrk
 from tw.oracle import assert_counts, counts
@@ -13,15 +13,9 @@ from tw.proc import Child, children
 from tw.wait import until
 from tw.witness import Witness
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("not_in_a_dry_run")]
 
 SECONDS = 3
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def test_as_many_new_connections_a_second_as_the_machine_can_make_are_counted_to_the_last(tmp_path, nginx, started, watching):

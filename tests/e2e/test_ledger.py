@@ -12,6 +12,8 @@ from tw import servers, watch
 from tw.client import Client, ask, request
 from tw.load import Wrk
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 FAILED = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\n\r\nlate"
 
@@ -34,12 +36,6 @@ class Hanging:
     def await_requests(self, n):
         for _ in range(n):
             assert self.read.acquire(timeout=10)
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def version(document, name="v1"):

@@ -16,14 +16,10 @@ from tw.proc import Child
 from tw.wait import until
 from tw.watch import config_text, run
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 GATE = {"min_requests": 200, "warmup": "0s", "tick": "200ms"}
 CODES = {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def failing(percent):

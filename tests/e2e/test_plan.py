@@ -20,13 +20,9 @@ from tw.proc import Child
 from tw.wait import until
 from tw.watch import Background, config_text, run
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 CHECKOUT, CART = "POST /checkout", "GET /cart/{id}"
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 @pytest.fixture

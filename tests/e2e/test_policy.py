@@ -7,11 +7,13 @@ import json
 
 import pytest
 
-from tw import servers, watch
+from tw import servers
 from tw.client import ask
 from tw.gate import STEADY, STEADY_CONNECTIONS, a_tick_more, gate_during, requests, ticks_of
 from tw.load import LASTING, Wrk
 from tw.watch import config_text, run
+
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
 GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "100%", "min_requests": 200, "warmup": "0s",
         "tick": "500ms"}
@@ -19,12 +21,6 @@ PATHS = ("/login", "/pay", "/sitemap")
 SPAN = 60
 # A location that fails now and then, by the request's number on its connection: no clock, no chance.
 LOCATION = "location = {path} {{ if ($connection_requests ~ \"{which}$\") {{ return 500; }} proxy_pass http://127.0.0.1:{app}; }}"
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def locations(app, failing):

@@ -20,18 +20,14 @@ from tw.traffic import Mixed, assert_all_read, get, post
 from tw.wait import until
 from tw.watch import config_text
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 NOBODY = 65534
 NUMBERS = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38,
            "CAP_BPF": 39, "CAP_CHECKPOINT_RESTORE": 40}
 VITAL = ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
 LEAST = VITAL + ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_CHECKPOINT_RESTORE")
 ASKS = [get("/ok"), get("/missing/1", 404), get("/boom", 503), get("/orders/8812"), post("/ok", 5000)]
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 def mask(names):

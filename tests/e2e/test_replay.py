@@ -11,11 +11,13 @@ import subprocess
 
 import pytest
 
-from tw import servers, watch
+from tw import servers
 from tw.gate import STEADY, STEADY_CONNECTIONS, gate_during, promotion
 from tw.load import LASTING, Wrk
 from tw.wait import until
 from tw.watch import config_text, run
+
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
 GATE = {"alpha": 0.05, "max_error_ratio": 2, "max_latency_increase": "50%", "min_requests": 200, "warmup": "0s",
         "tick": "500ms"}
@@ -23,12 +25,6 @@ CODES = {"promote": 0, "rollback": 10, "hold": 20, "invalid": 30}
 # One request in ten fails, decided by nginx.
 FAILING = {"http": 'split_clients "$connection.$connection_requests" $luck { 10% bad; * good; }',
            "server": 'location /checkout { if ($luck = bad) { return 503; } return 200 "ok\\n"; }'}
-
-
-@pytest.fixture(autouse=True)
-def not_in_a_dry_run():
-    if watch.DRY:
-        pytest.skip("a dry run does not run the tool")
 
 
 @pytest.fixture
