@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-
 from tw.leftovers import bpftool, held
 from tw.load import Wrk
 from tw.oracle import assert_counts, counts

@@ -19,6 +19,7 @@
 #include "plain_text.h"
 #include "session/internal.h"
 #include "show/show.h"
+#include "quiet.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,21 +35,13 @@ static const char text[] = "service: shop\n"
 			   "  - { route: \"GET /cart/{id}\" }\n"
 			   "limits: { endpoints: 6 }\n";
 static struct config *config;
-static FILE *loud; /* where messages of the session do not go */
-
-static void fail(const char *what)
-{
-	fprintf(loud, "%s\n", what);
-	abort();
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct err e = { "" };
 
-	loud = stderr;
-	stderr = fopen("/dev/null", "w");
-	if (!stderr || config__parse(&config, text, sizeof(text) - 1, "shop.yaml", &e))
+	hush(NULL); /* messages of the session */
+	if (config__parse(&config, text, sizeof(text) - 1, "shop.yaml", &e))
 		fail(e.text);
 	return 0;
 }

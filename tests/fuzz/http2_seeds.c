@@ -6,6 +6,7 @@
 
 #include "../unit/h2_pair.h"
 #include "http2_input.h"
+#include "seed_file.h"
 
 static FILE *out;
 static struct pair p;
@@ -24,21 +25,9 @@ static void tap(void *arg, int d, const uint8_t *bytes, size_t n)
 	put(STEP(STEP_SEGMENT, 1, d), bytes, n);
 }
 
-static void open_seed(const char *dir, const char *name)
-{
-	char path[400];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	out = fopen(path, "wb");
-	if (!out) {
-		perror(path);
-		exit(1);
-	}
-}
-
 static void start(const char *dir, const char *name)
 {
-	open_seed(dir, name);
+	out = seed_file(dir, name);
 	fputc('s', out);
 	pair_init_with(&p, 1, 65536);
 	p.wire.tap = tap;
@@ -70,7 +59,7 @@ static void ask_all(void)
 /* The same as records. cut: bytes of a segment; 0: as many as there are. */
 static void records(const char *dir, const char *name, size_t cut)
 {
-	open_seed(dir, name);
+	out = seed_file(dir, name);
 	fputc('r', out);
 	pair_init(&p, 1);
 	p.cut = cut;

@@ -7,6 +7,7 @@
 
 #include "tw_abi.h"
 #include "tw_h2.h"
+#include "seed_file.h"
 
 static FILE *out;
 
@@ -21,14 +22,7 @@ static void put(const void *record, size_t n)
 /* what: see fuzz_records.c. */
 static void start(const char *dir, const char *name, int what, const char *asked_for)
 {
-	char path[400];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	out = fopen(path, "wb");
-	if (!out) {
-		perror(path);
-		exit(1);
-	}
+	out = seed_file(dir, name);
 	fputc(what, out);
 	fputc((int)strlen(asked_for), out);
 	fputs(asked_for, out);

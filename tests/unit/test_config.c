@@ -13,7 +13,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,80 +126,6 @@ static void what_is_left_out_has_the_documented_default(void **state)
 	assert_int_equal(c->n_routes + c->n_stages, 0);
 	assert_int_equal(config__version_of_arm(c, ARM_CANARY), -1);
 	config__free(c);
-}
-
-static void the_overhead_budget_is_a_share_or_off(void **state)
-{
-	static const struct {
-		const char *text;
-		double budget;
-	} cases[] = { { "5%", 0.05 }, { "0.5", 0.5 }, { "100%", 1 }, { "0.1%", 0.001 }, { "off", INFINITY } };
-	char text[200];
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct config *c;
-
-		snprintf(text, sizeof(text), HEAD "overhead: { budget: %s }\n", cases[i].text);
-		c = parse_ok(text);
-		assert_true(c->overhead.budget == cases[i].budget);
-		config__free(c);
-	}
-}
-
-static void what_watching_may_cost_is_a_share_of_a_core_or_off(void **state)
-{
-	static const struct {
-		const char *text;
-		double budget, floor;
-	} cases[] = { { "{ budget: 5% }", 0.05, 0.02 },
-		      { "{ floor: 0.5% }", 0.02, 0.005 },
-		      { "{ budget: off }", INFINITY, 0.02 },
-		      { "{ budget: 100%, floor: 0% }", 1, 0 },
-		      { "{ budget: 0.01%, floor: 100% }", 0.0001, 1 } };
-	char text[200];
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct config *c;
-
-		snprintf(text, sizeof(text), HEAD "cost: %s\n", cases[i].text);
-		c = parse_ok(text);
-		assert_true(c->cost.budget == cases[i].budget);
-		assert_true(c->cost.floor == cases[i].floor);
-		config__free(c);
-	}
-}
-
-static void what_watching_may_cost_can_be_told_on_the_command_line(void **state)
-{
-	static const struct {
-		const char *text;
-		double budget; /* 0: refused */
-		const char *says;
-	} cases[] = {
-		{ "2%", 0.02, NULL },
-		{ "0.01%", 0.0001, NULL },
-		{ "0.5", 0.5, NULL },
-		{ "off", INFINITY, NULL },
-		{ "2", 0, "--cost-budget 2 is ambiguous without a unit: write 2%" },
-		{ "0%", 0, "from 0.01% to 100%: write --cost-budget 2%, or off" },
-		{ "101%", 0, "from 0.01% to 100%" },
-		{ "-1%", 0, "no share of a core" },
-		{ "", 0, "no share of a core" },
-		{ "Off", 0, "write --cost-budget 2%, or off" },
-		{ "2% ", 0, "no share of a core" },
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct err e = { "" };
-		double budget = NAN;
-		int err = config__cost_budget(cases[i].text, &budget, &e);
-
-		assert_int_equal(err, cases[i].says ? -EINVAL : 0);
-		if (cases[i].says && !strstr(e.text, cases[i].says))
-			fail_msg("\"%s\" says: %s", cases[i].text, e.text);
-		if (!cases[i].says)
-			assert_true(budget == cases[i].budget);
-	}
 }
 
 static void a_text_that_is_no_yaml_is_refused_with_its_line(void **state)
@@ -508,102 +433,6 @@ static void damaging_any_byte_is_a_clean_answer(void **state)
 	}
 }
 
-static void durations_are_read_exactly_and_everything_else_is_refused(void **state)
-{
-	static const struct {
-		const char *text;
-		double seconds;
-	} good[] = { { "30s", 30.0 }, { "5m", 300.0 }, { "1h", 3600.0 }, { "300ms", 0.3 }, { "0.5ms", 0.0005 },
-		     { "2.5s", 2.5 }, { "0s", 0.0 },   { "1.1s", 1.1 },  { "007s", 7.0 },  { "277777h", 999997200.0 } };
-	static const char *const bad[] = { "",
-		                           "s",
-		                           "30",
-		                           "-1s",
-		                           "+1s",
-		                           " 1s",
-		                           "1 s",
-		                           "1s ",
-		                           "1d",
-		                           "1S",
-		                           "1e3s",
-		                           "inf s",
-		                           "nans",
-		                           "0x10s",
-		                           "1.s",
-		                           ".5s",
-		                           "1.",
-		                           "1,5s",
-		                           "1m30s",
-		                           "1..5s",
-		                           "ms",
-		                           "277778h",
-		                           "1000000000001s",
-		                           "99999999999999999999999h",
-		                           "1s\n",
-		                           "\xff" };
-	double v = -1.0;
-
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_int_equal(parse_duration(good[i].text, &v), 0);
-		assert_true(v == good[i].seconds);
-	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(parse_duration(bad[i], &v), -EINVAL);
-}
-
-static void addresses_are_read_as_inet_pton_reads_them(void **state)
-{
-	static const struct {
-		const char *text, *ipv6;
-		int port;
-		bool any;
-	} good[] = { { "8081", "::", 8081, true },
-		     { "1", "::", 1, true },
-		     { "65535", "::", 65535, true },
-		     { "127.0.0.1:8081", "::ffff:127.0.0.1", 8081, false },
-		     { "[::1]:8081", "::1", 8081, false },
-		     { "[2001:db8::1]:80", "2001:db8::1", 80, false },
-		     { "[::ffff:10.0.0.7]:80", "::ffff:10.0.0.7", 80, false },
-		     { "0.0.0.0:80", "::", 80, true },
-		     { "[::]:80", "::", 80, true } };
-	static const char *const bad[] = { "",
-		                           ":",
-		                           ":80",
-		                           "0",
-		                           "65536",
-		                           "99999999999",
-		                           "080",
-		                           "-1",
-		                           "80x",
-		                           "127.0.0.1",
-		                           "127.0.0.1:",
-		                           "localhost:80",
-		                           "::1:80",
-		                           "[::1]",
-		                           "[::1]80",
-		                           "[]:80",
-		                           "[127.0.0.1]:80",
-		                           "1.2.3:80",
-		                           "1.2.3.4.5:80",
-		                           "[fe80::1%eth0]:80",
-		                           " 80",
-		                           "80 ",
-		                           "*:80",
-		                           "[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb]:80" };
-	struct endpoint_addr a;
-	uint8_t want[16];
-
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_int_equal(parse_endpoint_addr(good[i].text, &a), 0);
-		assert_int_equal(inet_pton(AF_INET6, good[i].ipv6, want), 1);
-		assert_memory_equal(a.addr, want, 16);
-		assert_int_equal(a.port, good[i].port);
-		assert_int_equal(a.any_addr, good[i].any);
-	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(parse_endpoint_addr(bad[i], &a), -EINVAL);
-}
-
 static void a_file_is_loaded_and_one_that_cannot_be_read_says_why(void **state)
 {
 	char path[] = "/tmp/tw-config-XXXXXX";
@@ -720,9 +549,6 @@ int main(void)
 		cmocka_unit_test(every_key_of_a_version_arrives),
 		cmocka_unit_test(every_key_of_an_endpoint_arrives),
 		cmocka_unit_test(gate_stages_and_limits_arrive),
-		cmocka_unit_test(the_overhead_budget_is_a_share_or_off),
-		cmocka_unit_test(what_watching_may_cost_is_a_share_of_a_core_or_off),
-		cmocka_unit_test(what_watching_may_cost_can_be_told_on_the_command_line),
 		cmocka_unit_test(what_is_left_out_has_the_documented_default),
 		cmocka_unit_test(a_text_that_is_no_yaml_is_refused_with_its_line),
 		cmocka_unit_test(unknown_words_are_refused_with_the_nearest_known_one),
@@ -735,8 +561,6 @@ int main(void)
 		cmocka_unit_test(more_versions_than_the_kernel_can_number_are_refused),
 		cmocka_unit_test(cutting_the_file_anywhere_is_a_clean_answer),
 		cmocka_unit_test(damaging_any_byte_is_a_clean_answer),
-		cmocka_unit_test(durations_are_read_exactly_and_everything_else_is_refused),
-		cmocka_unit_test(addresses_are_read_as_inet_pton_reads_them),
 		cmocka_unit_test(a_file_is_loaded_and_one_that_cannot_be_read_says_why),
 		cmocka_unit_test(a_long_file_name_does_not_swallow_the_message),
 		cmocka_unit_test(any_failing_malloc_is_reported_and_leaks_nothing),

@@ -221,6 +221,9 @@ static void a_stage_is_one_of_the_configs_or_any_share_where_it_has_none(void **
 	}
 	assert_int_equal(config__stage(c, "12.5%", &share, &e), 0);
 	assert_true(share == 0.125);
+	/* What is taken for a stage is that stage from there on, to the last digit. */
+	assert_int_equal(config__stage(c, "0.12500000001", &share, &e), 0);
+	assert_true(share == 0.125);
 	assert_int_equal(config__stage(none, "30%", &share, &e), 0);
 	assert_true(share == 0.3);
 	assert_int_equal(config__stage(none, "0%", &share, &e), -EINVAL);

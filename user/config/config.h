@@ -177,7 +177,7 @@ int config__version_of_arm(const struct config *c, enum arm arm);
 
 /*
  * What --stage says: the share of the traffic that the canary has now, "25%"; one of the config's stages, where it has
- * some. Returns 0, or -EINVAL with the way out in e.
+ * some, and then exactly that one. Returns 0, or -EINVAL with the way out in e.
  */
 int config__stage(const struct config *c, const char *text, double *share, struct err *e);
 

@@ -31,8 +31,10 @@ int config__stage(const struct config *c, const char *text, double *share, struc
 	if (!c->n_stages)
 		return 0;
 	for (size_t i = 0; i < c->n_stages; i++)
-		if (fabs(c->stages[i] - *share) < 1e-9)
+		if (fabs(c->stages[i] - *share) < 1e-9) {
+			*share = c->stages[i];
 			return 0;
+		}
 	list_stages(c, known, sizeof(known));
 	return err_set(e, EINVAL, "--stage %s is none of the stages of %s: %s", clip(text, buf), c->file, known);
 }

@@ -35,7 +35,7 @@ struct message {
 
 #define PMU "/sys/bus/event_source/devices/uprobe/"
 
-/* The keeper's end, and the only descriptor that it has but 0 to 2. */
+/* The keeper's end; but for 0 to 2 and its way home it has no other descriptor. */
 #define CHANNEL 3
 
 static int channel = -1;
