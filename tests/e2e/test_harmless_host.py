@@ -21,6 +21,8 @@ from tw.oracle import assert_counts, counts
 from tw.wait import pause, until
 from tw.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 
 def programs_at(directory):
     out = subprocess.run(["bpftool", "-j", "cgroup", "show", directory], capture_output=True, check=False).stdout
@@ -55,7 +57,6 @@ def test_a_service_is_counted_again_when_its_cgroup_has_gone_and_come_back(by, t
 COMES_AND_GOES = """
 import os, signal, socket, sys, time
 
-pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 directory, port, go = sys.argv[1], int(sys.argv[2]), [True]
 signal.signal(signal.SIGTERM, lambda *_: go.clear())
 while go:

@@ -21,6 +21,8 @@ from tw.tls import context
 from tw.wait import until
 from tw.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
+
 
 @pytest.fixture
 def small(monkeypatch):
@@ -148,7 +150,6 @@ def test_versions_of_more_listeners_than_there_is_room_for_are_counted_and_their
 LISTENERS = """
 import http.server, socket, sys
 
-pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 class Ok(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def do_GET(self):
