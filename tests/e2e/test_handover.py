@@ -461,6 +461,11 @@ class Restarting(servers.Logged):
         self.child.kill(signal.SIGHUP)
         self.await_run(n + 1)
 
+    def end_run(self):
+        """Its socket stays."""
+        self.child.kill(signal.SIGUSR1)
+        until(lambda: os.path.exists(f"{self.log_file}.ended"), "the end of the run", 20)
+
 
 def test_a_restart_behind_a_socket_that_stays_cuts_what_was_in_flight_and_refuses_nobody(tmp_path, started, watching):
     server = started(Restarting(tmp_path))
@@ -480,6 +485,27 @@ def test_a_restart_behind_a_socket_that_stays_cuts_what_was_in_flight_and_refuse
     for arm, run in (("baseline", 1), ("canary", 2)):
         lines = (tmp_path / f"restart.requests.{run}").read_text().count("GET /ok")
         assert d.counts(arm)["GET /ok", 200] == lines
+
+
+def test_requests_that_wait_for_the_next_release_are_counted_as_its_own(tmp_path, started, watching):
+    """The tool has found the old one gone when they come, and the new one is there before it looks again."""
+    server = started(Restarting(tmp_path))
+    w = watching(versions=RUNS, serving=[server.port])
+    load = Load(server.port)
+    load.more()
+    first = load.stop()
+    server.end_run()
+    until(lambda: "v1: no process" in w.stderr(), "the tool to miss the old run")
+    load = Load(server.port)
+    until(lambda: load.record.connections == 4, "four clients in the queue")
+    server.restart()
+    load.more()
+    second = load.stop()
+    d = w.stop()
+    assert_clean(d, first, second)
+    assert (d.counts("baseline")["GET /ok", 200], d.counts("canary")["GET /ok", 200]) == (
+        first.answered.total(), second.answered.total())
+    assert d["coverage"]["unattributed"] == 0 and d["coverage"]["complete"] is True, d
 
 
 def test_a_restart_between_two_requests_cuts_nothing(tmp_path, started, watching):

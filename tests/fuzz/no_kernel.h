@@ -332,8 +332,8 @@ int features__required(struct err *e)
 	return 0;
 }
 
-int identity__resolve_knowing(const struct config *c, const struct id_process *known, size_t n_known,
-                              struct id_snapshot **out, struct err *e)
+int identity__resolve_knowing(const struct config *c, const struct id_known *known, struct id_snapshot **out,
+                              struct err *e)
 {
 	struct id_snapshot *s = calloc(1, sizeof(*s));
 
@@ -349,7 +349,7 @@ int identity__resolve_knowing(const struct config *c, const struct id_process *k
 
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e)
 {
-	return identity__resolve_knowing(c, NULL, 0, out, e);
+	return identity__resolve_knowing(c, NULL, out, e);
 }
 
 void id_snapshot__free(struct id_snapshot *s)

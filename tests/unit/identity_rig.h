@@ -94,6 +94,7 @@ static inline int serve(int argc, char **argv)
 			execv(argv[5], next);
 			_exit(1);
 		}
+		signal(SIGCHLD, SIG_IGN); /* a child that ends is gone */
 		pause();
 	}
 	if (!strchr(flags, '-') && getsockname(s, (struct sockaddr *)&name, &len))
@@ -314,8 +315,8 @@ static inline struct endpoint_addr at(const char *addr, uint16_t port)
 #define LISTEN(addr, port)   .has_listen = true, .listen = at(addr, port)
 #define UPSTREAM(addr, port) .has_upstream = true, .upstream = at(addr, port)
 
-/* Resolves versions v1, v2, ... that match so. known: a process that belonged to one before, or NULL. */
-static inline struct id_snapshot *resolve(const struct match *matches, size_t n, const struct id_process *known)
+/* Resolves versions v1, v2, ... that match so. known: what belonged to one before. */
+static inline struct id_snapshot *resolve(const struct match *matches, size_t n, const struct id_known *known)
 {
 	static char *const names[] = { "v1", "v2", "v3" };
 	struct version versions[3] = { 0 };
@@ -326,7 +327,7 @@ static inline struct id_snapshot *resolve(const struct match *matches, size_t n,
 	assert_true(n <= 3);
 	for (size_t i = 0; i < n; i++)
 		versions[i] = (struct version){ .name = names[i], .match = matches[i] };
-	if (identity__resolve_knowing(&c, known, !!known, &s, &e))
+	if (identity__resolve_knowing(&c, known, &s, &e))
 		fail_msg("identity__resolve: %s", e.text);
 	for (size_t i = 0; i < n; i++)
 		print_message("    v%zu: %s\n", i + 1, s->versions[i].note);
@@ -335,7 +336,7 @@ static inline struct id_snapshot *resolve(const struct match *matches, size_t n,
 #define RESOLVE_KNOWING(known, ...)                    \
 	resolve((const struct match[]){ __VA_ARGS__ }, \
 	        sizeof((const struct match[]){ __VA_ARGS__ }) / sizeof(struct match), known)
-#define RESOLVE(...) RESOLVE_KNOWING(NULL, __VA_ARGS__)
+#define RESOLVE(...) RESOLVE_KNOWING(&(const struct id_known){ 0 }, __VA_ARGS__)
 
 static inline uint16_t version_of_process(const struct id_snapshot *s, pid_t pid)
 {

@@ -117,6 +117,60 @@ static void a_port_nobody_listens_on_is_a_place_already_and_says_what_listens_in
 	id_snapshot__free(s);
 }
 
+static struct id_known listening(const struct id_snapshot *s)
+{
+	return (struct id_known){ .listeners = s->listeners, .n_listeners = s->n_listeners };
+}
+
+/* As a service manager holds it, which ends one release and starts the next. */
+static void a_listener_that_outlives_its_server_stays_a_place_of_the_version(void **state)
+{
+	NEEDS_ROOT();
+	const char *manager = copy_program("manager"), *release = copy_program("release"),
+		   *cgroup = make_cgroup("held");
+	struct server a = start((struct start){ .program = manager, .flags = "x", .next = release, .cgroup = cgroup });
+	struct id_snapshot *before = RESOLVE({ .exe = (char *)release }, { .exe = (char *)"/nowhere" }), *s;
+	struct id_known known = listening(before);
+
+	assert_by_reader(before, "127.0.0.1", a.port);
+	assert_int_equal(kill(a.serving, SIGKILL), 0);
+	while (!process__has_gone(a.serving))
+		usleep(1000);
+	for (int i = 0; i < 2; i++) { /* the second look knows what the first one kept */
+		s = RESOLVE_KNOWING(&known, { .exe = (char *)release }, { .exe = (char *)"/nowhere" });
+		assert_by_reader(s, "127.0.0.1", a.port);
+		assert_int_equal(s->versions[0].state, ID_WAITING);
+		assert_int_equal(s->n_listeners, 1);
+		assert_int_equal(s->listeners[0].versions, 1);
+		id_snapshot__free(before);
+		before = s;
+		known = listening(before);
+	}
+	stop(a.started);
+	s = RESOLVE_KNOWING(&known, { .exe = (char *)release }, { .exe = (char *)"/nowhere" });
+	assert_int_equal(s->n_listeners + s->n_places, 0);
+	id_snapshot__free(s);
+	id_snapshot__free(before);
+}
+
+/* Whoever comes to hold a port later is nobody's business. */
+static void a_listener_that_follows_at_the_same_port_is_not_taken_for_the_one_before(void **state)
+{
+	const char *release = copy_program("release");
+	struct server a = start((struct start){ .program = release, .flags = "r" }), b;
+	struct id_snapshot *before = RESOLVE({ .exe = (char *)release }), *s;
+	struct id_known known = listening(before);
+
+	assert_int_equal(before->n_listeners, 1);
+	stop(a.started);
+	b = start((struct start){ .port = a.port, .flags = "r" });
+	s = RESOLVE_KNOWING(&known, { .exe = (char *)release });
+	assert_int_equal(s->n_listeners + s->n_places, 0);
+	assert_int_equal(version_of_process(s, b.serving), 0);
+	id_snapshot__free(s);
+	id_snapshot__free(before);
+}
+
 static void one_process_may_serve_the_places_of_two_versions(void **state)
 {
 	struct server a = start((struct start){ .addr = "0.0.0.0" });
@@ -348,6 +402,8 @@ static const struct CMUnitTest tests[] = {
 	T(an_address_is_found_behind_a_wildcard_listener_but_not_behind_one_for_ipv6_only),
 	T(a_listener_of_its_own_beats_the_wildcard_listener_on_that_address),
 	T(a_port_nobody_listens_on_is_a_place_already_and_says_what_listens_instead),
+	T(a_listener_that_outlives_its_server_stays_a_place_of_the_version),
+	T(a_listener_that_follows_at_the_same_port_is_not_taken_for_the_one_before),
 	T(one_process_may_serve_the_places_of_two_versions),
 	T(two_versions_on_one_reuseport_port_are_told_apart_by_the_reader),
 	T(reuseport_workers_of_one_version_make_a_static_place),

@@ -72,13 +72,13 @@ static void a_descendant_of_a_pid_that_has_gone_stays_its_versions(void **state)
 			known = s->processes[i];
 	id_snapshot__free(s);
 	assert_int_equal(known.version, 1);
-	s = RESOLVE_KNOWING(&known, { .pid = INT32_MAX });
+	s = RESOLVE_KNOWING((&(const struct id_known){ &known, 1, NULL, 0 }), { .pid = INT32_MAX });
 	assert_int_equal(version_of_process(s, a.serving), 1);
 	assert_static(s, "127.0.0.1", a.port, 1);
 	id_snapshot__free(s);
 	/* Its number may have been given to another. */
 	known.start_ticks += 100;
-	s = RESOLVE_KNOWING(&known, { .pid = INT32_MAX });
+	s = RESOLVE_KNOWING((&(const struct id_known){ &known, 1, NULL, 0 }), { .pid = INT32_MAX });
 	assert_int_equal(version_of_process(s, a.serving), 0);
 	id_snapshot__free(s);
 }

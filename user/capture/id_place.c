@@ -117,6 +117,36 @@ static int claim_side(struct resolve *r, size_t version, bool client)
 	return 0;
 }
 
+/* The versions that are known by their processes and listened here before; 0: none did. */
+static uint64_t listened_before(const struct resolve *r, const struct sock *s)
+{
+	for (size_t i = 0; i < r->known->n_listeners; i++)
+		if (r->known->listeners[i].cookie == s->cookie)
+			return r->known->listeners[i].versions & r->server_mask;
+	return 0;
+}
+
+/*
+ * Between two releases nobody may hold a listener but the service manager, and clients wait in its queue for the next
+ * one: were it not watched, the first of what that one serves would not be seen.
+ */
+static int keep_listeners(struct resolve *r)
+{
+	for (size_t i = 0; i < r->sockets.n; i++) {
+		struct sock *s = &r->sockets.v[i];
+		struct place_claim *claim;
+
+		s->kept = s->claimed || s->place.client ? 0 : listened_before(r, s);
+		if (!s->kept)
+			continue;
+		claim = place_of(r, &s->place);
+		if (!claim)
+			return -ENOMEM;
+		claim->by_process |= s->kept;
+	}
+	return 0;
+}
+
 /* --- conflicts
  * ------------------------------------------------------------------------------------------------------------- */
 
@@ -197,9 +227,9 @@ static void find_place_conflicts(struct resolve *r)
 
 int resolve__claim(struct resolve *r)
 {
-	for (size_t i = 0; i < r->c->n_versions; i++) {
-		int err = 0;
+	int err = 0;
 
+	for (size_t i = 0; i < r->c->n_versions; i++) {
 		if (r->versions[i].server)
 			err = claim_side(r, i, false);
 		if (!err && r->versions[i].client)
@@ -207,6 +237,9 @@ int resolve__claim(struct resolve *r)
 		if (err)
 			return err;
 	}
+	err = keep_listeners(r);
+	if (err)
+		return err;
 	find_process_conflicts(r);
 	find_socket_conflicts(r);
 	find_place_conflicts(r);

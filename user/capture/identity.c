@@ -52,8 +52,8 @@ static int scan(struct resolve *r, struct err *e)
 	err = proctable__new(&r->processes, e);
 	if (err)
 		return err;
-	r->matcher.known = r->known;
-	r->matcher.n_known = r->n_known;
+	r->matcher.known = r->known->processes;
+	r->matcher.n_known = r->known->n_processes;
 	match__all(&r->matcher, r->processes);
 	return sockets__scan(r->c, r->processes, &r->cgroup2, &r->sockets, e);
 }
@@ -110,7 +110,7 @@ static int version_cgroups(struct resolve *r, size_t version)
 		err = cgroup_set__add_root(&r->cgroups, &r->cgroup2);
 	}
 	for (size_t i = 0; i < r->sockets.n && !err; i++)
-		if (r->sockets.v[i].claimed >> version & 1)
+		if ((r->sockets.v[i].claimed | r->sockets.v[i].kept) >> version & 1)
 			err = cgroup_set__add(&r->cgroups, &r->cgroup2, r->sockets.v[i].cgroup_id);
 	return err;
 }
@@ -148,11 +148,11 @@ static int result_listeners(struct resolve *r, struct id_snapshot *s)
 	for (size_t i = 0; i < r->sockets.n; i++) {
 		const struct sock *sock = &r->sockets.v[i];
 
-		if (!sock->claimed || sock->place.client)
+		if (!(sock->claimed | sock->kept) || sock->place.client)
 			continue;
 		s->listeners[s->n_listeners++] = (struct id_listener){
 			.cookie = sock->cookie,
-			.versions = sock->claimed,
+			.versions = sock->claimed | sock->kept,
 			.place = sock->place,
 			.family = sock->family,
 			.own_netns = sock->own_netns,
@@ -247,19 +247,19 @@ static void resolve__free(struct resolve *r)
 
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e)
 {
-	return identity__resolve_knowing(c, NULL, 0, out, e);
+	const struct id_known nothing = { 0 };
+
+	return identity__resolve_knowing(c, &nothing, out, e);
 }
 
-int identity__resolve_knowing(const struct config *c, const struct id_process *known, size_t n_known,
-                              struct id_snapshot **out, struct err *e)
+int identity__resolve_knowing(const struct config *c, const struct id_known *known, struct id_snapshot **out,
+                              struct err *e)
 {
-	struct resolve r = { .c = c, .cgroup2 = { .fd = -1 }, .matcher = { .c = c } };
+	struct resolve r = { .c = c, .known = known, .cgroup2 = { .fd = -1 }, .matcher = { .c = c } };
 	struct id_snapshot *s = NULL;
 	int err;
 
 	*out = NULL;
-	r.known = known;
-	r.n_known = n_known;
 	err = scan(&r, e);
 	if (err)
 		goto cleanup;

@@ -11,6 +11,8 @@
  *  - a place (address, port, side) appears once; when processes of several versions, or of no version, share it,
  *    it is by_reader: the process that reads decides; an exact address goes before the wildcard of the same port;
  *  - a process that serves places of several versions is listed once for each, next to each other (by tgid);
+ *  - a listening socket that was a version's stays watched while it lives, whoever holds it now (a service manager
+ * keeps it from one release to the next): the process that reads decides;
  *  - cgroups are an antichain: none is an ancestor of another, so that no packet is seen twice.
  */
 #ifndef TW_IDENTITY_H
@@ -85,12 +87,21 @@ struct id_snapshot {
 
 /* Returns 0, or a negative errno with e saying what could not be read (no cgroup2 mount, no /proc, no permission). */
 int identity__resolve(const struct config *c, struct id_snapshot **out, struct err *e);
+
+/* What earlier looks have found. */
+struct id_known {
+	const struct id_process *processes;
+	size_t n_processes;
+	const struct id_listener *listeners;
+	size_t n_listeners;
+};
+
 /*
- * The same, knowing which processes belonged to a version before: a descendant of a version's pid stays one when the
- * processes between them have gone (a server that replaces its own program leaves its old master behind).
+ * The same, knowing which processes and listeners belonged to a version before: a descendant of a version's pid stays
+ * one when the processes between them have gone (a server that replaces its own program leaves its old master behind).
  */
-int identity__resolve_knowing(const struct config *c, const struct id_process *known, size_t n_known,
-                              struct id_snapshot **out, struct err *e);
+int identity__resolve_knowing(const struct config *c, const struct id_known *known, struct id_snapshot **out,
+                              struct err *e);
 void id_snapshot__free(struct id_snapshot *s);
 
 /*

@@ -39,8 +39,7 @@ struct resolve {
 	const struct config *c;
 	struct cgroup2 cgroup2;
 	struct matcher matcher;
-	const struct id_process *known; /* belonged to a version before */
-	size_t n_known;
+	const struct id_known *known; /* belonged to a version before */
 	struct proctable *processes;
 	struct socktable sockets;
 	struct place_claim *places;

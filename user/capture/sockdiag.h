@@ -27,6 +27,7 @@ struct sock {
 	uint32_t drops;               /* of a listener: what it has dropped so far, modulo 2^32 */
 	uint64_t cgroup_id;           /* of the socket, not of its holders; 0: the kernel does not tell (before 5.9) */
 	uint64_t claimed;             /* versions, a bit mask; the resolver's */
+	uint64_t kept;                /* of a listener that nobody claims now: those that did; the resolver's */
 	uint32_t *holders;            /* indices of processes; the table's */
 	size_t n_holders;
 };

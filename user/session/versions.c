@@ -104,14 +104,15 @@ int versions_resolve(struct session *s, struct err *e)
 {
 	struct id_snapshot *old = s->ids, *ids = NULL;
 	double now = session_now();
-	size_t n_known;
-	const struct id_process *known = generations__known(s->generations, &n_known);
-	int gone, err = identity__resolve_knowing(s->config, known, n_known, &ids, e);
+	struct id_known known = { .listeners = old ? old->listeners : NULL, .n_listeners = old ? old->n_listeners : 0 };
+	int gone, err;
 	bool some;
 
+	known.processes = generations__known(s->generations, &known.n_processes);
+	err = identity__resolve_knowing(s->config, &known, &ids, e);
 	if (err)
 		return err;
-	some = some_are_new(ids, known, n_known);
+	some = some_are_new(ids, known.processes, known.n_processes);
 	/* First who reads, then what is watched: what is asked from the first packet on is read, too. */
 	if (tls_follow(s, ids))
 		log_warn("out of memory: new processes are watched later");
