@@ -6,7 +6,7 @@ import pytest
 
 from tw import h2, h2_servers
 from tw.faults import assert_record, expected_total, finish, play_all
-from tw.h2faults import ANSWERED, CASES, CUT, UNANSWERED, Case, Dialogue, Faulty, method_of
+from tw.h2faults import ANSWERED, CASES, CUT, UNANSWERED, Case, Dialogue, Faulty, exchanges, method_of
 from tw.h2traffic import assert_h2
 from tw.oracle import MS, assert_counts, counts
 from tw.watch import ARMS
@@ -45,6 +45,7 @@ def test_each_fault_alone_is_counted_as_both_sides_saw_it(tmp_path, certificate,
     records = [play_all(CASES, N, server.port, tls=context) for server, context in zip(several, (None, h2.context()))]
     for server, record in zip(several, records):
         as_the_server_saw_it(server, record)
+    begun, records = sum(map(expected_total, records)), list(map(exchanges, records))
     d = w.stop()
     for arm, record in zip(ARMS, records):
         assert_record(d, record, arm)
@@ -52,7 +53,8 @@ def test_each_fault_alone_is_counted_as_both_sides_saw_it(tmp_path, certificate,
         for case in CASES:
             if case.least:
                 assert d.latency(case.endpoint, arm=arm)["max"] >= case.least - 5 * MS, case
-    assert_h2(d, 2 * N * len(CASES), requests=sum(map(expected_total, records)))
+    assert_h2(d, 2 * N * len(CASES), requests=begun)
+    assert d["coverage"]["http2"]["withdrawn"] == begun - sum(map(expected_total, records)) > 0
 
 
 @BOTH
@@ -65,7 +67,7 @@ def test_faults_among_good_requests_under_load_are_counted_as_both_sides_saw_the
     w = watching(versions={"v1": ("baseline", {"listen": str(good.port)})}, serving=[good.port])
     load = started(h2_servers.H2load(tmp_path, good, ("/ok", "/missing", "/boom"), 60_000, 16, 8, secure))
     record = play_all(CASES, 2, server.port, server.host, threads=4, tls=context)
-    as_the_server_saw_it(server, record)
+    record = exchanges(as_the_server_saw_it(server, record))
     assert load.wait()["done"] == 60_000
     log = counts(good.exchanges(60_000))
     d = w.stop()

@@ -19,7 +19,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct told {
-	uint64_t begun, ended;
+	uint64_t begun, ended, withdrawn;
 	size_t letters;
 };
 
@@ -63,6 +63,13 @@ static void ended(void *arg, const struct h2_exchange *e)
 	look(t, e);
 }
 
+static void withdrawn(void *arg, const struct h2_exchange *e)
+{
+	struct told *t = arg;
+
+	t->withdrawn++;
+}
+
 static void open_one(void *arg, const struct h2_exchange *e)
 {
 	struct told *t = arg;
@@ -76,7 +83,8 @@ static void check(const struct http2 *h, const struct told *t)
 	struct h2_counts c;
 
 	http2__counts(h, &c);
-	if (c.requests != t->begun || c.ended != t->ended || c.requests != c.ended + c.open)
+	if (c.requests != t->begun || c.ended != t->ended || c.withdrawn != t->withdrawn ||
+	    c.requests != c.ended + c.withdrawn + c.open)
 		fail("streams do not add up");
 	if (c.memory > MEMORY || c.memory_max > MEMORY)
 		fail("memory beyond the limit");
@@ -102,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.memory = MEMORY, .connections = 3, .streams = 20, .header_list = 2000, .long_lived = 1000000
 	};
 	struct told told = { 0 }, open;
-	struct h2_sink sink = { begun, ended, &told };
+	struct h2_sink sink = { begun, ended, withdrawn, &told };
 	struct http2 *h = http2__new(&limits, &sink);
 
 	if (!h)
@@ -112,10 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(h, &told);
 	open = told;
 	http2__each_open(h, open_one, &open);
-	if (open.begun != told.ended)
+	if (open.begun != told.ended + told.withdrawn)
 		fail("open streams do not add up");
 	http2__free(h);
-	if (told.begun != told.ended)
+	if (told.begun != told.ended + told.withdrawn)
 		fail("a stream has not ended");
 	return 0;
 }

@@ -158,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct h2_limits limits = {
 		.memory = 1 << 20, .connections = 4, .streams = 16, .header_list = 4096, .long_lived = 1
 	};
-	const struct h2_sink sink = { nobody, nobody, NULL };
+	const struct h2_sink sink = { nobody, nobody, nobody, NULL };
 	static struct h2_work w;
 	uint32_t lot, n, at, k, end = 0;
 	int joined;

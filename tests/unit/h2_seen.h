@@ -25,7 +25,7 @@ struct seen_exchange {
 struct seen {
 	struct http2 *h;
 	struct seen_exchange ended[SEEN_MAX];
-	size_t n_ended, n_begun;
+	size_t n_ended, n_begun, n_withdrawn;
 	bool silent; /* only counts */
 };
 
@@ -35,6 +35,11 @@ static inline void seen_begun(void *arg, const struct h2_exchange *e)
 
 	assert_int_not_equal(e->t_start, 0);
 	s->n_begun++;
+}
+
+static inline void seen_withdrawn(void *arg, const struct h2_exchange *e)
+{
+	((struct seen *)arg)->n_withdrawn++;
 }
 
 static inline void seen_ended(void *arg, const struct h2_exchange *e)
@@ -63,9 +68,9 @@ static inline struct h2_limits seen_limits(void)
 
 static inline void seen_init_with(struct seen *s, const struct h2_limits *limits)
 {
-	struct h2_sink sink = { seen_begun, seen_ended, s };
+	struct h2_sink sink = { seen_begun, seen_ended, seen_withdrawn, s };
 
-	s->n_ended = s->n_begun = 0;
+	s->n_ended = s->n_begun = s->n_withdrawn = 0;
 	s->silent = false;
 	s->h = http2__new(limits, &sink);
 	assert_non_null(s->h);
@@ -93,7 +98,8 @@ static inline void seen_check(const struct seen *s)
 
 	assert_int_equal(c.requests, s->n_begun);
 	assert_int_equal(c.ended, s->n_ended);
-	assert_int_equal(c.requests, c.ended + c.open);
+	assert_int_equal(c.withdrawn, s->n_withdrawn);
+	assert_int_equal(c.requests, c.ended + c.withdrawn + c.open);
 }
 
 static inline void seen_feed(struct seen *s, const struct wire *w)
@@ -107,7 +113,7 @@ static inline void seen_free(struct seen *s)
 {
 	http2__free(s->h);
 	s->h = NULL;
-	assert_int_equal(s->n_begun, s->n_ended);
+	assert_int_equal(s->n_begun, s->n_ended + s->n_withdrawn);
 }
 
 /* The exchange of a stream, or NULL. */

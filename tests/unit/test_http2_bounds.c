@@ -379,7 +379,7 @@ static void memory_is_never_beyond_its_limit_and_nothing_is_lost_uncounted(void 
 static void without_memory_there_is_no_object(void **state)
 {
 	struct h2_limits limits = seen_limits();
-	struct h2_sink sink = { seen_begun, seen_ended, &seen };
+	struct h2_sink sink = { seen_begun, seen_ended, seen_withdrawn, &seen };
 
 	limits.memory = 100;
 	assert_null(http2__new(&limits, &sink));

@@ -138,6 +138,87 @@ static void a_goaway_ends_what_it_leaves_out_and_nothing_else(void **state)
 	assert_int_equal(seen_counts(&seen).malformed, 0);
 }
 
+/* RFC 9113, 6.8 and 8.7: what an orderly GOAWAY leaves out has not been looked at, and may be asked elsewhere. */
+static void an_orderly_goaway_withdraws_what_it_leaves_out(void **state)
+{
+	ask(&w, 1, "/a", END_STREAM);
+	ask(&w, 3, "/b", END_STREAM);
+	ask(&w, 5, "/c", END_STREAM);
+	answer(&w, 5, "200", 0); /* it was looked at, whatever is said later */
+	goaway(&w, ANSWERS, 0x7fffffff, 0);
+	goaway(&w, ANSWERS, 1, 0);
+	ask(&w, 7, "/d", END_STREAM);
+	answer(&w, 1, "200", END_STREAM);
+	wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
+	ask(&w, 9, "/e", END_STREAM);
+	fed();
+	assert_int_equal(seen_counts(&seen).withdrawn, 2);
+	assert_null(seen_stream(&seen, 3));
+	assert_null(seen_stream(&seen, 7));
+	expect_of(&seen_stream(&seen, 1)->e, TW_ANSWERED, false, 0);
+	expect_of(&seen_stream(&seen, 5)->e, TW_TRUNCATED, true, 0);
+	expect_of(&seen_stream(&seen, 9)->e, TW_UNANSWERED, false, 0);
+}
+
+/* An answer to a request by this method; the length: a content-length, NULL: none. */
+static void answer_of_length(const char *method, const char *status, const char *length, uint8_t flags)
+{
+	struct bytes request = { .n = 0 }, head = { .n = 0 };
+
+	put_field(&request, ":method", method);
+	put_index(&request, 6);
+	put_field(&request, ":path", "/a");
+	say_block(&w, REQUESTS, END_STREAM, 1, &request);
+	put_field(&head, ":status", status);
+	if (length)
+		put_field(&head, "content-length", length);
+	say_block(&w, ANSWERS, flags, 1, &head);
+}
+
+/* RFC 9113, 8.1.1: the client treats it as an error of the stream. */
+static void an_answer_with_less_than_its_content_length_is_cut(void **state)
+{
+	static const struct {
+		const char *method, *status, *length;
+		size_t frames[3];
+		enum tw_outcome outcome;
+	} cases[] = {
+		{ "GET", "200", "30", { 10, 10, 10 }, TW_ANSWERED },
+		{ "GET", "200", "31", { 10, 10, 10 }, TW_TRUNCATED },
+		{ "GET", "503", "31", { 10, 10, 10 }, TW_TRUNCATED },
+		{ "POST", "200", "30", { 10, 20, 0 }, TW_ANSWERED },
+		{ "POST", "200", "999999999999999999", { 1, 0, 0 }, TW_TRUNCATED },
+		{ "GET", "200", "1", { 0 }, TW_TRUNCATED },
+		{ "GET", "200", "0", { 0 }, TW_ANSWERED },
+		{ "GET", "200", NULL, { 0 }, TW_ANSWERED },
+		{ "HEAD", "200", "31", { 0 }, TW_ANSWERED },
+		{ "GET", "304", "31", { 0 }, TW_ANSWERED },
+		{ "GET", "200", "3x", { 0 }, TW_ANSWERED },
+		{ "GET", "200", "9999999999999999999", { 0 }, TW_ANSWERED },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int trailers = 0; trailers < 2; trailers++) {
+			again();
+			answer_of_length(cases[i].method, cases[i].status, cases[i].length, 0);
+			for (int k = 0; k < 3 && cases[i].frames[k]; k++)
+				data(&w, ANSWERS, 1, cases[i].frames[k], 0);
+			if (trailers)
+				say_trailers(ANSWERS);
+			else
+				data(&w, ANSWERS, 1, 0, END_STREAM);
+			expect(cases[i].outcome, cases[i].outcome != TW_ANSWERED, 0);
+		}
+	}
+	again();
+	answer_of_length("GET", "200", "5", END_STREAM);
+	expect(TW_TRUNCATED, true, 0);
+	again();
+	answer_of_length("GET", "200", "5", 0);
+	data(&w, ANSWERS, 1, 5, END_STREAM);
+	expect(TW_ANSWERED, false, 0);
+}
+
 /* Stream 2 is promised, to the request of stream 1. */
 static void push(const char *path)
 {
@@ -488,6 +569,8 @@ int main(void)
 		TEST(a_reset_is_of_whose_it_is),
 		TEST(an_end_without_an_answer_is_the_servers_failure),
 		TEST(a_goaway_ends_what_it_leaves_out_and_nothing_else),
+		TEST(an_orderly_goaway_withdraws_what_it_leaves_out),
+		TEST(an_answer_with_less_than_its_content_length_is_cut),
 		TEST(a_later_goaway_takes_nothing_back),
 		TEST(a_goaway_of_the_client_is_about_pushes),
 		TEST(a_push_may_come_after_the_clients_half_close),

@@ -58,6 +58,18 @@ static enum tw_outcome begins_with(const struct h2_conn *c, const struct h2_stre
 	return s->pushed ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
 }
 
+/*
+ * A server that goes away in order leaves requests out that crossed its GOAWAY, and tells their clients, who ask
+ * elsewhere: nobody has failed. Where it goes because of an error, somebody has.
+ */
+static void leave_out(struct h2_conn *c, struct h2_stream *s, enum tw_outcome outcome, uint32_t error, uint64_t t)
+{
+	if (outcome == TW_UNANSWERED && !error && !s->begun && !s->doubtful)
+		h2_exchange__withdraw(c, s);
+	else
+		h2_exchange__end(c, s, outcome, error, t);
+}
+
 /* `s` is filled in by the caller but for what every stream has; from the table, or only for the time of this call. */
 static void begin(struct h2_conn *c, struct h2_stream *s, bool kept, uint64_t t)
 {
@@ -73,8 +85,12 @@ static void begin(struct h2_conn *c, struct h2_stream *s, bool kept, uint64_t t)
 		return;
 	}
 	outcome = begins_with(c, s, &error);
-	if (outcome != TW_OUTCOME_NR)
+	if (outcome == TW_OUTCOME_NR)
+		return;
+	if (c->over)
 		h2_exchange__end(c, s, outcome, error, t);
+	else
+		leave_out(c, s, outcome, error, t);
 }
 
 /* Room for a new stream: in the table, or `spare` if there is none. */
@@ -91,11 +107,18 @@ static struct h2_stream *add(struct h2_conn *c, uint32_t id, struct h2_stream *s
 	return spare;
 }
 
+/* RFC 9113, 8.3.1. */
+static bool is_request(const struct h2_fields *list)
+{
+	return list->unknown || (list->method && (list->path || list->connect));
+}
+
 static void request_begins(struct h2_conn *c, struct h2_side *side, const struct h2_fields *list, uint64_t t)
 {
 	struct h2_stream spare, *s = add(c, side->block_stream, &spare);
 
 	describe(s, list);
+	s->no_request = !is_request(list) && !list->broken;
 	s->t_start = side->t_block;
 	s->place = side->frames.place;
 	s->whole = side->end_stream;
@@ -155,12 +178,6 @@ static void request_trailers(struct h2_conn *c, struct h2_stream *s, const struc
 		request_whole(c, s, t);
 }
 
-/* RFC 9113, 8.3.1. */
-static bool is_request(const struct h2_fields *list)
-{
-	return list->unknown || (list->method && (list->path || list->connect));
-}
-
 static void request_block(struct h2_conn *c, const struct h2_fields *list, uint64_t t)
 {
 	struct h2_side *side = &c->side[H2_REQUESTS];
@@ -196,12 +213,31 @@ static void answer_fails(struct h2_conn *c, struct h2_stream *s, uint64_t t)
 	h2_exchange__end(c, s, TW_RESET_BY_SERVER, 0, t);
 }
 
+/*
+ * RFC 9113, 8.1.1: an answer that ends before its content-length is malformed, and its client drops it. (Padding counts
+ * as body here, as the frames' heads do not tell how much of it there is.)
+ */
+static void answer_ends(struct h2_conn *c, struct h2_stream *s, uint64_t t)
+{
+	h2_exchange__end(c, s, s->came < s->due ? TW_TRUNCATED : TW_ANSWERED, 0, t);
+}
+
+/* Bytes that the body must have. Those of an answer to HEAD, and of a 304, are another's (RFC 9110, 8.6). */
+static uint64_t body_due(const struct h2_stream *s, const struct h2_fields *list)
+{
+	if (list->length <= 0 || !list->status || list->status == 204 || list->status == 304)
+		return 0;
+	if (!s->len || s->connect || !memcmp(s->text, "HEAD ", 5))
+		return 0;
+	return (uint64_t)list->length;
+}
+
 static void answer_trailers(struct h2_conn *c, struct h2_stream *s, const struct h2_fields *list, uint64_t t)
 {
 	s->t_last = t;
 	s->grpc_status = list->grpc_status;
 	s->grpc_unknown = list->unknown;
-	h2_exchange__end(c, s, TW_ANSWERED, 0, t);
+	answer_ends(c, s, t);
 }
 
 static void answer_begins(struct h2_conn *c, struct h2_stream *s, const struct h2_side *side,
@@ -215,6 +251,8 @@ static void answer_begins(struct h2_conn *c, struct h2_stream *s, const struct h
 	s->t_first = side->t_block;
 	s->t_last = t;
 	s->events = list->type == H2_TYPE_EVENTS;
+	s->due = body_due(s, list);
+	s->came = 0;
 	if (s->type_unknown && list->type == H2_TYPE_GRPC) {
 		s->type_unknown = false;
 		s->grpc = true;
@@ -259,7 +297,7 @@ static void answer_block(struct h2_conn *c, const struct h2_fields *list, uint64
 	/* Only interim responses are followed by a header list that is not the last, or has a status. */
 	if (s->begun && !s->sure && (list->status || !side->end_stream)) {
 		s->begun = s->status_unknown = false;
-		s->t_first = s->t_last = 0;
+		s->t_first = s->t_last = s->due = 0;
 	}
 	if (!s->begun) {
 		answer_header(c, s, side, list, t);
@@ -277,7 +315,7 @@ static void answer_whole(struct h2_conn *c, struct h2_stream *s, uint64_t t)
 	/* A call that succeeds has trailers. */
 	if (s->status >= 200 && s->status <= 399)
 		s->type_unknown = false;
-	h2_exchange__end(c, s, TW_ANSWERED, 0, t);
+	answer_ends(c, s, t);
 }
 
 static void answer_data(struct h2_conn *c, struct h2_stream *s, const struct h2_frame *f, uint64_t t)
@@ -294,6 +332,7 @@ static void answer_data(struct h2_conn *c, struct h2_stream *s, const struct h2_
 	}
 	s->sure = true;
 	s->t_last = t;
+	s->came += f->length;
 	s->messages[H2_ANSWERS] += f->length > 0;
 	if (f->end_stream && !f->length)
 		answer_whole(c, s, t);
@@ -373,6 +412,6 @@ void h2_events__goaway(struct h2_conn *c, int d, const struct h2_frame *f, uint6
 	for (s = c->streams.first; s; s = next) {
 		next = s->next;
 		if (s->pushed == pushes && s->id > opener->away_id)
-			h2_exchange__end(c, s, pushes ? TW_CLIENT_ABANDONED : TW_UNANSWERED, f->value, t);
+			leave_out(c, s, pushes ? TW_CLIENT_ABANDONED : TW_UNANSWERED, f->value, t);
 	}
 }

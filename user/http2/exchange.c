@@ -32,6 +32,17 @@ void h2_exchange__begun(const struct h2_conn *c, const struct h2_stream *s)
 	c->engine->sink.begun(c->engine->sink.arg, &e);
 }
 
+void h2_exchange__withdraw(struct h2_conn *c, struct h2_stream *s)
+{
+	struct h2_exchange e;
+
+	c->engine->counts.withdrawn++;
+	c->engine->counts.open--;
+	who(c, s, &e);
+	c->engine->sink.withdrawn(c->engine->sink.arg, &e);
+	h2_streams__remove(&c->streams, s);
+}
+
 /* "POST" and "gRPC" are of one length. */
 static void name(struct h2_stream *s, struct h2_exchange *e)
 {
@@ -129,7 +140,7 @@ void h2_exchange__ended(const struct h2_conn *c, struct h2_stream *s, enum tw_ou
 	e.t_end = t;
 	g->counts.open--;
 	g->counts.ended++;
-	g->counts.unknown_requests += !e.text && !e.hash;
+	g->counts.unknown_requests += !e.text && !e.hash && !s->no_request;
 	g->counts.unknown_statuses += e.status_unknown;
 	g->sink.ended(g->sink.arg, &e);
 }

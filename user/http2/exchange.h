@@ -8,6 +8,9 @@
 /* It is open and counted. */
 void h2_exchange__begun(const struct h2_conn *c, const struct h2_stream *s);
 
+/* The server has said that it never looked at it; forgotten, as if it had not begun. */
+void h2_exchange__withdraw(struct h2_conn *c, struct h2_stream *s);
+
 /* As it is now, at the time of the latest record. */
 void h2_exchange__open(const struct h2_conn *c, struct h2_stream *s, struct h2_exchange *to);
 

@@ -9,7 +9,7 @@
 
 void h2_fields__begin(struct h2_fields *f, size_t limit)
 {
-	*f = (struct h2_fields){ .limit = limit, .grpc_status = H2_GRPC_NONE };
+	*f = (struct h2_fields){ .limit = limit, .grpc_status = H2_GRPC_NONE, .length = -1 };
 }
 
 static bool is_name(const struct h2_nv *nv, const char *name)
@@ -69,6 +69,21 @@ static void add_type(struct h2_fields *f, const struct h2_nv *nv)
 		f->type = H2_TYPE_EVENTS;
 }
 
+/* RFC 9110, 8.6: digits; of two that differ neither is believed. */
+static void add_length(struct h2_fields *f, const struct h2_nv *nv)
+{
+	int64_t length = 0;
+
+	if (!nv->value_len || nv->value_len > 18)
+		return;
+	for (size_t i = 0; i < nv->value_len; i++) {
+		if (nv->value[i] < '0' || nv->value[i] > '9')
+			return;
+		length = length * 10 + nv->value[i] - '0';
+	}
+	f->length = f->length < 0 || f->length == length ? length : 0;
+}
+
 static void add_pseudo(struct h2_fields *f, const struct h2_nv *nv)
 {
 	f->pseudo = true;
@@ -101,6 +116,8 @@ void h2_fields__add(void *arg, const struct h2_nv *nv)
 		add_pseudo(f, nv);
 	else if (nv->name_len == 12 && is_name(nv, "content-type"))
 		add_type(f, nv);
+	else if (nv->name_len == 14 && is_name(nv, "content-length"))
+		add_length(f, nv);
 	else if (nv->name_len == 11 && is_name(nv, "grpc-status"))
 		f->grpc_status = h2_grpc_status(nv->value, nv->value_len);
 }

@@ -39,6 +39,7 @@ struct h2_fields {
 	uint16_t status; /* see TW_STATUS_LOW; 0: none that makes sense */
 	enum h2_type type;
 	int grpc_status;
+	int64_t length; /* content-length; -1: none that makes sense */
 	char method_text[H2_METHOD_MAX];
 	char path_text[TW_PATH_MAX];
 };

@@ -4,11 +4,12 @@
  *
  * Invariants:
  *  - every stream that began (a request's HEADERS) ends as exactly one exchange, or is still open, or was shed and
- *    counted as such;
+ *    counted as such, or was withdrawn: the server has said that it goes away without having looked at it, and whoever
+ *    asked may ask elsewhere (RFC 9113, 6.8 and 8.7);
  *  - whatever a peer sends costs bounded work and memory; what does not fit is shed and counted;
  *  - a header table that is not known says so: what refers to it is unknown, never guessed;
- *  - of headers it keeps :method, :path without its query, :protocol, :status, content-type as far as "is it gRPC", and
- *    grpc-status; of bodies nothing.
+ *  - of headers it keeps :method, :path without its query, :protocol, :status, content-type as far as "is it gRPC",
+ *    content-length and grpc-status; of bodies nothing but their length.
  */
 #ifndef HTTP2_HTTP2_H
 #define HTTP2_HTTP2_H
@@ -75,7 +76,8 @@ struct h2_counts {
 	uint64_t joined;           /* of these, found open */
 	uint64_t requests;         /* streams that began */
 	uint64_t ended;            /* exchanges handed out */
-	uint64_t unknown_requests; /* of those that have ended: neither text nor hash was known */
+	uint64_t withdrawn;        /* see above */
+	uint64_t unknown_requests; /* of those that have ended: neither text nor hash was known, and there was one */
 	uint64_t unknown_statuses;
 	uint64_t desynchronised; /* times a direction's frames were lost */
 	uint64_t resynchronised;
@@ -92,6 +94,7 @@ struct h2_counts {
 struct h2_sink {
 	void (*begun)(void *arg, const struct h2_exchange *e); /* only conn, stream, who and t_start are set */
 	void (*ended)(void *arg, const struct h2_exchange *e);
+	void (*withdrawn)(void *arg, const struct h2_exchange *e); /* as begun, and its version_begun */
 	void *arg;
 };
 

@@ -32,10 +32,12 @@ struct h2_stream {
 	bool type_unknown; /* whether the request's content-type is gRPC's is not known */
 	bool doubtful;     /* a part of its answer may have passed unseen */
 	bool truncated;
+	bool no_request; /* its header list is no request's, and all of it is known */
 	int grpc_status;
 	uint64_t hash;
 	uint64_t t_start, t_whole, t_read, t_first, t_last;
 	uint64_t messages[2];
+	uint64_t due, came; /* bytes of the answer's body: by its content-length, 0 where it says nothing; in DATA */
 	uint16_t len;
 	uint8_t method_len;
 	char text[TW_PATH_MAX];

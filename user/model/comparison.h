@@ -56,8 +56,9 @@ struct http2_coverage {
 	uint64_t unknown; /* of these, whose endpoint or status could not be told */
 	uint64_t desynchronised, resynchronised;
 	uint64_t malformed;
-	uint64_t shed; /* connections and streams that were not followed, for want of room */
-	uint64_t open; /* streams, now */
+	uint64_t withdrawn; /* left out by a server that goes away in order: no exchanges */
+	uint64_t shed;      /* connections and streams that were not followed, for want of room */
+	uint64_t open;      /* streams, now */
 	uint64_t memory_max;
 };
 

@@ -207,6 +207,16 @@ static void on_ended(void *arg, const struct h2_exchange *e)
 		detail_enter(h->s, &r, e);
 }
 
+/* As a request that changes rows, but there is none that it comes to. */
+static void on_withdrawn(void *arg, const struct h2_exchange *e)
+{
+	struct session_http2 *h = arg;
+	uint16_t begun = e->version_begun < TW_MAX_VERSIONS ? e->version_begun : 0;
+
+	h->open[begun]--;
+	h->rows[begun].c[TW_L_MOVED]++;
+}
+
 /* ---- from and to the rest of the session ------------------------------------------------------------------------- */
 
 int http2_begin(struct session *s)
@@ -219,7 +229,7 @@ int http2_begin(struct session *s)
 		.long_lived = LONG_LIVED * NS,
 	};
 	struct session_http2 *h = calloc(1, sizeof(*h));
-	struct h2_sink sink = { .begun = on_begun, .ended = on_ended, .arg = h };
+	struct h2_sink sink = { .begun = on_begun, .ended = on_ended, .withdrawn = on_withdrawn, .arg = h };
 
 	if (!h)
 		return -ENOMEM;
@@ -414,6 +424,7 @@ void http2_coverage_fill(const struct session *s, struct http2_coverage *c)
 		.desynchronised = n.desynchronised,
 		.resynchronised = n.resynchronised,
 		.malformed = n.malformed,
+		.withdrawn = n.withdrawn,
 		.shed = n.shed_connections + n.shed_streams,
 		.open = n.open,
 		.memory_max = n.memory_max,

@@ -135,6 +135,7 @@ static void put_http2(struct document *d, cJSON *coverage, const struct http2_co
 	put_count(d, o, "desynchronised", c->desynchronised);
 	put_count(d, o, "resynchronised", c->resynchronised);
 	put_count(d, o, "malformed", c->malformed);
+	put_count(d, o, "withdrawn", c->withdrawn);
 	put_count(d, o, "shed", c->shed);
 	put_count(d, o, "memory_max", c->memory_max);
 }

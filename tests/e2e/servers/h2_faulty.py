@@ -55,7 +55,8 @@ class Served:
         self.peer = h2.Peer(sock, False)
         self.exchanges = {}
         self.over = None  # close, reset: what a script has asked for
-        self.last = h2.LARGEST  # no stream beyond is served, as GOAWAY said
+        self.last = h2.LARGEST  # no stream beyond is served, as GOAWAY said, with this code
+        self.code = h2.NO_ERROR
 
     def ended(self, e, name, place=False):
         """First come, first served: what ended it."""
@@ -70,10 +71,15 @@ class Served:
         for e in self.exchanges.values():
             self.ended(e, cut if cut and e.head else name, place)
 
+    def go_away(self, last, code):
+        self.last, self.code = last, code
+        self.peer.send(h2.goaway_frame(max(0, last), code))
+        self.refuse()
+
     def refuse(self):
         for e in self.exchanges.values():
             if e.stream.number > self.last:
-                self.ended(e, "unanswered")
+                self.ended(e, "unanswered" if self.code else "withdrawn")
 
     # ---- scripts
 
@@ -120,9 +126,12 @@ class Served:
                 self.peer.send(h2.rst_frame(s.number, int(of)))
                 self.ended(e, "reset_by_server", True)
             elif verb == "goaway":
-                self.last = s.number + int(of)
-                self.peer.send(h2.goaway_frame(max(0, self.last)))
-                self.refuse()
+                self.go_away(s.number + int(of), h2.NO_ERROR)
+            elif verb == "panic":
+                self.go_away(s.number + int(of), h2.INTERNAL_ERROR)
+            elif verb == "end":
+                self.peer.send(h2.data_frame(s.number, b"", True))
+                self.ended(e, "truncated")
             elif verb == "wait":
                 until = time.monotonic() + int(of) / 1000
                 yield lambda: time.monotonic() >= until

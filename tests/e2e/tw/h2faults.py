@@ -100,11 +100,11 @@ class Dialogue:
         if s.number in self.known:
             return self.known[s.number]
         if s.ended and s.headers:
-            return f"answered {s.status}"
+            return f"{'answered' if len(s.body) == int(s.headers['content-length']) else 'truncated'} {s.status}"
         if s.error is not None:
             return "reset_by_server" + self._place(s)
         if s.refused:
-            return "unanswered"
+            return "unanswered" if self.client.goaway[1] else WITHDRAWN
         end = self.end or self.client.end
         if end == "eof":
             return f"truncated {s.status}" if s.headers else "unanswered"
@@ -120,6 +120,12 @@ class Case(Way):
                  window=h2.LARGEST, least=0.0):
         super().__init__(name, scripts, expected, client, answer, method, body, receive_buffer, least)
         self.window = window
+
+
+def exchanges(record):
+    """Without what the server has not looked at, and said so: that is nobody's."""
+    out = {e: collections.Counter({k: n for k, n in outcomes.items() if k != WITHDRAWN}) for e, outcomes in record.items()}
+    return {e: outcomes for e, outcomes in out.items() if outcomes}
 
 
 def method_of(target):
@@ -217,7 +223,7 @@ def ask_below_the_goaway(d):
     d.read(lambda: d.client.pings)
 
 
-ANSWERED, UNANSWERED, CUT = "answered 200", "unanswered", "truncated 200"
+ANSWERED, UNANSWERED, CUT, WITHDRAWN = "answered 200", "unanswered", "truncated 200", "withdrawn"
 RESET, RESET_WITHIN = "reset_by_server before_first_byte", "reset_by_server mid_response 200"
 CANCELLED, CANCELLED_WITHIN = "reset_by_client before_first_byte", "reset_by_client mid_response 200"
 LEFT, LEFT_WITHIN = "client_abandoned before_first_byte", "client_abandoned mid_response 200"
@@ -247,11 +253,16 @@ CASES = [
     Case("cancel_and_nobody_listens", "head; gone; force", CANCELLED_WITHIN, cancel(None, begun=True)),
     Case("cancel_one_of_three", ["rest", "gone", "take 3; rest"], [ANSWERED, CANCELLED, ANSWERED], cancel([1])),
     Case("cancel_many", ["gone"] * MANY, [CANCELLED] * MANY, cancel(None)),
+    # the server ends the answer before its time
+    Case("short", "send 999; end", CUT),
+    Case("short_of_everything", "head; end", CUT),
     # GOAWAY
     Case("goaway_after", "goaway 0; rest; close", ANSWERED),
-    Case("goaway_below", ["goaway -2; gone"], [UNANSWERED]),
-    Case("goaway_between", ["take 3; goaway 2; rest", "wait 20; rest; close", "gone"], [ANSWERED, ANSWERED, UNANSWERED]),
-    Case("goaway_and_ask", "goaway 0; wait 100; rest", [ANSWERED, UNANSWERED], ask_below_the_goaway, least=0.1),
+    Case("goaway_below", ["goaway -2; gone"], [WITHDRAWN]),
+    Case("goaway_between", ["take 3; goaway 2; rest", "wait 20; rest; close", "gone"], [ANSWERED, ANSWERED, WITHDRAWN]),
+    Case("goaway_and_ask", "goaway 0; wait 100; rest", [ANSWERED, WITHDRAWN], ask_below_the_goaway, least=0.1),
+    Case("panic_below", ["panic -2; gone"], [UNANSWERED]),
+    Case("panic_between", ["take 3; panic 2; rest", "wait 20; rest; close", "gone"], [ANSWERED, ANSWERED, UNANSWERED]),
     # the server ends the connection
     Case("close_unanswered", "close", UNANSWERED),
     Case("close_after_hints", "hints; close", UNANSWERED),
