@@ -2,7 +2,7 @@
 """Real servers over HTTP/2, each over plaintext and over TLS at once: every stream counted as its server logged it."""
 import pytest
 
-from tw import h2, h2_servers, servers
+from tw import faults, h2, h2_servers, servers
 from tw.h2traffic import Mixed, assert_h2, get, post
 from tw.oracle import assert_answered, assert_counts, counts
 
@@ -168,6 +168,36 @@ def test_two_backends_behind_haproxy_are_told_apart_over_http2(tmp_path, h2_serv
         assert len(log[name]) == 20
         assert_counts(counts(log[name]), counts(backends[name].exchanges(20)))
         assert_answered(d, counts(log[name]), arm)
+
+
+def test_an_answer_that_haproxy_ends_before_its_length_is_cut_as_its_client_sees_it(tmp_path, started, watching):
+    """What is behind haproxy closes inside its answer; haproxy ends the stream as if all were well."""
+    behind = started(faults.Faulty(tmp_path))
+    front = started(servers.Haproxy(tmp_path, {"app": (behind.port, 1)}, bind="proto h2"))
+    w = watching(front.port)
+    with h2.Client(front.port) as c:
+        for script in ["rest", "send 700; close"] * 5:
+            s = c.ask("GET", "/short", None, [("answer", "length 1000"), ("script", script)])
+            c.wait(s)
+            assert s.ended and (len(s.body) == 1000) == (script == "rest"), s.body
+    front.stop()
+    d = w.stop()
+    outcomes = {k: n for k, n in d.figures("GET /short")["outcomes"].items() if n}
+    assert outcomes == {"answered": 5, "truncated": 5}
+    assert_h2(d, 1, requests=10)
+
+
+def test_what_nginx_leaves_out_when_a_connection_has_asked_enough_is_nobodys(tmp_path, started, watching):
+    """Its log has what it looked at; the load, with twenty streams at once, has asked for more on each connection."""
+    server = started(h2_servers.Nginx(tmp_path, server="keepalive_requests 90;"))
+    w = watching(server.port)
+    load = started(h2_servers.H2load(tmp_path, server, ["/ok"], 2000, clients=4, streams=20))
+    load.wait()
+    log = counts(server.exchanges(360))
+    d = w.stop()
+    assert_answered(d, log)
+    assert d["coverage"]["http2"]["withdrawn"] > 0
+    assert d["ledger"]["balanced"] and d["ledger"]["seen"] == d["ledger"]["ended"] == 360
 
 
 def test_what_a_server_pushes_is_an_exchange_of_its_own(h2_server, watching):

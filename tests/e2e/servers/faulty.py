@@ -74,7 +74,7 @@ class Connection:
         while b"\r\n\r\n" not in data:
             data += self.up_to_end(data)
         lines = data.decode("latin-1").split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        headers = {name.title(): value for name, value in (line.split(": ", 1) for line in lines[1:] if line)}
         self.left = int(headers.get("Content-Length", 0))
         os.write(log, f"{lines[0].split(' ')[1]} {self.sock.fileno()} {time.monotonic():.6f}\n".encode())
         return headers
