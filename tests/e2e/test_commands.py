@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The commands as people and pipelines use them: exit codes, stdout and stderr, messages for bad input."""
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
+import threading
 
 import pytest
 
 from tw import net, watch
-from tw.client import Client, ask
-from tw.proc import open_to_all
+from tw.client import Client, ask, request
+from tw.proc import Child, open_to_all
+from tw.wait import until
 from tw.watch import Background, Document, config_text, run
 
 pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
@@ -74,6 +78,57 @@ def test_top_shows_every_http_service_and_its_endpoints(nginx):
         assert word in r.out, f"{word} is missing from: {r.out}"
     assert SECRET not in r.out + r.err
     assert "\x1b" not in r.out, "control sequences off a terminal"
+
+
+class Top:
+    """`top`, in the background from its first moment on."""
+
+    def __init__(self, tmp_path):
+        self.stdout_path = tmp_path / "top.out"
+        self._stdout = open(self.stdout_path, "wb")
+        self.child = Child([watch.TILLWATCH, "top"], tmp_path / "top.err", stdout=self._stdout)
+
+    def await_said(self, what):
+        until(lambda: what in self.child.log_text(), lambda: f"{what!r}; it said: {self.child.log_text()!r}", watch.ATTACH_SECONDS)
+
+    def end(self):
+        """The last of what it shows, a list of lines."""
+        assert self.child.stop(signal.SIGINT) == 0, self.child.log_text()
+        self._stdout.close()
+        return self.stdout_path.read_text().strip().split("\n\n")[-1].split("\n")
+
+    def discard(self):
+        if self.child.alive():
+            self.child.stop(signal.SIGKILL)
+        self._stdout.close()
+
+
+@pytest.mark.alone
+def test_top_names_requests_under_way_at_the_service_that_has_them_and_at_no_other(nginx, raw_server, started, tmp_path):
+    asked = threading.Semaphore(0)
+
+    def silent(c):
+        c.request()
+        asked.release()
+        c.read_until_close()
+
+    idle, hanging = nginx(), raw_server(silent)
+    top = started(Top(tmp_path))
+    top.await_said("tillwatch: watching ")
+    with contextlib.ExitStack() as clients:
+        for _ in range(3):
+            clients.enter_context(Client(hanging.port)).send(request("GET", "/hang"))
+            assert asked.acquire(timeout=10)
+        lines = top.end()
+    under_way = dict(re.findall(r":(\d+) \(([\d,]+)\)", line_of("under_way", lines)))
+    assert under_way.get(str(hanging.port)) == "3" and str(idle.port) not in under_way, lines
+    waiting = re.findall(r":(\d+)", line_of("waiting", lines))
+    assert str(idle.port) in waiting and str(hanging.port) not in waiting, lines
+
+
+def line_of(word, lines):
+    (line,) = [line for line in lines if line.startswith(f"{word} ")]
+    return line
 
 
 @pytest.mark.alone

@@ -109,6 +109,7 @@ static void traffic_fill(const struct session *s, struct service_traffic *t, siz
 	t->connections = s->now[row].c[TW_L_CONNECTIONS];
 	t->http2 = http2_requests(s, row);
 	t->http1 = requests > t->http2 ? requests - t->http2 : 0;
+	t->in_flight = s->inflight.counts.requests[row];
 }
 
 struct comparison *session__of_version(struct session *s, size_t version)
