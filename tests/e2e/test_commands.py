@@ -13,6 +13,7 @@ import pytest
 from tw import net, watch
 from tw.client import Client, ask, request
 from tw.proc import Child, open_to_all
+from tw.servers import answering
 from tw.wait import until
 from tw.watch import Background, Document, config_text, run
 
@@ -91,6 +92,16 @@ class Top:
     def await_said(self, what):
         until(lambda: what in self.child.log_text(), lambda: f"{what!r}; it said: {self.child.log_text()!r}", watch.ATTACH_SECONDS)
 
+    def await_loading(self):
+        """Until it has a map of the kernel's: its first look at the host is over, and nothing is attached yet."""
+
+        def has_map():
+            fds = f"/proc/{self.child.pid}/fd"
+            return any(link_of(os.path.join(fds, fd)) == "anon_inode:bpf-map" for fd in os.listdir(fds))
+
+        until(has_map, "a map of the kernel's", watch.ATTACH_SECONDS, pause=0.001)
+        assert "watching" not in self.child.log_text()
+
     def end(self):
         """The last of what it shows, a list of lines."""
         assert self.child.stop(signal.SIGINT) == 0, self.child.log_text()
@@ -101,6 +112,13 @@ class Top:
         if self.child.alive():
             self.child.stop(signal.SIGKILL)
         self._stdout.close()
+
+
+def link_of(path):
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:  # closed meanwhile
+        return None
 
 
 @pytest.mark.alone
@@ -129,6 +147,17 @@ def test_top_names_requests_under_way_at_the_service_that_has_them_and_at_no_oth
 def line_of(word, lines):
     (line,) = [line for line in lines if line.startswith(f"{word} ")]
     return line
+
+
+@pytest.mark.alone
+def test_top_watches_what_begins_to_listen_while_it_is_being_attached(raw_server, started, tmp_path):
+    top = started(Top(tmp_path))
+    top.await_loading()
+    late = raw_server(answering({"/late": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}))
+    top.await_said("tillwatch: watching ")
+    ask(late.port, "GET", "/late")
+    lines = top.end()
+    assert [line for line in lines if re.match(rf'endpoint "GET /late" service=\S+:{late.port} requests=1 ', line)], lines
 
 
 @pytest.mark.alone

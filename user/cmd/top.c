@@ -76,6 +76,14 @@ static int everything_add(struct everything *x)
 	return added;
 }
 
+static void watch_new(struct everything *x, struct session *s)
+{
+	struct err e = { "" };
+
+	if (everything_add(x) > 0 && session__versions_changed(s, &e))
+		log_warn("%s", e.text);
+}
+
 static void everything_free(struct everything *x)
 {
 	for (size_t i = 0; i < x->config.n_versions; i++)
@@ -130,6 +138,8 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 		log_error("%s", e.text);
 		return TW_EXIT_FAILURE;
 	}
+	/* The kernel tells of listeners once all is attached: what came while it was being, only a look finds. */
+	watch_new(x, s);
 	session__until(s, seconds);
 	log_info("watching %zu listening ports%s", x->config.n_versions, isnan(seconds) ? ", until interrupted" : "");
 	do {
@@ -139,8 +149,8 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 			session__free(s);
 			return TW_EXIT_FAILURE;
 		}
-		if (session__listeners_changed(s) && everything_add(x) > 0 && session__versions_changed(s, &e))
-			log_warn("%s", e.text);
+		if (session__listeners_changed(s))
+			watch_new(x, s);
 		if (each)
 			each(s, x);
 		wait = refresh;
