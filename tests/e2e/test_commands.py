@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The commands as people and pipelines use them: exit codes, stdout and stderr, messages for bad input."""
 import contextlib
+import errno
 import json
 import os
 import re
@@ -183,6 +184,61 @@ def test_init_without_a_file_writes_to_stdout_and_talks_on_stderr(nginx, tmp_pat
     path = tmp_path / "starter.yaml"
     path.write_text(r.out)
     assert run("watch", "-c", path, "--for", "1s", "--json").code == 0
+
+
+@pytest.mark.parametrize("where, why", [("absent/starter.yaml", "No such file or directory"), ("file/starter.yaml", "Not a directory")])
+def test_init_says_at_once_that_it_cannot_write(tmp_path, where, why):
+    (tmp_path / "file").touch()
+    r = run("init", "--for", "1h", "-o", tmp_path / where, seconds=20)
+    assert r.code == 1 and r.err == f"tillwatch: error: cannot write {tmp_path / where}: {why}\n", r
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """disk(size): a file system of that size, by its directory."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounts = []
+
+    def mount(size):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no tmpfs can be mounted: {done.stderr}")
+        mounts.append(directory)
+        return directory
+
+    yield mount
+    for m in mounts:
+        subprocess.run(["umount", m], check=True)
+
+
+def fill(directory):
+    with open(directory / "filler", "wb", buffering=0) as f:
+        try:
+            while f.write(bytes(4096)):
+                pass
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+
+
+def test_init_says_at_once_that_the_disk_is_full_and_leaves_nothing_there(disk):
+    full = disk("64k")
+    fill(full)
+    r = run("init", "--for", "1h", "-o", full / "starter.yaml", seconds=20)
+    assert r.code == 1 and r.err == f"tillwatch: error: cannot write {full / 'starter.yaml'}: No space left on device\n", r
+    assert [path.name for path in full.iterdir()] == ["filler"]
+
+
+@pytest.mark.alone
+def test_init_keeps_room_for_what_it_writes(nginx, disk, tmp_path, started):
+    server, filling = nginx(), disk("1m")
+    init = started(Child([watch.TILLWATCH, "init", "--for", "1h", "-o", filling / "starter.yaml"], tmp_path / "init.err"))
+    until(lambda: "tillwatch: watching " in init.log_text(), init.log_text, watch.ATTACH_SECONDS)
+    ask(server.port, "GET", "/ok")
+    fill(filling)
+    assert init.stop(signal.SIGINT) == 0, init.log_text()
+    text = (filling / "starter.yaml").read_text()
+    assert text.startswith("# A starter ") and text.endswith("\nstages: [5%, 25%, 50%, 100%]\n"), text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
