@@ -186,7 +186,8 @@ def test_init_without_a_file_writes_to_stdout_and_talks_on_stderr(nginx, tmp_pat
     assert run("watch", "-c", path, "--for", "1s", "--json").code == 0
 
 
-@pytest.mark.parametrize("where, why", [("absent/starter.yaml", "No such file or directory"), ("file/starter.yaml", "Not a directory")])
+@pytest.mark.parametrize("where, why", [("absent/starter.yaml", "No such file or directory"),
+                                        ("file/starter.yaml", "Not a directory")])
 def test_init_says_at_once_that_it_cannot_write(tmp_path, where, why):
     (tmp_path / "file").touch()
     r = run("init", "--for", "1h", "-o", tmp_path / where, seconds=20)
@@ -267,7 +268,8 @@ def test_the_version_names_the_features_built_in():
 @pytest.mark.parametrize("args", [
     [], ["no-such-command"], ["watch"], ["gate"], ["watch", "--no-such-option"], ["watch", "-c"],
     ["gate", "-c", "CONFIG"], ["watch", "-c", "CONFIG", "--for", "5"], ["watch", "-c", "CONFIG", "--for", "-5s"],
-    ["watch", "-c", "CONFIG", "--for", "soon"], ["watch", "-c", "CONFIG", "surplus"], ["top", "--for", "1x"],
+    ["watch", "-c", "CONFIG", "--for", "soon"], ["watch", "-c", "CONFIG", "--for", "0s"], ["init", "--for", "0ms"],
+    ["watch", "-c", "CONFIG", "surplus"], ["top", "--for", "1x"],
 ], ids=" ".join)
 def test_wrong_usage_exits_with_2_and_says_why(args, tmp_path):
     path = tmp_path / "good.yaml"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Where old connections of HTTP/2 hide the endpoints of a version, no number of requests helps: the cause is said, and what does help."""
+"""Where old connections of HTTP/2 hide a version's endpoints no number of requests helps: the cause is said, and what does help."""
 from contextlib import ExitStack
 
 import pytest
