@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The commands as people and pipelines use them: exit codes, stdout and stderr, messages for bad input."""
+import contextlib
+import errno
 import json
 import os
 import re
+import signal
 import subprocess
+import threading
 
 import pytest
 
 from tw import net, watch
-from tw.client import Client, ask
-from tw.proc import open_to_all
+from tw.client import Client, ask, request
+from tw.proc import Child, open_to_all
+from tw.servers import answering
+from tw.wait import until
 from tw.watch import Background, Document, config_text, run
 
 pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
@@ -76,6 +82,85 @@ def test_top_shows_every_http_service_and_its_endpoints(nginx):
     assert "\x1b" not in r.out, "control sequences off a terminal"
 
 
+class Top:
+    """`top`, in the background from its first moment on."""
+
+    def __init__(self, tmp_path):
+        self.stdout_path = tmp_path / "top.out"
+        self._stdout = open(self.stdout_path, "wb")
+        self.child = Child([watch.TILLWATCH, "top"], tmp_path / "top.err", stdout=self._stdout)
+
+    def await_said(self, what):
+        until(lambda: what in self.child.log_text(), lambda: f"{what!r}; it said: {self.child.log_text()!r}", watch.ATTACH_SECONDS)
+
+    def await_loading(self):
+        """Until it has a map of the kernel's: its first look at the host is over, and nothing is attached yet."""
+
+        def has_map():
+            fds = f"/proc/{self.child.pid}/fd"
+            return any(link_of(os.path.join(fds, fd)) == "anon_inode:bpf-map" for fd in os.listdir(fds))
+
+        until(has_map, "a map of the kernel's", watch.ATTACH_SECONDS, pause=0.001)
+        assert "watching" not in self.child.log_text()
+
+    def end(self):
+        """The last of what it shows, a list of lines."""
+        assert self.child.stop(signal.SIGINT) == 0, self.child.log_text()
+        self._stdout.close()
+        return self.stdout_path.read_text().strip().split("\n\n")[-1].split("\n")
+
+    def discard(self):
+        if self.child.alive():
+            self.child.stop(signal.SIGKILL)
+        self._stdout.close()
+
+
+def link_of(path):
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:  # closed meanwhile
+        return None
+
+
+@pytest.mark.alone
+def test_top_names_requests_under_way_at_the_service_that_has_them_and_at_no_other(nginx, raw_server, started, tmp_path):
+    asked = threading.Semaphore(0)
+
+    def silent(c):
+        c.request()
+        asked.release()
+        c.read_until_close()
+
+    idle, hanging = nginx(), raw_server(silent)
+    top = started(Top(tmp_path))
+    top.await_said("tillwatch: watching ")
+    with contextlib.ExitStack() as clients:
+        for _ in range(3):
+            clients.enter_context(Client(hanging.port)).send(request("GET", "/hang"))
+            assert asked.acquire(timeout=10)
+        lines = top.end()
+    under_way = dict(re.findall(r":(\d+) \(([\d,]+)\)", line_of("under_way", lines)))
+    assert under_way.get(str(hanging.port)) == "3" and str(idle.port) not in under_way, lines
+    waiting = re.findall(r":(\d+)", line_of("waiting", lines))
+    assert str(idle.port) in waiting and str(hanging.port) not in waiting, lines
+
+
+def line_of(word, lines):
+    (line,) = [line for line in lines if line.startswith(f"{word} ")]
+    return line
+
+
+@pytest.mark.alone
+def test_top_watches_what_begins_to_listen_while_it_is_being_attached(raw_server, started, tmp_path):
+    top = started(Top(tmp_path))
+    top.await_loading()
+    late = raw_server(answering({"/late": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}))
+    top.await_said("tillwatch: watching ")
+    ask(late.port, "GET", "/late")
+    lines = top.end()
+    assert [line for line in lines if re.match(rf'endpoint "GET /late" service=\S+:{late.port} requests=1 ', line)], lines
+
+
 @pytest.mark.alone
 def test_init_writes_a_config_that_watch_accepts(nginx, tmp_path):
     server = nginx()
@@ -99,6 +184,62 @@ def test_init_without_a_file_writes_to_stdout_and_talks_on_stderr(nginx, tmp_pat
     path = tmp_path / "starter.yaml"
     path.write_text(r.out)
     assert run("watch", "-c", path, "--for", "1s", "--json").code == 0
+
+
+@pytest.mark.parametrize("where, why", [("absent/starter.yaml", "No such file or directory"),
+                                        ("file/starter.yaml", "Not a directory")])
+def test_init_says_at_once_that_it_cannot_write(tmp_path, where, why):
+    (tmp_path / "file").touch()
+    r = run("init", "--for", "1h", "-o", tmp_path / where, seconds=20)
+    assert r.code == 1 and r.err == f"tillwatch: error: cannot write {tmp_path / where}: {why}\n", r
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """disk(size): a file system of that size, by its directory."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounts = []
+
+    def mount(size):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no tmpfs can be mounted: {done.stderr}")
+        mounts.append(directory)
+        return directory
+
+    yield mount
+    for m in mounts:
+        subprocess.run(["umount", m], check=True)
+
+
+def fill(directory):
+    with open(directory / "filler", "wb", buffering=0) as f:
+        try:
+            while f.write(bytes(4096)):
+                pass
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+
+
+def test_init_says_at_once_that_the_disk_is_full_and_leaves_nothing_there(disk):
+    full = disk("64k")
+    fill(full)
+    r = run("init", "--for", "1h", "-o", full / "starter.yaml", seconds=20)
+    assert r.code == 1 and r.err == f"tillwatch: error: cannot write {full / 'starter.yaml'}: No space left on device\n", r
+    assert [path.name for path in full.iterdir()] == ["filler"]
+
+
+@pytest.mark.alone
+def test_init_keeps_room_for_what_it_writes(nginx, disk, tmp_path, started):
+    server, filling = nginx(), disk("1m")
+    init = started(Child([watch.TILLWATCH, "init", "--for", "1h", "-o", filling / "starter.yaml"], tmp_path / "init.err"))
+    until(lambda: "tillwatch: watching " in init.log_text(), init.log_text, watch.ATTACH_SECONDS)
+    ask(server.port, "GET", "/ok")
+    fill(filling)
+    assert init.stop(signal.SIGINT) == 0, init.log_text()
+    text = (filling / "starter.yaml").read_text()
+    assert text.startswith("# A starter ") and text.endswith("\nstages: [5%, 25%, 50%, 100%]\n"), text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -127,7 +268,8 @@ def test_the_version_names_the_features_built_in():
 @pytest.mark.parametrize("args", [
     [], ["no-such-command"], ["watch"], ["gate"], ["watch", "--no-such-option"], ["watch", "-c"],
     ["gate", "-c", "CONFIG"], ["watch", "-c", "CONFIG", "--for", "5"], ["watch", "-c", "CONFIG", "--for", "-5s"],
-    ["watch", "-c", "CONFIG", "--for", "soon"], ["watch", "-c", "CONFIG", "surplus"], ["top", "--for", "1x"],
+    ["watch", "-c", "CONFIG", "--for", "soon"], ["watch", "-c", "CONFIG", "--for", "0s"], ["init", "--for", "0ms"],
+    ["watch", "-c", "CONFIG", "surplus"], ["top", "--for", "1x"],
 ], ids=" ".join)
 def test_wrong_usage_exits_with_2_and_says_why(args, tmp_path):
     path = tmp_path / "good.yaml"

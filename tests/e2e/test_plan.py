@@ -5,6 +5,9 @@ nginx's log, the clock, and the closed formula worked out in the test.
 """
 import json
 import math
+import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -36,6 +39,21 @@ def shop(tmp_path):
         return path
 
     return write
+
+
+def readme():
+    with open(os.path.join(watch.HERE, "../../../README.md"), encoding="utf-8") as f:
+        return f.read()
+
+
+def test_the_plan_in_the_readme_is_that_of_the_config_in_the_readme(tmp_path):
+    (config,) = re.findall(r"```yaml\n(service: shop\n.*?)```", readme(), re.S)
+    (command, printed), = re.findall(r"```\n\$ tillwatch (plan .*?[^\\])\n(.*?)\(…\)\n```", readme(), re.S)
+    path = tmp_path / "shop.yaml"
+    path.write_text(config)
+    args = [path if word == "shop.yaml" else word for word in shlex.split(command.replace("\\\n", " "))]
+    r = run(*args)
+    assert r.code == 0 and r.out.startswith(printed) and "5% of the traffic to the canary" in printed, r
 
 
 def document(r):

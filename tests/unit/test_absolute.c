@@ -441,6 +441,26 @@ static void every_verdict_of_before_against_after_is_marked_as_weaker(void **sta
 	judge__free(r.j);
 }
 
+static void a_margin_finer_than_can_be_told_is_not_called_nothing(void **state)
+{
+	struct gate_policy p = policy;
+	struct run r;
+	struct verdict v;
+	bool told = false;
+
+	p.mode = GATE_BEFORE_AFTER;
+	p.max_latency_increase = 0.02; /* floor(16 log2 1.02) = 0 buckets */
+	r = start(&p, &checkout);
+	ticks(&r, 20, 1000, 10, 0, 0);
+	ticks(&r, 2, 0, 0, 1000, 10);
+	expect(&r, VERDICT_HOLD, "latency_not_certified");
+	v = verdict_of(&r);
+	for (size_t i = 0; i < v.n_reasons; i++)
+		told |= strstr(v.reasons[i].text, "less than 2 % slower than what was before") != NULL;
+	assert_true(told);
+	judge__free(r.j);
+}
+
 static void what_the_baseline_does_after_the_canary_came_does_not_count(void **state)
 {
 	struct run alone = start_before_after(), mixed = start_before_after();
@@ -504,6 +524,7 @@ int main(void)
 		cmocka_unit_test(without_any_traffic_it_holds),
 		cmocka_unit_test(counts_beyond_32_bits_are_judged),
 		cmocka_unit_test(every_verdict_of_before_against_after_is_marked_as_weaker),
+		cmocka_unit_test(a_margin_finer_than_can_be_told_is_not_called_nothing),
 		cmocka_unit_test(what_the_baseline_does_after_the_canary_came_does_not_count),
 		cmocka_unit_test(a_canary_as_good_as_before_is_promoted_and_a_slower_one_rolled_back),
 		cmocka_unit_test(a_baseline_that_was_never_served_before_certifies_nothing),

@@ -220,6 +220,34 @@ static void wrong_units_are_refused_with_the_right_way_to_write_it(void **state)
 	REFUSE_ALL(cases);
 }
 
+/* A name that no call has would be waited for for ever. */
+static void grpc_is_written_in_one_way(void **state)
+{
+	static const struct refusal cases[] = {
+		{ HEAD "endpoints: [ { route: \"grpc /a.B/C\" } ]\n", 4,
+		  "route \"grpc /a.B/C\": a call is written \"gRPC /package.Service/Method\"" },
+		{ HEAD "endpoints: [ { route: \"GRPC /a.B/C\" } ]\n", 4, "a call is written \"gRPC /" },
+	};
+
+	REFUSE_ALL(cases);
+}
+
+/* Where it is at its highest, to raise it is no way out. */
+static void more_endpoints_than_there_can_be_are_refused(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	fputs(HEAD "endpoints:\n", f);
+	for (int i = 0; i <= 500; i++)
+		fprintf(f, "- { route: \"GET /e%c%c%c\" }\n", 'a' + i / 676, 'a' + i / 26 % 26, 'a' + i % 26);
+	fclose(f);
+	refuse_bytes(text, size, 505,
+	             "501 endpoints with limits: { endpoints: 500 }: name fewer, there can be no more");
+	free(text);
+}
+
 static void numbers_out_of_range_are_refused_with_the_range(void **state)
 {
 	static const struct refusal cases[] = {
@@ -244,7 +272,7 @@ static void numbers_out_of_range_are_refused_with_the_range(void **state)
 		{ HEAD "  v2: { arm: canary, match: { pid: 0 } }\n", 4, "from 1 to 4194304" },
 		{ HEAD "endpoints: [ { route: \"GET /\", slo: { p50: 2s, p99: 1s } } ]\n", 4, "p99 is below p50" },
 		{ HEAD "limits: { endpoints: 1 }\nendpoints:\n- { route: \"GET /a\" }\n- { route: \"GET /b\" }\n", 7,
-		  "raise the limit" },
+		  "raise the limit (at most 500)" },
 	};
 
 	REFUSE_ALL(cases);
@@ -553,6 +581,8 @@ int main(void)
 		cmocka_unit_test(a_text_that_is_no_yaml_is_refused_with_its_line),
 		cmocka_unit_test(unknown_words_are_refused_with_the_nearest_known_one),
 		cmocka_unit_test(wrong_units_are_refused_with_the_right_way_to_write_it),
+		cmocka_unit_test(grpc_is_written_in_one_way),
+		cmocka_unit_test(more_endpoints_than_there_can_be_are_refused),
 		cmocka_unit_test(numbers_out_of_range_are_refused_with_the_range),
 		cmocka_unit_test(versions_that_contradict_each_other_are_refused),
 		cmocka_unit_test(a_match_that_can_find_nothing_is_refused),

@@ -337,6 +337,24 @@ static void margins_of_their_own_are_told_and_head_no_column(void **state)
 	test_free(x);
 }
 
+static void a_margin_finer_than_can_be_told_is_shown_as_it_was_given(void **state)
+{
+	struct fixture *x = shop();
+	char *text;
+
+	x->r.policy.max_latency_increase = 0.01; /* floor(16 log2 1.01) = 0 buckets */
+	text = shown(&x->r, 0);
+	assert_non_null(strstr(text, "latency less than 1% above the baseline's"));
+	assert_non_null(strstr(text, "     +1%"));
+	free(text);
+	x->ep[1].def.margins = (struct margins){ 1.2, 0.015 };
+	x->r.own_margins = true;
+	text = shown(&x->r, 0);
+	assert_non_null(strstr(text, "POST /pay (x1.2, 1.5%)"));
+	free(text);
+	test_free(x);
+}
+
 static void every_reason_has_a_name_of_its_own(void **state)
 {
 	for (int i = 1; i < PLAN_NEVER_NR; i++) {
@@ -361,6 +379,7 @@ int main(void)
 		cmocka_unit_test(a_plan_without_endpoints_says_that_nothing_can_be_called),
 		cmocka_unit_test(the_document_has_seconds_or_the_reason_why_never),
 		cmocka_unit_test(margins_of_their_own_are_told_and_head_no_column),
+		cmocka_unit_test(a_margin_finer_than_can_be_told_is_shown_as_it_was_given),
 		cmocka_unit_test(every_reason_has_a_name_of_its_own),
 	};
 

@@ -20,10 +20,10 @@ static void top_shows_the_busiest_service_first_and_names_the_quiet_ones(void **
 	calm->c.n_endpoints = 1;
 	quiet->c.service = "redis 0.0.0.0:6379";
 	quiet->c.n_endpoints = quiet->c.n_notes = 0;
-	quiet->c.ledger.in_flight = 0;
+	quiet->c.ledger.in_flight = 1003; /* of all services together, as each of them has it */
 	hanging->c.service = "chat 0.0.0.0:7000";
 	hanging->c.n_endpoints = hanging->c.n_notes = 0;
-	hanging->c.ledger.in_flight = 1003;
+	hanging->c.traffic.in_flight = 1003;
 	text = shown_top(services, 4, SHOW_TERMINAL, 80, 24);
 	without_cursor(text);
 	assert_string_equal(text, "  ENDPOINT               REQUESTS     /S         ERRORS     p50     p95     p99\n"

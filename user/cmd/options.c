@@ -74,7 +74,7 @@ static int take_value(const struct command *c, const struct option_spec *o, cons
 		list->text[list->n++] = value;
 		return 0;
 	}
-	if (parse_duration(value, o->value))
+	if (parse_duration(value, o->value) || !(*(double *)o->value > 0))
 		return usage_error(c, "%s: '%s' is not a duration that can be waited for; write 30s, 5m or 1h", o->name,
 		                   value);
 	return 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* `top` and `init`: every HTTP service on the host, without a configuration. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +78,14 @@ static int everything_add(struct everything *x)
 	return added;
 }
 
+static void watch_new(struct everything *x, struct session *s)
+{
+	struct err e = { "" };
+
+	if (everything_add(x) > 0 && session__versions_changed(s, &e))
+		log_warn("%s", e.text);
+}
+
 static void everything_free(struct everything *x)
 {
 	for (size_t i = 0; i < x->config.n_versions; i++)
@@ -130,6 +140,8 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 		log_error("%s", e.text);
 		return TW_EXIT_FAILURE;
 	}
+	/* The kernel tells of listeners once all is attached: what came while it was being, only a look finds. */
+	watch_new(x, s);
 	session__until(s, seconds);
 	log_info("watching %zu listening ports%s", x->config.n_versions, isnan(seconds) ? ", until interrupted" : "");
 	do {
@@ -139,8 +151,8 @@ static int observe_all(struct everything *x, double seconds, double refresh,
 			session__free(s);
 			return TW_EXIT_FAILURE;
 		}
-		if (session__listeners_changed(s) && everything_add(x) > 0 && session__versions_changed(s, &e))
-			log_warn("%s", e.text);
+		if (session__listeners_changed(s))
+			watch_new(x, s);
 		if (each)
 			each(s, x);
 		wait = refresh;
@@ -261,7 +273,38 @@ static void print_config(FILE *f, const struct everything *x, size_t first, size
 	      f);
 }
 
-static int write_config(struct session *s, const struct everything *x, const char *file)
+/* The largest config: as many endpoints as there may be, all with long names. */
+#define RESERVED (256 << 10)
+
+/*
+ * That it cannot be written is found out now, and not when all has been observed. A file that was made here could not
+ * be removed any more if that ended early (see rights/), so it goes at once, and only the room for it is kept, by a
+ * descriptor; -1: it cannot be written, which is said.
+ */
+static int reserve(const char *file)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int err = fd < 0 ? errno : posix_fallocate(fd, 0, RESERVED);
+
+	if (fd >= 0)
+		unlink(file);
+	/* A file system that reserves nothing may have room all the same. */
+	if (!err || err == EOPNOTSUPP || err == EINVAL)
+		return fd;
+	log_error("cannot write %s: %s", file, strerror(err));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static FILE *open_reserved(const char *file, int reserved)
+{
+	if (ftruncate(reserved, 0))
+		log_debug("the room for %s is not given back: %s", file, strerror(errno));
+	return fopen(file, "wxe");
+}
+
+static int write_config(struct session *s, const struct everything *x, const char *file, int reserved)
 {
 	struct comparison *c[MAX_SERVICES] = { NULL };
 	size_t first = 0, second = 0, n = x->config.n_versions;
@@ -288,14 +331,14 @@ static int write_config(struct session *s, const struct everything *x, const cha
 	if (!most)
 		log_warn("no HTTP request was seen: the config names no endpoint");
 	if (file && n)
-		f = fopen(file, "wxe");
+		f = open_reserved(file, reserved);
 	if (f && n)
 		print_config(f, x, first, second, next && !strcmp(x->comm[first], x->comm[second]), c[first]);
 	for (size_t v = 0; v < n; v++)
 		session__comparison_free(c[v]);
 	if (!f || !n || (f == stdout ? fflush(f) : fclose(f))) {
-		log_error(n ? "cannot write %s" : "nothing listens on this host: %s was not written",
-		          file ? file : "the config");
+		log_error(n ? "cannot write %s: %s" : "nothing listens on this host: %s was not written",
+		          file ? file : "the config", strerror(errno));
 		return TW_EXIT_FAILURE;
 	}
 	if (file)
@@ -313,17 +356,21 @@ static int init(int argc, char **argv)
 	};
 	static struct everything x;
 	struct session *s = NULL;
-	int code;
+	int code, reserved = -1;
 
 	if (options_parse(&cmd_init, options, 2, argc, argv, &code))
 		return code;
 	if (file && !access(file, F_OK))
 		return usage_error(&cmd_init, "%s exists, and is not overwritten", file);
+	if (file && (reserved = reserve(file)) < 0)
+		return TW_EXIT_FAILURE;
 	everything_init(&x);
 	code = observe_all(&x, seconds, 1.0, NULL, file != NULL, &s);
 	if (!code)
-		code = write_config(s, &x, file);
+		code = write_config(s, &x, file, reserved);
 	session__free(s);
+	if (reserved >= 0)
+		close(reserved);
 	everything_free(&x);
 	return code;
 }

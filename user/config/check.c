@@ -212,7 +212,8 @@ static int check_routes(const struct source *s, const struct config *c)
 	if (c->n_routes > c->max_endpoints)
 		return source_error(s, c->routes[c->max_endpoints].line,
 		                    "%zu endpoints with limits: { endpoints: %u }: %s", c->n_routes, c->max_endpoints,
-		                    "name fewer or raise the limit (at most 500)");
+		                    c->max_endpoints < 500 ? "name fewer or raise the limit (at most 500)"
+		                                           : "name fewer, there can be no more");
 	for (size_t i = 0; i < c->n_routes; i++) {
 		const struct route *b = &c->routes[i];
 		int err = check_slo(s, b);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "model/routes.h"
 #include "tw_abi.h"
@@ -22,6 +23,9 @@ static int check_method(const struct source *s, const struct ynode *v, size_t le
 	if (strspn(v->text, token_marks) < len)
 		return source_error(s, v->line,
 		                    "route \"%s\" has no method: write \"GET /path\", or \"* /path\" for any",
+		                    clip(v->text, buf));
+	if (len == 4 && strncasecmp(v->text, "gRPC", len) == 0 && strncmp(v->text, "gRPC", len) != 0)
+		return source_error(s, v->line, "route \"%s\": a call is written \"gRPC /package.Service/Method\"",
 		                    clip(v->text, buf));
 	for (size_t i = 0; i < sizeof(lower) / sizeof(lower[0]); i++)
 		if (strlen(lower[i]) == len && strncmp(v->text, lower[i], len) == 0)

@@ -68,6 +68,7 @@ static void describe(const struct h2_conn *c, struct h2_stream *s, struct h2_exc
 {
 	who(c, s, e);
 	name(s, e);
+	e->joined = c->joined;
 	e->hash = s->hash;
 	e->grpc = s->grpc;
 	e->websocket = s->connect;

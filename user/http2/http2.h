@@ -34,6 +34,7 @@ struct h2_exchange {
 	uint16_t version;
 	uint8_t group;
 	bool client, tls;
+	bool joined;      /* its connection was found open */
 	bool pushed;      /* promised by the server */
 	bool grpc;        /* a POST whose content-type says so; `text` then is "gRPC /package.Service/Method" */
 	bool websocket;   /* an extended CONNECT (RFC 8441), or any CONNECT, that was not refused: a session, not a

@@ -84,7 +84,7 @@ static void tell_not_within(const struct judge *j, const struct judged_endpoint 
 	if (!outweighs_before(j, ep, true))
 		reason(out, "latency_not_certified", ep->def.name,
 		       "%.60s: not yet shown that the canary is less than %.3g %% slower than what was before",
-		       ep->def.name, 100 * (exp2(ev->shift / 16.0) - 1));
+		       ep->def.name, 100 * (ev->shift ? exp2(ev->shift / 16.0) - 1 : ev->margins.max_latency_increase));
 }
 
 void tell_missing_alone(const struct judge *j, struct verdict *out)

@@ -135,6 +135,7 @@ struct ticklog_state;
 /* What came to one service itself, where coverage is of all together. Requests by the protocol they came in. */
 struct service_traffic {
 	uint64_t connections, http1, http2;
+	uint64_t in_flight; /* requests, at the latest look */
 };
 
 struct comparison {

@@ -32,6 +32,8 @@ static void arm_fill(const struct session *s, struct arm_figures *a, int version
 
 static void header_fill(struct session *s, struct comparison *c)
 {
+	const char *note;
+
 	c->service = s->config->service;
 	memcpy(c->run, s->run, sizeof(c->run));
 	c->started = s->started;
@@ -42,6 +44,9 @@ static void header_fill(struct session *s, struct comparison *c)
 	cost_fill(s, c);
 	cuts_fill(s, c);
 	c->n_notes = 0;
+	for (size_t v = 1; v <= s->config->n_versions; v++)
+		if ((note = joined_note(s, v)))
+			s->notes[c->n_notes++] = note;
 	for (size_t i = 0; i < s->ids->n_versions; i++)
 		if (s->ids->versions[i].state != ID_FOUND)
 			s->notes[c->n_notes++] = s->ids->versions[i].note;
@@ -109,6 +114,7 @@ static void traffic_fill(const struct session *s, struct service_traffic *t, siz
 	t->connections = s->now[row].c[TW_L_CONNECTIONS];
 	t->http2 = http2_requests(s, row);
 	t->http1 = requests > t->http2 ? requests - t->http2 : 0;
+	t->in_flight = s->inflight.counts.requests[row];
 }
 
 struct comparison *session__of_version(struct session *s, size_t version)

@@ -40,6 +40,7 @@ struct session_http2 {
 	size_t n_unsaid, room_unsaid;
 	/* What the kernel's ledger does not know. */
 	struct tw_ledger_row rows[TW_MAX_VERSIONS];
+	uint64_t joined_unknown[TW_MAX_VERSIONS];
 	uint64_t open[TW_MAX_VERSIONS];
 	/* As they were looked at last: [TW_MAX_VERSIONS * TW_MAX_ENDPOINTS], and of which time. */
 	uint32_t *overdue;
@@ -200,6 +201,7 @@ static void on_ended(void *arg, const struct h2_exchange *e)
 		h->rows[r.version].c[TW_L_REQUESTS]++;
 	}
 	h->rows[r.version].c[TW_L_ENDED]++;
+	h->joined_unknown[r.version] += e->joined && !e->text && !e->hash;
 	c = exchange_enter(h->s, &r);
 	if (c)
 		streams_enter(h->s, c, e);
@@ -353,6 +355,11 @@ void http2_ledger_add(const struct session *s, struct tw_ledger_row *rows)
 uint64_t http2_requests(const struct session *s, size_t row)
 {
 	return s->http2 ? s->http2->rows[row].c[TW_L_REQUESTS] : 0;
+}
+
+uint64_t http2_joined_unknown(const struct session *s, size_t version)
+{
+	return s->http2 ? s->http2->joined_unknown[version] : 0;
 }
 
 static void on_open(void *arg, const struct h2_exchange *e)

@@ -66,6 +66,13 @@ struct session_streams {
 	struct tw_sessions upgraded, streaming;
 };
 
+/* Versions whose endpoints are hidden by connections that are older than we are: see joined.c. */
+struct joined_watch {
+	char *notes[TW_MAX_VERSIONS]; /* NULL: it never was one */
+	bool warned[TW_MAX_VERSIONS];
+	double at; /* when to look again */
+};
+
 /* How far apart the clocks were. */
 struct clock_watch {
 	bool known;
@@ -153,6 +160,7 @@ struct session {
 	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
 
 	struct session_http2 *http2;
+	struct joined_watch joined;
 	struct session_streams streams[TW_MAX_VERSIONS];
 
 	struct judge *judge;
@@ -182,7 +190,7 @@ struct session {
 	double sample_at;
 
 	struct comparison comparison;
-	const char *notes[TW_MAX_VERSIONS + 1]; /* of the versions, and of the log */
+	const char *notes[2 * TW_MAX_VERSIONS + 1]; /* of the versions, their old connections, and the log */
 };
 
 /* session.c */
@@ -223,6 +231,8 @@ void http2_sweep(struct session *s);
 void http2_ledger_add(const struct session *s, struct tw_ledger_row *rows);
 /* Of a ledger row's requests, those that came in HTTP/2. */
 uint64_t http2_requests(const struct session *s, size_t row);
+/* Of the version's that have ended, those on connections found open whose endpoint could not be told. */
+uint64_t http2_joined_unknown(const struct session *s, size_t version);
 /* And to what is in flight. */
 void http2_inflight_add(struct session *s, struct inflight_counts *f);
 /* Of the streams open at that time, those that had waited too long for an answer. */
@@ -230,6 +240,13 @@ uint32_t http2_overdue(const struct session *s, size_t version, size_t endpoint)
 void http2_coverage_fill(const struct session *s, struct http2_coverage *c);
 /* Looks at the long-lived streams that are open. */
 void http2_streams_look(struct session *s);
+
+/* joined.c */
+/* Warns of each such version once. */
+void joined_keep(struct session *s, double now);
+/* NULL: most of the version's requests can be told, or are too few. The ledger has been read. */
+const char *joined_note(struct session *s, size_t version);
+void joined_free(struct session *s);
 
 /* streams.c */
 /* One has ended, and was entered there; those that are not long-lived are none. */

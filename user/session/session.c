@@ -279,6 +279,7 @@ void session__free(struct session *s)
 	generations__free(s->generations);
 	cells_free(s);
 	arms_free(s);
+	joined_free(s);
 	free(s->rules);
 	free(s->comparison.endpoints);
 	versions_free(&s->comparison);
@@ -356,6 +357,7 @@ static int keep_in_step(struct session *s, double now)
 	cost_keep(s, now);
 	drain_adjust(s, now);
 	http2_keep(s, now);
+	joined_keep(s, now);
 	if (!err)
 		err = inflight_keep_in_step(s, now);
 	versions_after_losses(s);

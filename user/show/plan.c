@@ -105,8 +105,7 @@ static struct text head_text(const struct table *t, enum column c)
 	else if (c == SLOWER && t->r->own_margins)
 		snprintf(text.s, sizeof(text.s), "slower");
 	else if (c == SLOWER)
-		snprintf(text.s, sizeof(text.s), "+%.3g%%",
-		         round(100 * plan__latency_margin(t->r->policy.max_latency_increase)));
+		snprintf(text.s, sizeof(text.s), "+%.8s", plan_margin(t->r->policy.max_latency_increase).s);
 	else
 		snprintf(text.s, sizeof(text.s), "%s", heads[c]);
 	return text;
@@ -207,13 +206,11 @@ static void put_title(struct frame *f, const struct plan_report *r)
 	if (r->policy.promote_alpha != r->policy.alpha)
 		snprintf(promote.s, sizeof(promote.s), " (promotion: %.3g%%)", 100 * r->policy.promote_alpha);
 	line_init_long(&l);
-	line_put(
-		&l,
-		"%s: when a release can be called at alpha %.3g%%%s, with errors below x%.3g and latency less than %.3g%% "
-		"above the baseline's%s; traffic as ",
-		r->service, 100 * r->policy.alpha, promote.s, r->policy.max_error_ratio,
-		round(100 * plan__latency_margin(r->policy.max_latency_increase)),
-		r->own_margins ? " where nothing else is said" : "");
+	line_put(&l,
+	         "%s: when a release can be called at alpha %.3g%%%s, with errors below x%.3g and latency less than %s "
+	         "above the baseline's%s; traffic as ",
+	         r->service, 100 * r->policy.alpha, promote.s, r->policy.max_error_ratio,
+	         plan_margin(r->policy.max_latency_increase).s, r->own_margins ? " where nothing else is said" : "");
 	if (r->observed)
 		line_put(&l, "observed for %s", format_span(r->seconds).s);
 	else

@@ -7,6 +7,15 @@
 #include "show/parts.h"
 #include "show/plan_words.h"
 
+struct text plan_margin(double increase)
+{
+	double tested = round(100 * plan__latency_margin(increase));
+	struct text t;
+
+	snprintf(t.s, sizeof(t.s), "%.3g%%", tested > 0 ? tested : 100 * increase);
+	return t;
+}
+
 #define MOST_NAMES 5  /* in one sentence */
 #define FEW_ERRORS 10 /* a share that rests on fewer may be off by a third and more */
 #define X2         1  /* plan_ratios[] */
@@ -194,8 +203,8 @@ static void put_margins(struct frame *f, const struct plan_report *r)
 		if (m.max_error_ratio == r->policy.max_error_ratio &&
 		    m.max_latency_increase == r->policy.max_latency_increase)
 			continue;
-		snprintf(name, sizeof(name), "%.120s (x%.3g, %.3g%%)", r->subjects[i].ep->def.name, m.max_error_ratio,
-		         round(100 * plan__latency_margin(m.max_latency_increase)));
+		snprintf(name, sizeof(name), "%.120s (x%.3g, %.16s)", r->subjects[i].ep->def.name, m.max_error_ratio,
+		         plan_margin(m.max_latency_increase).s);
 		name_add(&own, name);
 	}
 	if (own.n)

@@ -165,11 +165,11 @@ static void put_names(struct frame *f, const struct comparison *const *services,
 	for (size_t i = 0; i < n; i++) {
 		const struct comparison *c = services[i];
 
-		if (asked != (c->ledger.in_flight > 0))
+		if (asked != (c->traffic.in_flight > 0))
 			continue;
 		line_put(&l, "%s%s", k++ ? ", " : "", c->service ? c->service : "-");
 		if (asked)
-			line_put(&l, " (%s)", format_count(c->ledger.in_flight).s);
+			line_put(&l, " (%s)", format_count(c->traffic.in_flight).s);
 	}
 	if (!k)
 		return;
