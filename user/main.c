@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,10 +47,26 @@ static int finish(int code)
 	return TW_EXIT_FAILURE;
 }
 
+/*
+ * A file that is opened takes the lowest number that is free: where one of these is closed, a tick log would be what is
+ * printed to. What takes its place is open the wrong way round, so that its use fails as that of a closed one does.
+ */
+static bool occupy_standard_descriptors(void)
+{
+	static const int wrong_way[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", wrong_way[fd]) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	int at = 1;
 
+	if (!occupy_standard_descriptors())
+		return TW_EXIT_FAILURE;
 	/* A pipe that closes early is an error to report, not a reason to die with maps half read. */
 	signal(SIGPIPE, SIG_IGN);
 	/* The same of a file that has reached the size it may have. */
