@@ -190,6 +190,15 @@ def has_statistics(pid):
     return any("bpf-stats" in name(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def test_a_keeper_that_is_stopped_keeps_nobody_from_ending_and_ends_with_it(nginx, watching):
+    w = watching(nginx().port)
+    (keeper,) = children(w.pid)
+    until(lambda: has_statistics(w.pid), "run-time statistics to be on for a moment", 20)
+    os.kill(keeper, signal.SIGSTOP)
+    assert w.end(seconds=10) == 0
+    until(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
+
+
 def test_a_server_in_a_network_namespace_that_is_made_later_is_found(tmp_path, started, watching):
     """Its listener can be asked for in there only, which wants CAP_SYS_ADMIN: the keeper does it."""
     port = net.free_port()
