@@ -29,7 +29,7 @@ void doctor_rights_print(void)
 		       !missing   ? "ok"
 		       : f->vital ? "NO"
 		                  : "--",
-		       f->name, missing ? "missing: " : "", missing ? f->without : f->gives);
+		       f->name, missing ? "missing: " : "", missing ? rights__without((enum right)r) : f->gives);
 	}
 	rights__advice(advice, sizeof(advice));
 	if (any)
@@ -50,7 +50,7 @@ bool doctor_rights_json(cJSON *root)
 		           cJSON_AddBoolToObject(o, "held", rights__have(r)) &&
 		           cJSON_AddBoolToObject(o, "missing", is_missing(r)) &&
 		           cJSON_AddBoolToObject(o, "vital", f->vital) && cJSON_AddStringToObject(o, "for", f->gives) &&
-		           cJSON_AddStringToObject(o, "without", f->without);
+		           cJSON_AddStringToObject(o, "without", rights__without((enum right)r));
 	}
 	return complete;
 }

@@ -271,7 +271,7 @@ static int lose(const char *how)
 	close(channel);
 	channel = -1;
 	lost = true;
-	log_warn("the process that keeps CAP_SYS_ADMIN %s: from now on %s", how, right_facts[RIGHT_ADMIN].without);
+	log_warn("the process that keeps CAP_SYS_ADMIN %s: from now on %s", how, rights__without(RIGHT_ADMIN));
 	return -EPIPE;
 }
 

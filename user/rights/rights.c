@@ -46,6 +46,11 @@ const struct right_facts right_facts[RIGHT_NR] = {
 	                     "LimitMEMLOCK=infinity" },
 };
 
+/* Instead, where the administrator has run-time statistics on: they need not be switched. */
+#define WITHOUT_ADMIN_BUT_COUNTED                                                                                     \
+	"services in other network namespaces (containers) are not found by what they listen on (what tillwatch costs " \
+	"is measured all the same: kernel.bpf_stats_enabled is set)"
+
 /* What the least set is made of, as setcap and setpriv take it. */
 #define LEAST "cap_bpf,cap_perfmon,cap_net_admin,cap_sys_ptrace,cap_dac_read_search,cap_checkpoint_restore"
 
@@ -69,6 +74,24 @@ bool rights__have(enum right r)
 	uint64_t set = effective();
 
 	return has(set, right_facts[r].cap) || has(set, right_facts[r].stand_in);
+}
+
+bool rights__statistics_are_on(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/bpf_stats_enabled", "re");
+	int value = 0;
+
+	if (!f)
+		return false;
+	if (fscanf(f, "%d", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value > 0;
+}
+
+const char *rights__without(enum right r)
+{
+	return r == RIGHT_ADMIN && rights__statistics_are_on() ? WITHOUT_ADMIN_BUT_COUNTED : right_facts[r].without;
 }
 
 /* 0, or an errno. */
@@ -230,7 +253,7 @@ void rights__warn(void)
 
 		if (!is_missing((enum right)r))
 			continue;
-		log_warn("%s is missing: %s%s", f->name, f->without,
+		log_warn("%s is missing: %s%s", f->name, rights__without((enum right)r),
 		         r == RIGHT_ADMIN ? "; who wants these gives it, too" : "");
 		any |= r != RIGHT_ADMIN;
 	}

@@ -30,7 +30,7 @@ struct right_facts {
 	bool vital;          /* nothing is measured without it */
 	bool later;          /* also after attaching: for what is found later */
 	const char *gives;   /* what it is good for */
-	const char *without; /* what is missing without it */
+	const char *without; /* what is missing without it; see rights__without() */
 };
 
 extern const struct right_facts right_facts[RIGHT_NR];
@@ -39,6 +39,12 @@ extern const struct right_facts right_facts[RIGHT_NR];
 bool rights__have(enum right r);
 /* Is there anything that this kernel would not do without it? */
 bool rights__wanted(enum right r);
+
+/* What is missing without it on this host, as it is now. */
+const char *rights__without(enum right r);
+
+/* Are run-time statistics on, for everybody (kernel.bpf_stats_enabled)? */
+bool rights__statistics_are_on(void);
 
 /* May programs be loaded? Lifts the limit of locked memory, too. 0, or a negative errno with what to do in e. */
 int rights__require(struct err *e);
