@@ -287,6 +287,15 @@ def test_every_command_says_which_right_is_missing_and_how_to_have_it(rights, tm
         assert ("missing: " in line) == (name not in rights), line
 
 
+@pytest.mark.parametrize("lacks", [(), ("CAP_SYS_PTRACE",)], ids=["nothing", "something"])
+def test_doctor_advises_what_would_help_whoever_has_all_or_all_but_one_of_the_documented_rights(lacks, tmp_path):
+    r = user_runs(own_copy(tmp_path), [x for x in LEAST if x not in lacks], "doctor")
+    assert r.returncode == 0, r
+    (admin,) = [x for x in r.stdout.split("\n") if x.split()[1:2] == ["CAP_SYS_ADMIN"]]
+    assert "missing: " in admin and admin.endswith("; who wants these gives it, too"), admin
+    assert ("to have what is missing: " in r.stdout) == bool(lacks), r.stdout
+
+
 @pytest.mark.parametrize("right, lost", [("CAP_SYS_PTRACE", "which program they run"), ("CAP_DAC_READ_SEARCH", "what they listen on")])
 def test_without_a_right_to_look_into_processes_their_tls_is_opaque_and_that_is_said(
         right, lost, tmp_path, certificate, started, unprivileged, watching_each):

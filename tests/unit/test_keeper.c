@@ -61,7 +61,8 @@ static int kept_and_sent(int number, int (*question)(void))
 		if (!rights__have(RIGHT_ADMIN))
 			_exit(77);
 		keeper__start();
-		if (ask_for_statistics() || kill(only_child(), number) || confine(&usual, &e) || rights__have(RIGHT_ADMIN))
+		if (ask_for_statistics() || kill(only_child(), number) || confine(&usual, &e) ||
+		    rights__have(RIGHT_ADMIN))
 			_exit(255);
 		_exit(question());
 	}

@@ -24,12 +24,13 @@ void doctor_rights_print(void)
 			printf("  --   %-30s not needed on this kernel\n", f->name);
 			continue;
 		}
-		any |= missing;
-		printf("  %-4s %-30s %s%s\n",
+		any |= missing && r != RIGHT_ADMIN;
+		printf("  %-4s %-30s %s%s%s\n",
 		       !missing   ? "ok"
 		       : f->vital ? "NO"
 		                  : "--",
-		       f->name, missing ? "missing: " : "", missing ? rights__without((enum right)r) : f->gives);
+		       f->name, missing ? "missing: " : "", missing ? rights__without((enum right)r) : f->gives,
+		       missing ? rights__how((enum right)r) : "");
 	}
 	rights__advice(advice, sizeof(advice));
 	if (any)

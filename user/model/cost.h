@@ -67,10 +67,10 @@ struct cost_program {
  * windows only.
  */
 struct cost_kernel {
-	const char *why_not;     /* it is not measured; NULL: it is */
-	bool refused;            /* the statistics are not to be had, or not any more: nothing is told of what they said */
-	double per_run;          /* ns that the statistics show for a program that does nothing; NaN: not measured */
-	double added;            /* ns that they cost every program a run; NaN: not measured */
+	const char *why_not; /* it is not measured; NULL: it is */
+	bool refused;        /* the statistics are not to be had, or not any more: nothing is told of what they said */
+	double per_run;      /* ns that the statistics show for a program that does nothing; NaN: not measured */
+	double added;        /* ns that they cost every program a run; NaN: not measured */
 	uint64_t windows, ended; /* exchanges that ended in them */
 	double seconds;          /* all windows together */
 	uint64_t runs, ns;       /* of the programs that are not ours, in them */

@@ -47,7 +47,7 @@ const struct right_facts right_facts[RIGHT_NR] = {
 };
 
 /* Instead, where the administrator has run-time statistics on: they need not be switched. */
-#define WITHOUT_ADMIN_BUT_COUNTED                                                                                     \
+#define WITHOUT_ADMIN_BUT_COUNTED                                                                                       \
 	"services in other network namespaces (containers) are not found by what they listen on (what tillwatch costs " \
 	"is measured all the same: kernel.bpf_stats_enabled is set)"
 
@@ -243,6 +243,12 @@ int rights__require(struct err *e)
 	return try_map(1) == EPERM ? refused_nevertheless(e) : 0;
 }
 
+/* It is nearly everything: nobody is told to give it. */
+const char *rights__how(enum right r)
+{
+	return r == RIGHT_ADMIN ? "; who wants these gives it, too" : "";
+}
+
 void rights__warn(void)
 {
 	bool any = false;
@@ -253,8 +259,7 @@ void rights__warn(void)
 
 		if (!is_missing((enum right)r))
 			continue;
-		log_warn("%s is missing: %s%s", f->name, rights__without((enum right)r),
-		         r == RIGHT_ADMIN ? "; who wants these gives it, too" : "");
+		log_warn("%s is missing: %s%s", f->name, rights__without((enum right)r), rights__how((enum right)r));
 		any |= r != RIGHT_ADMIN;
 	}
 	if (!any)

@@ -52,6 +52,9 @@ int rights__require(struct err *e);
 /* Says what an observation will not see for want of a right, a warning for each. */
 void rights__warn(void);
 
+/* Behind what is missing without it: how to have it, where rights__advice() has nothing of it. */
+const char *rights__how(enum right r);
+
 /* How to give a process the rights, as seen from here: of its file, or of its container. */
 void rights__advice(char *text, size_t len);
 
