@@ -17,12 +17,13 @@ static const struct command *const commands[] = {
 
 static void print_usage(FILE *out)
 {
-	fputs("usage: tillwatch COMMAND [OPTION...]\n\n"
+	fputs("usage: tillwatch [--verbose] COMMAND [OPTION...]\n\n"
 	      "Watches the endpoints that earn money while a new version takes over, and says promote, hold or roll back.\n\n",
 	      out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\n`tillwatch COMMAND --help` explains each. Exit codes: 0 promote (or done), 10 rollback, 20 hold, 30 invalid,\n"
+	fputs("\n`tillwatch COMMAND --help` explains each; --verbose says on stderr what is done, and why the kernel refuses "
+	      "what it refuses.\nExit codes: 0 promote (or done), 10 rollback, 20 hold, 30 invalid,\n"
 	      "1 failure, 2 usage.\n",
 	      out);
 }

@@ -126,6 +126,25 @@ static bool is_memory_limited(void)
 	return now.rlim_max < MEMORY_WANTED && is_charged(now.rlim_max);
 }
 
+/* While they are loaded, programs and maps are some 250, and more where more CPUs share the work; all have this much.
+ */
+#define FILES_WANTED 1024
+
+unsigned long rights__too_few_files(void)
+{
+	struct rlimit now, wanted = { FILES_WANTED, FILES_WANTED };
+
+	if (getrlimit(RLIMIT_NOFILE, &now) || now.rlim_cur >= FILES_WANTED)
+		return 0;
+	if (now.rlim_max > FILES_WANTED)
+		wanted.rlim_max = now.rlim_max;
+	if (!setrlimit(RLIMIT_NOFILE, &wanted))
+		return 0;
+	now.rlim_cur = now.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &now);
+	return now.rlim_cur;
+}
+
 bool rights__wanted(enum right r)
 {
 	return r != RIGHT_RESOURCE || (!rights__have(r) && rights__have(RIGHT_BPF) && is_memory_limited());

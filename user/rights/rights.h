@@ -49,6 +49,12 @@ bool rights__statistics_are_on(void);
 /* May programs be loaded? Lifts the limit of locked memory, too. 0, or a negative errno with what to do in e. */
 int rights__require(struct err *e);
 
+/*
+ * Where fewer files may be open than attaching takes, raises that limit as far as it goes. Returns what it is, if that
+ * is still too few, or 0.
+ */
+unsigned long rights__too_few_files(void);
+
 /* Says what an observation will not see for want of a right, a warning for each. */
 void rights__warn(void);
 
