@@ -82,11 +82,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[at], "--version") || !strcmp(argv[at], "version")) {
 		print_version();
-		return TW_EXIT_OK;
+		return finish(TW_EXIT_OK);
 	}
 	if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h") || !strcmp(argv[at], "help")) {
 		print_usage(stdout);
-		return TW_EXIT_OK;
+		return finish(TW_EXIT_OK);
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (!strcmp(argv[at], commands[i]->name))

@@ -130,6 +130,13 @@ def test_too_few_open_files_are_named_as_that_and_as_no_refusal_of_the_kernel(fi
         assert "the kernel refuses the programs" not in r.stdout + r.stderr, r
 
 
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["help"], ["--version"], ["version"], ["watch", "--help"]], ids=" ".join)
+def test_help_that_cannot_be_written_is_a_failure(args):
+    with open("/dev/full", "wb") as full:
+        r = subprocess.run([TILLWATCH, *args], stdout=full, stderr=subprocess.PIPE, timeout=10, check=False)
+    assert r.returncode == 1 and b"standard output" in r.stderr, r
+
+
 def test_the_version_names_the_features_built_in():
     r = run("--version")
     assert r.code == 0 and re.match(r"tillwatch \d+\.\d+\.\d+", r.out), r
