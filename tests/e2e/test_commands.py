@@ -16,7 +16,7 @@ from tw.client import Client, ask, request
 from tw.proc import Child, open_to_all
 from tw.servers import answering
 from tw.wait import until
-from tw.watch import Background, Document, config_text, run
+from tw.watch import COMMAND_SECONDS, TILLWATCH, Background, Document, config_text, run
 
 pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
@@ -254,6 +254,28 @@ def test_the_tool_has_help_that_names_every_command():
     assert r.code == 0, r
     for command in COMMANDS:
         assert re.search(rf"\b{command}\b", r.out), f"{command} is missing from: {r.out}"
+    assert "--verbose" in r.out, "messages name it"
+
+
+@pytest.mark.parametrize("files", [8, 20, 160, 220])
+def test_too_few_open_files_are_named_as_that_and_as_no_refusal_of_the_kernel(files, tmp_path):
+    """An ordinary user's limit, which nobody may raise: root's may be."""
+    path = tmp_path / "c.yaml"
+    path.write_text(GOOD)
+    for command in (["watch", "-c", path, "--for", "1s"], ["doctor"]):
+        r = subprocess.run(["prlimit", f"--nofile={files}", "setpriv", "--bounding-set", "-sys_resource", "--inh-caps",
+                            "-sys_resource", TILLWATCH, *command], capture_output=True, text=True,
+                           timeout=COMMAND_SECONDS, check=False)
+        (said,) = [line for line in (r.stdout + r.stderr).split("\n") if "cannot be loaded" in line]
+        assert r.returncode == 1 and f"only {files} files" in said and "LimitNOFILE=" in said, r
+        assert "the kernel refuses the programs" not in r.stdout + r.stderr, r
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["help"], ["--version"], ["version"], ["watch", "--help"]], ids=" ".join)
+def test_help_that_cannot_be_written_is_a_failure(args):
+    with open("/dev/full", "wb") as full:
+        r = subprocess.run([TILLWATCH, *args], stdout=full, stderr=subprocess.PIPE, timeout=10, check=False)
+    assert r.returncode == 1 and b"standard output" in r.stderr, r
 
 
 def test_the_version_names_the_features_built_in():

@@ -14,9 +14,11 @@ import time
 
 import pytest
 
+from test_privileges import has_statistics
 from tw import watch as tool
 from tw.client import Client
 from tw.load import Wrk
+from tw.proc import children
 from tw.wait import pause, until
 
 STATISTICS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -182,6 +184,47 @@ def test_without_the_right_to_the_statistics_kernel_time_is_null_and_the_reason_
     assert d["overhead"]["kernel_ns_per_request"] is None
     # What needs no right is there, and so are the counts.
     assert d.requests() == n and kernel["map_bytes"] > 1e6 and d["cost"]["agent"]["cpu_seconds"] > 0
+
+
+@pytest.mark.alone
+def test_where_others_have_the_statistics_on_nobody_says_that_kernel_time_is_missing(
+        nginx, tmp_path, started, statistics_of_others):
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is not installed")
+    without = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+    server = nginx()
+    w = started(Bare(tmp_path, server.port, before=without))
+    w.said("^tillwatch: watching ", tool.ATTACH_SECONDS)
+    started(Wrk(tmp_path, server.port, ("/ok",), 4, 2, pause=1)).wait()
+    d, said = w.document(), w.child.log_text()
+    assert d["overhead"]["kernel_ns_per_request"] > 0 and d["cost"]["kernel"]["why_not"] is None
+    (line,) = [x for x in said.split("\n") if "CAP_SYS_ADMIN is missing" in x]
+    doctor = subprocess.run([*without, tool.TILLWATCH, "doctor"], capture_output=True, text=True, check=True).stdout
+    (found,) = [x for x in doctor.split("\n") if x.split()[1:2] == ["CAP_SYS_ADMIN"]]
+    for text in (line, found):
+        assert "null" not in text and "budget" not in text and "network namespaces" in text, text
+
+
+@pytest.mark.usefixtures("statistics_off")
+@pytest.mark.parametrize("number, what", [(signal.SIGKILL, "has gone"), (signal.SIGSTOP, "does not answer")])
+def test_a_keeper_that_is_not_there_any_more_is_said_once_and_kernel_time_is_null(
+        number, what, nginx, tmp_path, started, watching):
+    server = nginx()
+    w = watching(server.port)
+    (keeper,) = children(w.pid)
+    started(Wrk(tmp_path, server.port, ("/ok",), 4, pause=1))
+    until(lambda: has_statistics(w.pid), "run-time statistics to be on for a moment", 20)
+    until(lambda: not has_statistics(w.pid), "the end of that moment")
+    os.kill(keeper, number)
+    until(lambda: what in w.stderr(), lambda: f"the keeper to be missed; it said {w.stderr()!r}", 30)
+    d = w.stop(idle=True)
+    kernel = d["cost"]["kernel"]
+    assert d.stderr.count("the process that keeps CAP_SYS_ADMIN") == 1, d.stderr
+    assert "the process that keeps CAP_SYS_ADMIN is gone" in kernel["why_not"], kernel
+    assert kernel["sampled"]["windows"] == 1 and kernel["sampled"]["exchanges"] >= 50, kernel["sampled"]
+    assert all(kernel[k] is None for k in ("ns_per_exchange", "gross_ns_per_exchange", "cores", "ns", "runs"))
+    assert all(p["ns"] is None and p["runs"] is None for p in kernel["programs"])
+    assert d["overhead"]["kernel_ns_per_request"] is None and d["cost"]["budget"]["used_kernel_cores"] is None
 
 
 def ask(port, target, n):

@@ -190,6 +190,15 @@ def has_statistics(pid):
     return any("bpf-stats" in name(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def test_a_keeper_that_is_stopped_keeps_nobody_from_ending_and_ends_with_it(nginx, watching):
+    w = watching(nginx().port)
+    (keeper,) = children(w.pid)
+    until(lambda: has_statistics(w.pid), "run-time statistics to be on for a moment", 20)
+    os.kill(keeper, signal.SIGSTOP)
+    assert w.end(seconds=10) == 0
+    until(lambda: not os.path.exists(f"/proc/{keeper}"), "the keeper's end")
+
+
 def test_a_server_in_a_network_namespace_that_is_made_later_is_found(tmp_path, started, watching):
     """Its listener can be asked for in there only, which wants CAP_SYS_ADMIN: the keeper does it."""
     port = net.free_port()
@@ -276,6 +285,15 @@ def test_every_command_says_which_right_is_missing_and_how_to_have_it(rights, tm
         (line,) = [x for x in r.stdout.split("\n") if x.split()[1:2] == [name]]
         assert line.split()[0] == ("ok" if name in rights else "NO" if name in VITAL else "--"), line
         assert ("missing: " in line) == (name not in rights), line
+
+
+@pytest.mark.parametrize("lacks", [(), ("CAP_SYS_PTRACE",)], ids=["nothing", "something"])
+def test_doctor_advises_what_would_help_whoever_has_all_or_all_but_one_of_the_documented_rights(lacks, tmp_path):
+    r = user_runs(own_copy(tmp_path), [x for x in LEAST if x not in lacks], "doctor")
+    assert r.returncode == 0, r
+    (admin,) = [x for x in r.stdout.split("\n") if x.split()[1:2] == ["CAP_SYS_ADMIN"]]
+    assert "missing: " in admin and admin.endswith("; who wants these gives it, too"), admin
+    assert ("to have what is missing: " in r.stdout) == bool(lacks), r.stdout
 
 
 @pytest.mark.parametrize("right, lost", [("CAP_SYS_PTRACE", "which program they run"), ("CAP_DAC_READ_SEARCH", "what they listen on")])

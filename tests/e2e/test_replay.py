@@ -15,7 +15,7 @@ from tw import servers
 from tw.gate import STEADY, STEADY_CONNECTIONS, gate_during, promotion
 from tw.load import LASTING, Wrk
 from tw.wait import until
-from tw.watch import config_text, run
+from tw.watch import COMMAND_SECONDS, TILLWATCH, config_text, run
 
 pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
@@ -223,6 +223,30 @@ def test_a_full_disk_stops_the_log_and_not_the_run(shop, tmp_path, watching, sta
     assert r.code == 1 and len(again["ticks"]) == state["ticks"] > 0, r
     assert sum(g["ok"] for g in d["verdict"]["guards"]) > 0 and d["seconds"] > 5
     assert all(t["verdict"]["verdict"] for t in again["ticks"])
+
+
+def watched_with(closed, shop, *args):
+    """A watch of two seconds, started with these of its standard descriptors closed."""
+    watch = [TILLWATCH, "watch", "-c", shop.config(), "--for", "2s", "--log", shop.log, *args]
+    return subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, watch)], capture_output=True, text=True,
+                          timeout=COMMAND_SECONDS, check=False)
+
+
+@pytest.mark.parametrize("closed, code", [("<&-", 0), (">&-", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)])
+def test_a_log_has_nothing_but_its_ticks_where_a_standard_descriptor_is_closed(closed, code, shop):
+    """Its file would have the number of what is closed, and what is printed would be in it."""
+    done = watched_with(closed, shop, "--json")
+    assert done.returncode == code, done
+    assert ("error: cannot write to standard output" in done.stderr) == (closed == ">&-"), done
+    r, again = replay(shop.log)
+    assert again["error"] is None and again["complete"] is True and len(again["ticks"]) >= 3, r
+
+
+def test_a_closed_standard_output_ends_a_watch_at_its_first_lines_and_they_are_not_in_its_log(shop):
+    done = watched_with(">&-", shop)
+    assert done.returncode == 1 and "error: cannot write to standard output" in done.stderr, done
+    _, again = replay(shop.log)
+    assert "the end is missing" in again["error"], again
 
 
 def test_a_log_is_never_written_over(shop, tmp_path):

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,8 +25,30 @@ static __attribute__((noinline, noipa)) void nothing(void)
 	__asm__ volatile("");
 }
 
-/* In a process of its own, which is confined once the keeper is there. An exit code; 77: not to be had here. */
-static int kept(int (*question)(void))
+static pid_t only_child(void)
+{
+	FILE *f = fopen("/proc/thread-self/children", "re");
+	int pid = 0;
+
+	if (!f || fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f)
+		fclose(f);
+	return pid;
+}
+
+static int ask_for_statistics(void)
+{
+	int fd = keeper__statistics();
+
+	return fd < 0 || close(fd);
+}
+
+/*
+ * In a process of its own, which is confined once the keeper answers, and has been sent this signal. An exit code; 77:
+ * not to be had here.
+ */
+static int kept_and_sent(int number, int (*question)(void))
 {
 	const struct confine_options usual = { false, false };
 	pid_t child = fork();
@@ -36,7 +61,10 @@ static int kept(int (*question)(void))
 		if (!rights__have(RIGHT_ADMIN))
 			_exit(77);
 		keeper__start();
-		_exit(confine(&usual, &e) || rights__have(RIGHT_ADMIN) ? 255 : question());
+		if (ask_for_statistics() || kill(only_child(), number) || confine(&usual, &e) ||
+		    rights__have(RIGHT_ADMIN))
+			_exit(255);
+		_exit(question());
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
@@ -45,11 +73,9 @@ static int kept(int (*question)(void))
 	return WEXITSTATUS(status);
 }
 
-static int ask_for_statistics(void)
+static int kept(int (*question)(void))
 {
-	int fd = keeper__statistics();
-
-	return fd < 0 || close(fd);
+	return kept_and_sent(0, question);
 }
 
 static void statistics_are_switched_on(void **state)
@@ -112,6 +138,52 @@ static void when_it_has_ended_that_is_said(void **state)
 	assert_int_equal(kept(ask_after_its_end), 0);
 }
 
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A bit for each way in which it was wrong. */
+static int ask_what_does_not_answer(void)
+{
+	double start = now(), asked, again;
+	int first = keeper__sockdiag(-1), second;
+
+	asked = now() - start;
+	second = keeper__statistics();
+	again = now() - start - asked;
+	start = now();
+	keeper__stop();
+	return (first != -EPIPE) | (second != -EPIPE) << 1 | (asked > 10) << 2 | (again > 1) << 3 |
+	       (now() - start > 1) << 4 | (keeper__sockdiag(-1) != -ENOTCONN) << 5;
+}
+
+static void one_that_is_stopped_is_waited_for_once_and_not_for_long(void **state)
+{
+	assert_int_equal(kept_and_sent(SIGSTOP, ask_what_does_not_answer), 0);
+}
+
+static void one_that_was_killed_is_gone_for_good(void **state)
+{
+	assert_int_equal(kept_and_sent(SIGKILL, ask_what_does_not_answer), 0);
+}
+
+static int end_it(void)
+{
+	double start = now();
+
+	keeper__stop();
+	return now() - start > 10;
+}
+
+static void one_that_does_not_end_is_left_to_the_kernel(void **state)
+{
+	assert_int_equal(kept_and_sent(SIGSTOP, end_it), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +192,9 @@ int main(void)
 		cmocka_unit_test(a_uprobe_is_placed_in_one_process),
 		cmocka_unit_test(what_makes_no_sense_is_refused_and_the_next_question_answered),
 		cmocka_unit_test(when_it_has_ended_that_is_said),
+		cmocka_unit_test(one_that_is_stopped_is_waited_for_once_and_not_for_long),
+		cmocka_unit_test(one_that_was_killed_is_gone_for_good),
+		cmocka_unit_test(one_that_does_not_end_is_left_to_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include "capture/near_ports.h"
 #include "capture/uprobe.h"
 #include "model/histogram.h"
+#include "rights/rights.h"
 
 /* A load log can have megabytes, with the reason at the end. */
 #define LOG_TAIL 4096
@@ -176,16 +177,31 @@ static void attach_hooks(struct loader *l)
 	}
 }
 
+/* Below this many even the errors are of other kinds: libbpf cannot read the kernel's types. */
+#define HARDLY_ANY_FILES 64
+
+static bool lacks_files(unsigned long few, int err)
+{
+	return few && (err == -EMFILE || (err && few < HARDLY_ANY_FILES));
+}
+
 static int load(struct loader *l, const struct loader_options *o, struct err *e)
 {
+	unsigned long few = rights__too_few_files();
 	int err = load_programs(l, o, FEATURE_NR);
 
+	if (lacks_files(few, err))
+		return err_set(
+			e, EMFILE,
+			"the programs cannot be loaded: only %lu files may be open at once: raise that limit to 1024 "
+			"(`ulimit -n 1024`, or LimitNOFILE=1024 of a unit)",
+			few);
 	if (err)
 		err = load_piecemeal(l, o);
 	if (err)
 		return err_set(e, -err,
 		               "the kernel refuses the programs: %s; `tillwatch doctor` says what this kernel allows, "
-		               "`--verbose` shows the kernel's reason",
+		               "`tillwatch --verbose COMMAND` shows the kernel's reason",
 		               strerror(-err));
 	l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
 	if (!l->ring)

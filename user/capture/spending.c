@@ -13,6 +13,7 @@
 
 #include "capture/loader_state.h"
 #include "rights/keeper.h"
+#include "rights/rights.h"
 
 #define BATCHES 7 /* the least disturbed of them counts */
 #define RUNS    2000
@@ -85,15 +86,7 @@ int statistics__on(void)
 
 bool statistics__are_on(void)
 {
-	FILE *f = fopen("/proc/sys/kernel/bpf_stats_enabled", "re");
-	int value = 0;
-
-	if (!f)
-		return false;
-	if (fscanf(f, "%d", &value) != 1)
-		value = 0;
-	fclose(f);
-	return value > 0;
+	return rights__statistics_are_on();
 }
 
 int statistics_cost__program(void)

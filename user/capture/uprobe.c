@@ -100,7 +100,7 @@ int uprobe__attach(const struct uprobe *u, uint64_t offset, uint64_t cookie)
 {
 	int fd = event_of_keeper(u, offset), err;
 
-	if (fd == -ENOTCONN)
+	if (fd == -ENOTCONN || fd == -EPIPE)
 		fd = own_event(u, offset);
 	if (fd < 0)
 		return fd;

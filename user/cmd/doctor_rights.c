@@ -24,12 +24,13 @@ void doctor_rights_print(void)
 			printf("  --   %-30s not needed on this kernel\n", f->name);
 			continue;
 		}
-		any |= missing;
-		printf("  %-4s %-30s %s%s\n",
+		any |= missing && r != RIGHT_ADMIN;
+		printf("  %-4s %-30s %s%s%s\n",
 		       !missing   ? "ok"
 		       : f->vital ? "NO"
 		                  : "--",
-		       f->name, missing ? "missing: " : "", missing ? f->without : f->gives);
+		       f->name, missing ? "missing: " : "", missing ? rights__without((enum right)r) : f->gives,
+		       missing ? rights__how((enum right)r) : "");
 	}
 	rights__advice(advice, sizeof(advice));
 	if (any)
@@ -50,7 +51,7 @@ bool doctor_rights_json(cJSON *root)
 		           cJSON_AddBoolToObject(o, "held", rights__have(r)) &&
 		           cJSON_AddBoolToObject(o, "missing", is_missing(r)) &&
 		           cJSON_AddBoolToObject(o, "vital", f->vital) && cJSON_AddStringToObject(o, "for", f->gives) &&
-		           cJSON_AddStringToObject(o, "without", f->without);
+		           cJSON_AddStringToObject(o, "without", rights__without((enum right)r));
 	}
 	return complete;
 }

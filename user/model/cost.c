@@ -60,9 +60,14 @@ enum cost_step cost_budget__look(struct cost_budget *b, const struct cost_sample
 	return COST_SAME;
 }
 
+bool cost_measured(const struct cost_kernel *k)
+{
+	return k->windows && !k->refused;
+}
+
 double cost_gross(const struct cost_kernel *k)
 {
-	return k->ended >= COST_LEAST ? (double)k->ns / (double)k->ended : NAN;
+	return k->ended >= COST_LEAST && !k->refused ? (double)k->ns / (double)k->ended : NAN;
 }
 
 static double net_ns(const struct cost_kernel *k)
@@ -74,12 +79,12 @@ static double net_ns(const struct cost_kernel *k)
 
 double cost_net(const struct cost_kernel *k)
 {
-	return k->ended >= COST_LEAST && isfinite(k->per_run) ? net_ns(k) / (double)k->ended : NAN;
+	return k->ended >= COST_LEAST && !k->refused && isfinite(k->per_run) ? net_ns(k) / (double)k->ended : NAN;
 }
 
 double cost_cores(const struct cost_kernel *k)
 {
-	if (k->seconds <= 0)
+	if (k->seconds <= 0 || k->refused)
 		return NAN;
 	return (isfinite(k->per_run) ? net_ns(k) : (double)k->ns) / 1e9 / k->seconds;
 }

@@ -67,9 +67,10 @@ struct cost_program {
  * windows only.
  */
 struct cost_kernel {
-	const char *why_not;     /* it is not measured; NULL: it is */
-	double per_run;          /* ns that the statistics show for a program that does nothing; NaN: not measured */
-	double added;            /* ns that they cost every program a run; NaN: not measured */
+	const char *why_not; /* it is not measured; NULL: it is */
+	bool refused;        /* the statistics are not to be had, or not any more: nothing is told of what they said */
+	double per_run;      /* ns that the statistics show for a program that does nothing; NaN: not measured */
+	double added;        /* ns that they cost every program a run; NaN: not measured */
 	uint64_t windows, ended; /* exchanges that ended in them */
 	double seconds;          /* all windows together */
 	uint64_t runs, ns;       /* of the programs that are not ours, in them */
@@ -89,6 +90,8 @@ struct cost_figures {
 	double shed_seconds;     /* how long they were not, and draining was not either */
 };
 
+/* Is there anything to tell of it? */
+bool cost_measured(const struct cost_kernel *k);
 /* ns of kernel time an exchange, as the statistics have it; NaN: not measured, or too few. */
 double cost_gross(const struct cost_kernel *k);
 /* The same less what they show for nothing; NaN: that is not measured. */

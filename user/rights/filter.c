@@ -127,6 +127,7 @@ static const struct call observer[] = {
 	ANY(sendmsg),
 	ANY(recvfrom),
 	ANY(recvmsg),
+	IS(shutdown, 1, SHUT_WR), /* the keeper's end is to end */
 	/* waiting, time, chance */
 	ANY(epoll_create1),
 	ANY(epoll_ctl),

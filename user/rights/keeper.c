@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/perf_event.h>
 #include <linux/sock_diag.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -38,7 +39,11 @@ struct message {
 /* The keeper's end; but for 0 to 2 and its way home it has no other descriptor. */
 #define CHANNEL 3
 
+/* It answers within microseconds. Who waits for it reads no records meanwhile, and sees no signal. */
+#define PATIENCE_MS 2000
+
 static int channel = -1;
+static bool lost; /* there was one, and it is not asked any more */
 static pid_t keeper;
 
 /* ---- a message, and maybe a descriptor --------------------------------------------------------------------------- */
@@ -231,14 +236,43 @@ void keeper__start(void)
 		close(ends[0]);
 }
 
+/* This, or the other side's end, comes in time. */
+static bool comes(short event)
+{
+	struct pollfd p = { .fd = channel, .events = event };
+	int n;
+
+	do
+		n = poll(&p, 1, PATIENCE_MS);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* One that does not end when it is told to (it is stopped) is not waited for: what it asked for ends it with us. */
 void keeper__stop(void)
 {
-	if (channel < 0)
+	bool ends = false;
+
+	if (channel < 0 && !lost)
 		return;
+	if (channel >= 0) {
+		ends = !shutdown(channel, SHUT_WR) && comes(0);
+		close(channel);
+	}
+	while (waitpid(keeper, NULL, ends ? 0 : WNOHANG) < 0 && errno == EINTR)
+		;
+	channel = -1;
+	lost = false;
+}
+
+/* What it may yet answer would be taken for the answer to the next question. */
+static int lose(const char *how)
+{
 	close(channel);
 	channel = -1;
-	while (waitpid(keeper, NULL, 0) < 0 && errno == EINTR)
-		;
+	lost = true;
+	log_warn("the process that keeps CAP_SYS_ADMIN %s: from now on %s", how, rights__without(RIGHT_ADMIN));
+	return -EPIPE;
 }
 
 static int ask(const struct message *question, int with)
@@ -247,12 +281,14 @@ static int ask(const struct message *question, int with)
 	int fd, err;
 
 	if (channel < 0)
-		return -ENOTCONN;
+		return lost ? -EPIPE : -ENOTCONN;
 	err = send_one(channel, question, with);
-	if (!err)
-		err = receive_one(channel, &m, &fd);
-	if (err)
+	if (err && err != -EPIPE && err != -ECONNRESET)
 		return err;
+	if (!err && !comes(POLLIN))
+		return lose("does not answer");
+	if (err || receive_one(channel, &m, &fd))
+		return lose("has gone");
 	return m.error ? m.error : fd < 0 ? -EPROTO : fd;
 }
 

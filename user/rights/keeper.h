@@ -18,16 +18,21 @@
 void keeper__start(void);
 void keeper__stop(void);
 
-/* Run-time statistics are on until what is returned is closed. A negative errno: they are not. */
+/*
+ * All of these: -ENOTCONN: there never was a keeper to do it. -EPIPE: there is none any more, as it has gone or has not
+ * answered for two seconds; that is said once, and it is not asked again.
+ */
+
+/* Run-time statistics are on until what is returned is closed. A negative errno, never -ENOTCONN: they are not. */
 int keeper__statistics(void);
 
-/* A socket for sock_diag in the network namespace behind a descriptor. -ENOTCONN: there is no keeper to do it. */
+/* A socket for sock_diag in the network namespace behind a descriptor. */
 int keeper__sockdiag(int netns);
 
 /*
  * A uprobe's perf event, at this offset of the file behind a descriptor, in one process; nothing is attached to it yet.
  * Linux ba677dbe77af ("perf: Revert to requiring CAP_SYS_ADMIN for uprobes", 6.13 and the stable kernels since) wants
- * more than CAP_PERFMON for it. -ENOTCONN: there is no keeper to do it.
+ * more than CAP_PERFMON for it.
  */
 int keeper__uprobe(int file, uint64_t offset, bool at_return, pid_t pid);
 

@@ -46,6 +46,11 @@ const struct right_facts right_facts[RIGHT_NR] = {
 	                     "LimitMEMLOCK=infinity" },
 };
 
+/* Instead, where the administrator has run-time statistics on: they need not be switched. */
+#define WITHOUT_ADMIN_BUT_COUNTED                                                                                       \
+	"services in other network namespaces (containers) are not found by what they listen on (what tillwatch costs " \
+	"is measured all the same: kernel.bpf_stats_enabled is set)"
+
 /* What the least set is made of, as setcap and setpriv take it. */
 #define LEAST "cap_bpf,cap_perfmon,cap_net_admin,cap_sys_ptrace,cap_dac_read_search,cap_checkpoint_restore"
 
@@ -69,6 +74,24 @@ bool rights__have(enum right r)
 	uint64_t set = effective();
 
 	return has(set, right_facts[r].cap) || has(set, right_facts[r].stand_in);
+}
+
+bool rights__statistics_are_on(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/bpf_stats_enabled", "re");
+	int value = 0;
+
+	if (!f)
+		return false;
+	if (fscanf(f, "%d", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value > 0;
+}
+
+const char *rights__without(enum right r)
+{
+	return r == RIGHT_ADMIN && rights__statistics_are_on() ? WITHOUT_ADMIN_BUT_COUNTED : right_facts[r].without;
 }
 
 /* 0, or an errno. */
@@ -101,6 +124,25 @@ static bool is_memory_limited(void)
 	now.rlim_cur = now.rlim_max;
 	setrlimit(RLIMIT_MEMLOCK, &now);
 	return now.rlim_max < MEMORY_WANTED && is_charged(now.rlim_max);
+}
+
+/* While they are loaded, programs and maps are some 250, and more where more CPUs share the work; all have this much.
+ */
+#define FILES_WANTED 1024
+
+unsigned long rights__too_few_files(void)
+{
+	struct rlimit now, wanted = { FILES_WANTED, FILES_WANTED };
+
+	if (getrlimit(RLIMIT_NOFILE, &now) || now.rlim_cur >= FILES_WANTED)
+		return 0;
+	if (now.rlim_max > FILES_WANTED)
+		wanted.rlim_max = now.rlim_max;
+	if (!setrlimit(RLIMIT_NOFILE, &wanted))
+		return 0;
+	now.rlim_cur = now.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &now);
+	return now.rlim_cur;
 }
 
 bool rights__wanted(enum right r)
@@ -220,6 +262,12 @@ int rights__require(struct err *e)
 	return try_map(1) == EPERM ? refused_nevertheless(e) : 0;
 }
 
+/* It is nearly everything: nobody is told to give it. */
+const char *rights__how(enum right r)
+{
+	return r == RIGHT_ADMIN ? "; who wants these gives it, too" : "";
+}
+
 void rights__warn(void)
 {
 	bool any = false;
@@ -230,8 +278,7 @@ void rights__warn(void)
 
 		if (!is_missing((enum right)r))
 			continue;
-		log_warn("%s is missing: %s%s", f->name, f->without,
-		         r == RIGHT_ADMIN ? "; who wants these gives it, too" : "");
+		log_warn("%s is missing: %s%s", f->name, rights__without((enum right)r), rights__how((enum right)r));
 		any |= r != RIGHT_ADMIN;
 	}
 	if (!any)

@@ -30,7 +30,7 @@ struct right_facts {
 	bool vital;          /* nothing is measured without it */
 	bool later;          /* also after attaching: for what is found later */
 	const char *gives;   /* what it is good for */
-	const char *without; /* what is missing without it */
+	const char *without; /* what is missing without it; see rights__without() */
 };
 
 extern const struct right_facts right_facts[RIGHT_NR];
@@ -40,11 +40,26 @@ bool rights__have(enum right r);
 /* Is there anything that this kernel would not do without it? */
 bool rights__wanted(enum right r);
 
+/* What is missing without it on this host, as it is now. */
+const char *rights__without(enum right r);
+
+/* Are run-time statistics on, for everybody (kernel.bpf_stats_enabled)? */
+bool rights__statistics_are_on(void);
+
 /* May programs be loaded? Lifts the limit of locked memory, too. 0, or a negative errno with what to do in e. */
 int rights__require(struct err *e);
 
+/*
+ * Where fewer files may be open than attaching takes, raises that limit as far as it goes. Returns what it is, if that
+ * is still too few, or 0.
+ */
+unsigned long rights__too_few_files(void);
+
 /* Says what an observation will not see for want of a right, a warning for each. */
 void rights__warn(void);
+
+/* Behind what is missing without it: how to have it, where rights__advice() has nothing of it. */
+const char *rights__how(enum right r);
 
 /* How to give a process the rights, as seen from here: of its file, or of its container. */
 void rights__advice(char *text, size_t len);

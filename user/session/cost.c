@@ -59,6 +59,15 @@ static void let_go_of_nothing(struct session_cost *c)
 	c->nothing = -1;
 }
 
+/* Why they cannot be switched on. */
+static void say_why_not(struct session_cost *c)
+{
+	const char *reason = c->fd == -EPIPE ? "the process that keeps CAP_SYS_ADMIN is gone" : strerror(-c->fd);
+
+	snprintf(c->why_not, sizeof(c->why_not), "run-time statistics cannot be switched on: %s%s", reason,
+	         c->fd == -EPERM ? " (it takes CAP_SYS_ADMIN, or kernel.bpf_stats_enabled=1)" : "");
+}
+
 /*
  * The first window begins with what the statistics themselves cost, measured without them and with them. Where somebody
  * else had them on just then a later one does, or in the end none.
@@ -73,9 +82,7 @@ static void switch_on(struct session_cost *c)
 	c->fd = statistics__on();
 	c->counting = c->fd >= 0 || statistics__are_on();
 	if (!c->counting) {
-		snprintf(c->why_not, sizeof(c->why_not), "run-time statistics cannot be switched on: %s%s",
-		         strerror(-c->fd),
-		         c->fd == -EPERM ? " (it takes CAP_SYS_ADMIN, or kernel.bpf_stats_enabled=1)" : "");
+		say_why_not(c);
 		return;
 	}
 	c->why_not[0] = 0;
@@ -296,9 +303,10 @@ void cost_fill(struct session *s, struct comparison *c)
 		                     .details_shed = all_of(s, TW_L_SHED_DETAILS),
 		                     .shed_seconds = shed_seconds(s) };
 	to->kernel.why_not = why_not(from);
+	to->kernel.refused = from->why_not[0];
 	for (size_t i = 0; i < from->n; i++)
 		to->program_bytes += from->programs[i].bytes;
-	c->overhead.kernel_ns_per_request = cost_gross(&from->kernel);
+	c->overhead.kernel_ns_per_request = cost_gross(&to->kernel);
 	c->overhead.agent_rss_bytes = resident_bytes();
 	c->overhead.agent_cpu_seconds = cpu_seconds() - s->cpu_at_start;
 	tls_overhead_fill(s, &c->overhead.tls);

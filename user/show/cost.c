@@ -195,7 +195,7 @@ static void put_how(struct frame *f, const struct cost_figures *c)
 		            format_joined(per_exchange(k->added)).s);
 		return;
 	}
-	if (!k->windows)
+	if (!cost_measured(k))
 		return;
 	frame_prose(
 		f, RANK_NOTE, PLAIN, 0,
@@ -213,7 +213,7 @@ void show_cost(FILE *out, const struct comparison *c, const struct show_options 
 	frame_init(&f, o);
 	frame_prose(&f, RANK_STAYS, BOLD, 0, f.terminal ? "%s: what watching costs, run %s" : "stats %s seconds=%s",
 	            c->service ? c->service : "-", format_joined(format_span(c->seconds)).s);
-	if (list)
+	if (list && !c->cost.kernel.refused)
 		put_table(&f, &c->cost, list);
 	put_how(&f, &c->cost);
 	part_overhead(&f, c);

@@ -10,7 +10,7 @@
 static void put_programs(struct document *d, cJSON *kernel, const struct cost_figures *c)
 {
 	cJSON *list = put_list(d, kernel, "programs"), *o;
-	bool measured = c->kernel.windows > 0;
+	bool measured = cost_measured(&c->kernel);
 
 	for (size_t i = 0; i < c->n_programs && !d->failed; i++) {
 		const struct cost_program *p = &c->programs[i];
@@ -43,8 +43,8 @@ static void put_kernel(struct document *d, cJSON *cost, const struct cost_figure
 	put_number(d, sampled, "seconds", k->seconds);
 	put_count(d, sampled, "exchanges", k->ended);
 	put_count(d, sampled, "of_exchanges", c->ended);
-	put_count_if(d, o, "runs", k->windows, k->runs);
-	put_count_if(d, o, "ns", k->windows, k->ns);
+	put_count_if(d, o, "runs", cost_measured(k), k->runs);
+	put_count_if(d, o, "ns", cost_measured(k), k->ns);
 	put_count_if(d, o, "map_bytes", c->map_bytes, c->map_bytes);
 	put_count_if(d, o, "program_bytes", c->program_bytes, c->program_bytes);
 	put_programs(d, o, c);
