@@ -181,7 +181,8 @@ def each_fault_is_counted_as_its_client_saw_it(d, seen, has):
 
 
 def each_fault_of_http2_is_counted_as_its_client_saw_it(d, seen, has):
-    faults.assert_record(d, _total(seen.traffic.h2 if has.tls else seen.traffic.h2[:1]), "other")
+    record = _total(seen.traffic.h2 if has.tls else seen.traffic.h2[:1])
+    faults.assert_record(d, h2faults.exchanges(record), "other")
 
 
 def what_is_inside_tls_is_seen_or_said_to_be_opaque(d, seen, has):
