@@ -419,7 +419,7 @@ def _server_frames():
         "a_promise_of_three_bytes": lambda p: [h2.frame(h2.PUSH_PROMISE, 4, 1, b"123")],
         "an_interim_answer_with_an_end": lambda p: [h2.header_frames(1, p.block([(":status", "103")]), end=True)],
         "a_thousand_interim_answers": lambda p: [h2.header_frames(1, p.block([(":status", "103")]))] * 1000,
-        "goaway_that_rises": lambda p: [h2.goaway_frame(0), h2.goaway_frame(99)],
+        "goaway_that_rises": lambda p: [h2.goaway_frame(0, h2.INTERNAL_ERROR), h2.goaway_frame(99)],
         "a_block_that_is_none": lambda p: [h2.header_frames(1, b"\xff" * 40, end=True)],
         "garbage": lambda p: [random.Random(7).randbytes(5000)],
         "http1": lambda p: [b"HTTP/1.1 500 no\r\n\r\n"],
