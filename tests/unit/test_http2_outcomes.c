@@ -192,6 +192,8 @@ static void an_answer_with_less_than_its_content_length_is_cut(void **state)
 		{ "GET", "200", "0", { 0 }, TW_ANSWERED },
 		{ "GET", "200", NULL, { 0 }, TW_ANSWERED },
 		{ "HEAD", "200", "31", { 0 }, TW_ANSWERED },
+		{ "CONNECT", "403", "31", { 10, 20, 0 }, TW_TRUNCATED },
+		{ "CONNECT", "403", "30", { 10, 20, 0 }, TW_ANSWERED },
 		{ "GET", "304", "31", { 0 }, TW_ANSWERED },
 		{ "GET", "200", "3x", { 0 }, TW_ANSWERED },
 		{ "GET", "200", "9999999999999999999", { 0 }, TW_ANSWERED },

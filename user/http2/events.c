@@ -251,14 +251,14 @@ static void answer_begins(struct h2_conn *c, struct h2_stream *s, const struct h
 	s->t_first = side->t_block;
 	s->t_last = t;
 	s->events = list->type == H2_TYPE_EVENTS;
-	s->due = body_due(s, list);
-	s->came = 0;
 	if (s->type_unknown && list->type == H2_TYPE_GRPC) {
 		s->type_unknown = false;
 		s->grpc = true;
 	}
 	if (s->connect && list->status && (list->status < 200 || list->status > 299))
 		s->connect = false; /* it was refused: a question like others */
+	s->due = body_due(s, list);
+	s->came = 0;
 	if (side->end_stream)
 		answer_trailers(c, s, list, t);
 	else if (s->connect && s->whole)
