@@ -146,22 +146,27 @@ struct start {
 	uint16_t port;
 };
 
+/* 0: the calling process. */
+static inline bool move_to(pid_t pid, const char *cgroup)
+{
+	char procs[512];
+	FILE *f;
+
+	snprintf(procs, sizeof(procs), "%s%s/cgroup.procs", fixture.mount, cgroup);
+	f = fopen(procs, "we");
+	return f && fprintf(f, "%d\n", (int)pid) > 0 && !fclose(f);
+}
+
 static inline void child_runs(const struct start *s, int out)
 {
-	char port[8], procs[512];
+	char port[8];
 	char *const argv[] = { (char *)s->program, "serve", (char *)s->addr, port, (char *)s->flags,
 		               (char *)s->next,    NULL };
 	char *const envp[] = { "ASAN_OPTIONS=detect_leaks=0", (char *)s->env, NULL };
 
 	snprintf(port, sizeof(port), "%u", s->port);
-	if (s->cgroup) {
-		FILE *f;
-
-		snprintf(procs, sizeof(procs), "%s%s/cgroup.procs", fixture.mount, s->cgroup);
-		f = fopen(procs, "we");
-		if (!f || fprintf(f, "0\n") < 0 || fclose(f))
-			_exit(2);
-	}
+	if (s->cgroup && !move_to(0, s->cgroup))
+		_exit(2);
 	dup2(out, STDOUT_FILENO);
 	close_range(3, 1000, 0);
 	execve(s->program, argv, envp);

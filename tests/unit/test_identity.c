@@ -153,6 +153,33 @@ static void a_listener_that_outlives_its_server_stays_a_place_of_the_version(voi
 	id_snapshot__free(before);
 }
 
+/* Connections belong to the cgroup of whoever made their listener, and that is not always the version's. */
+static void a_listener_that_is_kept_is_watched_in_its_own_cgroup(void **state)
+{
+	NEEDS_ROOT();
+	const char *manager = copy_program("manager"), *release = copy_program("release");
+	const char *theirs = make_cgroup("theirs"), *own = make_cgroup("own");
+	struct server a = start((struct start){ .program = manager, .flags = "x", .next = release, .cgroup = theirs });
+	struct id_snapshot *before, *s;
+	struct id_known known;
+
+	assert_true(move_to(a.serving, own));
+	before = RESOLVE({ .cgroup = (char *)own });
+	assert_int_equal(before->versions[0].n_listeners, 1);
+	known = listening(before);
+	assert_int_equal(kill(a.serving, SIGKILL), 0);
+	while (!process__has_gone(a.serving))
+		usleep(1000);
+	s = RESOLVE_KNOWING(&known, { .cgroup = (char *)own });
+	assert_int_equal(s->versions[0].state, ID_WAITING);
+	assert_cgroups(s, own, theirs);
+	id_snapshot__free(s);
+	s = RESOLVE({ .cgroup = (char *)own });
+	assert_cgroups(s, own, NULL);
+	id_snapshot__free(s);
+	id_snapshot__free(before);
+}
+
 /* Whoever comes to hold a port later is nobody's business. */
 static void a_listener_that_follows_at_the_same_port_is_not_taken_for_the_one_before(void **state)
 {
@@ -403,6 +430,7 @@ static const struct CMUnitTest tests[] = {
 	T(a_listener_of_its_own_beats_the_wildcard_listener_on_that_address),
 	T(a_port_nobody_listens_on_is_a_place_already_and_says_what_listens_instead),
 	T(a_listener_that_outlives_its_server_stays_a_place_of_the_version),
+	T(a_listener_that_is_kept_is_watched_in_its_own_cgroup),
 	T(a_listener_that_follows_at_the_same_port_is_not_taken_for_the_one_before),
 	T(one_process_may_serve_the_places_of_two_versions),
 	T(two_versions_on_one_reuseport_port_are_told_apart_by_the_reader),

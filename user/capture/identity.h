@@ -11,8 +11,8 @@
  *  - a place (address, port, side) appears once; when processes of several versions, or of no version, share it,
  *    it is by_reader: the process that reads decides; an exact address goes before the wildcard of the same port;
  *  - a process that serves places of several versions is listed once for each, next to each other (by tgid);
- *  - a listening socket that was a version's stays watched while it lives, whoever holds it now (a service manager
- * keeps it from one release to the next): the process that reads decides;
+ *  - a listening socket that was a version's stays watched while it lives, whoever holds it now: the process that
+ *    reads decides;
  *  - cgroups are an antichain: none is an ancestor of another, so that no packet is seen twice.
  */
 #ifndef TW_IDENTITY_H
