@@ -12,7 +12,7 @@ struct coverage_item {
 	bool always;
 };
 
-#define COVERAGE_ITEMS 13
+#define COVERAGE_ITEMS 14
 
 static void coverage_items(const struct comparison *c, struct coverage_item items[COVERAGE_ITEMS])
 {
@@ -27,6 +27,7 @@ static void coverage_items(const struct comparison *c, struct coverage_item item
 		{ "lost", "lost", c->ledger.lost_exchanges, true },
 		{ "lost_events", "lost events", c->ledger.lost_events, false },
 		{ "http2", "HTTP/2", cov->http2, false },
+		{ "withdrawn", "withdrawn", cov->h2.withdrawn, false },
 		{ "upgraded", "upgraded", cov->upgraded, false },
 		{ "resynchronised", "resynchronised", cov->resynchronised, false },
 		{ "midstream", "joined midstream", cov->midstream, false },
