@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
 Holds a listening socket and runs servers/app.py on it; SIGHUP ends that one (SIGTERM) and starts the next, as a service
-manager does with a socket of its own; SIGUSR1 only ends it, and the next is started at SIGHUP. Each has SHOP_RUN=1, 2, … in its environment and a log of its own, LOG.1, LOG.2, …
-Writes the pid of each to LOG.pids.
+manager does with a socket of its own. SIGUSR1 only ends it, and writes LOG.ended: the next is started at SIGHUP. Each has
+SHOP_RUN=1, 2, … in its environment and a log of its own, LOG.1, LOG.2, … Writes the pid of each to LOG.pids.
 """
 import argparse
 import os
