@@ -177,18 +177,23 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 	c->rs.state = fresh ? H1_RES : H1_LOST;
 }
 
-/* Takes over what was seen of a connection before it had a socket. */
-static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, const struct tw_tuple *k)
-{
-	struct tw_conn *e = bpf_map_lookup_elem(&early, k);
-	struct h1_text *et, *t;
+/*
+ * The state of `map` at a socket, made if it has none. Of two CPUs that make it at once one is refused: by then it is
+ * there.
+ */
+#define storage_get(map, sk)                                                                     \
+	({                                                                                       \
+		void *storage_ = bpf_sk_storage_get(&(map), sk, 0, BPF_SK_STORAGE_GET_F_CREATE); \
+		storage_ ? storage_ : bpf_sk_storage_get(&(map), sk, 0, 0);                      \
+	})
 
-	if (!e)
-		return 0;
-	__builtin_memcpy(c, e, sizeof(*c));
-	et = bpf_map_lookup_elem(&early_texts, k);
+/* Takes over what was seen of a connection before it had a socket, but for what its state holds already. */
+static __always_inline void conn_adopt(struct tw_conn *c, struct bpf_sock *sk, const struct tw_tuple *k)
+{
+	struct h1_text *et = bpf_map_lookup_elem(&early_texts, k), *t;
+
 	if (et) {
-		t = bpf_sk_storage_get(&texts, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		t = storage_get(texts, sk);
 		if (t)
 			__builtin_memcpy(t, et, sizeof(*t));
 		else
@@ -198,7 +203,6 @@ static __always_inline int conn_adopt(struct tw_conn *c, struct bpf_sock *sk, co
 		bpf_map_delete_elem(&early_texts, k);
 	}
 	bpf_map_delete_elem(&early, k);
-	return 1;
 }
 
 /*
@@ -248,7 +252,7 @@ static __always_inline int conn_begins(struct ctx *x, const struct tw_tuple *k)
 /* By address: there is no socket that knows the sequence numbers, so the first packet's rule. */
 static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 {
-	struct tw_conn *c;
+	struct tw_conn *c, *e;
 	struct tw_tuple k;
 	__u32 ack, rcv, snd;
 
@@ -272,8 +276,10 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 	conn_init(c, &k, client, rcv, snd, 1);
 	c->early_at = rcv;
 	if (bpf_map_update_elem(&early, &k, c, BPF_NOEXIST)) {
-		count(x->l, c->version, TW_L_EARLY_FULL);
-		return 0;
+		e = bpf_map_lookup_elem(&early, &k); /* another CPU has been at it */
+		if (!e)
+			count(x->l, c->version, TW_L_EARLY_FULL);
+		return e;
 	}
 	if (!test_mode)
 		count(x->l, c->version, TW_L_EARLY_DATA);
@@ -285,7 +291,7 @@ static __always_inline struct tw_held *held_get(struct ctx *x, int create)
 	struct tw_tuple k;
 
 	if (!x->by_tuple)
-		return bpf_sk_storage_get(&held, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		return create ? storage_get(held, x->sk) : bpf_sk_storage_get(&held, x->sk, 0, 0);
 	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	return bpf_map_lookup_elem(&test_held, &k);
@@ -345,39 +351,69 @@ static __always_inline void conn_begins_at(struct ctx *x, struct tw_conn *c, __u
 	h->let_go = c->held = 1;
 }
 
-/* A socket seen for the first time. */
-static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
+/* The state of a socket that has none, as far as it is known: e, if something came before there was a socket. */
+static __always_inline void conn_build(struct ctx *x, struct tw_conn *c, const struct tw_conn *e,
+                                       struct bpf_tcp_sock *tp, const struct tw_tuple *k, int client)
 {
-	struct bpf_tcp_sock *tp = bpf_tcp_sock(x->sk);
-	struct tw_conn *c;
-	struct tw_tuple k;
 	int fresh;
 
-	if (!tp || segment_tuple(x->skb, &x->s, x->ingress, &k))
-		return 0;
-	c = bpf_sk_storage_get(&conns, x->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!c) {
-		count(x->l, 0, TW_L_NO_STATE);
-		return 0;
-	}
-	if (!client && conn_adopt(c, x->sk, &k)) {
+	if (e) {
+		__builtin_memcpy(c, e, sizeof(*c));
 		c->rs.next = x->ingress ? tp->snd_nxt : x->s.seq; /* a SYN with data acknowledges nothing */
-		if (x->ingress && !tp->bytes_received)
-			conn_begins_at(x, c, tp->rcv_nxt);
-		return c;
+		return;
 	}
 	/*
 	 * On ingress rcv_nxt is what TCP expects, so a reordered first segment is recognised as such. On egress snd_nxt
 	 * has not moved yet. An active opener's SYN counts as one byte acknowledged.
 	 */
 	fresh = !tp->bytes_received && tp->bytes_acked <= 1 && (x->ingress || x->s.seq == tp->snd_una);
-	conn_init(c, &k, client, tp->rcv_nxt, x->ingress ? tp->snd_nxt : x->s.seq, fresh);
+	__builtin_memset(c, 0, sizeof(*c));
+	conn_init(c, k, client, tp->rcv_nxt, x->ingress ? tp->snd_nxt : x->s.seq, fresh);
 	if (!fresh) {
 		c->segments_before = tp->segs_out;
 		c->retransmitted_before = tp->total_retrans;
 	}
-	if (c->kind != TW_IGNORED && !fresh)
+}
+
+/*
+ * A socket seen for the first time. Its first segments may be seen by two CPUs at once, both of which come here: the
+ * state is made known when it is whole, and who finds another's has nothing more to do.
+ */
+static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
+{
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(x->sk);
+	struct tw_conn *c, *e = 0, *built = (struct tw_conn *)x->l->window; /* which is free at this point */
+	__u32 born = (__u32)bpf_ktime_get_ns() << 8 ^ bpf_get_smp_processor_id();
+	struct tw_tuple k;
+	int counted;
+
+	if (!tp || segment_tuple(x->skb, &x->s, x->ingress, &k))
+		return 0;
+	if (!client)
+		e = bpf_map_lookup_elem(&early, &k);
+	conn_build(x, built, e, tp, &k, client);
+	built->born = born;
+	counted = x->s.len && built->kind < TW_IGNORED && !(built->flags & TW_C_COUNTED);
+	if (counted)
+		built->flags |= TW_C_COUNTED;
+	c = bpf_sk_storage_get(&conns, x->sk, built, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c)
+		c = bpf_sk_storage_get(&conns, x->sk, 0, 0);
+	if (!c) {
+		count(x->l, 0, TW_L_NO_STATE);
+		return 0;
+	}
+	if (unlikely(c->born != born))
+		return c;
+	if (counted)
+		count(x->l, c->version, TW_L_CONNECTIONS);
+	if (e) {
+		conn_adopt(c, x->sk, &k);
+		if (x->ingress && !tp->bytes_received)
+			conn_begins_at(x, c, tp->rcv_nxt);
+	} else if (c->joining) {
 		count(x->l, c->version, TW_L_MIDSTREAM);
+	}
 	return c;
 }
 
@@ -400,7 +436,7 @@ static __always_inline struct h1_text *text_get(struct ctx *x, int create)
 	if (x->t)
 		return &x->t->text;
 	if (!x->by_tuple)
-		return bpf_sk_storage_get(&texts, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		return create ? storage_get(texts, x->sk) : bpf_sk_storage_get(&texts, x->sk, 0, 0);
 	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	t = bpf_map_lookup_elem(&early_texts, &k);
@@ -421,7 +457,7 @@ static __always_inline struct tw_pipe *pipe_get(struct ctx *x, int create)
 	if (x->t)
 		return tls_pipe_get(x->t, create);
 	if (!x->by_tuple)
-		return bpf_sk_storage_get(&pipes, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		return create ? storage_get(pipes, x->sk) : bpf_sk_storage_get(&pipes, x->sk, 0, 0);
 	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	p = bpf_map_lookup_elem(&test_pipes, &k);

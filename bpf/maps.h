@@ -122,7 +122,7 @@ struct tw_conn {
 	__u64 shut_at;  /* since when it is shut; 0: it is not */
 	__u64 shut_for; /* ns, inside the body of request shut_n - 1 */
 	__u32 shut_n;
-	__u32 pad4;
+	__u32 born;     /* whose state it is: see conn_create */
 	__u64 t_rq_fin; /* when the requesting side closed; 0: it has not */
 
 	struct h1 rs;
