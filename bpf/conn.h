@@ -177,23 +177,13 @@ static __always_inline void conn_init(struct tw_conn *c, const struct tw_tuple *
 	c->rs.state = fresh ? H1_RES : H1_LOST;
 }
 
-/*
- * The state of `map` at a socket, made if it has none. Of two CPUs that make it at once one is refused: by then it is
- * there.
- */
-#define storage_get(map, sk)                                                                     \
-	({                                                                                       \
-		void *storage_ = bpf_sk_storage_get(&(map), sk, 0, BPF_SK_STORAGE_GET_F_CREATE); \
-		storage_ ? storage_ : bpf_sk_storage_get(&(map), sk, 0, 0);                      \
-	})
-
 /* Takes over what was seen of a connection before it had a socket, but for what its state holds already. */
 static __always_inline void conn_adopt(struct tw_conn *c, struct bpf_sock *sk, const struct tw_tuple *k)
 {
 	struct h1_text *et = bpf_map_lookup_elem(&early_texts, k), *t;
 
 	if (et) {
-		t = storage_get(texts, sk);
+		t = bpf_sk_storage_get(&texts, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (t)
 			__builtin_memcpy(t, et, sizeof(*t));
 		else
@@ -288,10 +278,15 @@ static __always_inline struct tw_conn *conn_by_tuple(struct ctx *x, int client)
 
 static __always_inline struct tw_held *held_get(struct ctx *x, int create)
 {
+	struct tw_held *h;
 	struct tw_tuple k;
 
-	if (!x->by_tuple)
-		return create ? storage_get(held, x->sk) : bpf_sk_storage_get(&held, x->sk, 0, 0);
+	if (!x->by_tuple) {
+		h = bpf_sk_storage_get(&held, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		if (!h && create)
+			h = bpf_sk_storage_get(&held, x->sk, 0, 0); /* another CPU was making it */
+		return h;
+	}
 	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	return bpf_map_lookup_elem(&test_held, &k);
@@ -436,7 +431,7 @@ static __always_inline struct h1_text *text_get(struct ctx *x, int create)
 	if (x->t)
 		return &x->t->text;
 	if (!x->by_tuple)
-		return create ? storage_get(texts, x->sk) : bpf_sk_storage_get(&texts, x->sk, 0, 0);
+		return bpf_sk_storage_get(&texts, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	t = bpf_map_lookup_elem(&early_texts, &k);
@@ -457,7 +452,7 @@ static __always_inline struct tw_pipe *pipe_get(struct ctx *x, int create)
 	if (x->t)
 		return tls_pipe_get(x->t, create);
 	if (!x->by_tuple)
-		return create ? storage_get(pipes, x->sk) : bpf_sk_storage_get(&pipes, x->sk, 0, 0);
+		return bpf_sk_storage_get(&pipes, x->sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (!test_mode || segment_tuple(x->skb, &x->s, x->ingress, &k))
 		return 0;
 	p = bpf_map_lookup_elem(&test_pipes, &k);

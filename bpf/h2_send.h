@@ -115,7 +115,7 @@ static __always_inline void h2_read(struct tw_conn *c, __u32 copied)
 	__u32 asked = c->pushed;
 	__u64 t = c->h2_read_t;
 
-	if (c->rd == asked)
+	if (c->rd == asked || (t && c->h2_read_at == copied))
 		return;
 	if ((__s32)(copied - c->rq.next) >= 0)
 		c->rd = asked;

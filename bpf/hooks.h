@@ -27,6 +27,7 @@ static __always_inline __u8 sock_side(struct sock *sk)
 	return ports_side(sk->__sk_common.skc_num, bpf_ntohs(sk->__sk_common.skc_dport));
 }
 
+#include "again.h"
 #include "loss_hooks.h"
 
 /* The reading process takes the connection: it decides the version where the place does not. */
@@ -101,8 +102,7 @@ static __always_inline void h2_read_by(struct sock *sk, struct tw_conn *c)
 	h2_read(c, copied);
 }
 
-SEC("?tp_btf/tcp_rcv_space_adjust")
-int BPF_PROG(tw_read, struct sock *sk)
+static __always_inline int sock_read(struct sock *sk)
 {
 	struct tw_conn *c;
 	__u32 tgid, i;
@@ -150,6 +150,20 @@ int BPF_PROG(tw_read, struct sock *sk)
 	else
 		conn_read_at(sk, c);
 	return 0;
+}
+
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tw_read, struct sock *sk)
+{
+	if (run_twice)
+		again_first(again_read(ctx, sk));
+	return sock_read(sk);
+}
+
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tw_read_again, struct sock *sk)
+{
+	return again_is_needed(again_read(ctx, sk), TW_TWICE_READ) ? sock_read(sk) : 0;
 }
 
 /*
@@ -231,12 +245,31 @@ static __always_inline int sock_end(struct sock *sk, int tls)
 	return 0;
 }
 
+static __always_inline int sock_gone(struct sock *sk)
+{
+	struct tw_conn *c = bpf_sk_storage_get(&conns, sk, 0, 0);
+
+	if (!c || c->rs_flags & TW_C_RS_GONE)
+		return 0;
+	sock_end(sk, 1);
+	tls_gone(sk);
+	conn_gone(sk, c);
+	c->rs_flags |= TW_C_RS_GONE;
+	return 0;
+}
+
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(tw_destroy, struct sock *sk)
 {
-	sock_end(sk, 1);
-	tls_gone(sk);
-	return conn_gone(sk);
+	if (run_twice)
+		again_first(again_socket(ctx, TW_TWICE_END));
+	return sock_gone(sk);
+}
+
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(tw_destroy_again, struct sock *sk)
+{
+	return again_is_needed(again_socket(ctx, TW_TWICE_END), TW_TWICE_END) ? sock_gone(sk) : 0;
 }
 
 /*
@@ -272,16 +305,31 @@ static __always_inline int sock_fails(struct sock *sk)
 }
 
 /* A socket that fails still has its error here; the application may read it away before the socket goes. */
-SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
+static __always_inline int sock_closed(struct sock *sk, int from)
 {
-	if (to != BPF_TCP_CLOSE)
-		return 0;
 	if (sk->sk_err)
 		return sock_fails(sk);
 	if (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT)
 		conn_dropped(sk);
 	return 0;
+}
+
+/* At every change of state, also those of other kinds: whoever is in here may be what the next one is passed over for.
+ */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
+{
+	if (run_twice)
+		again_first(again_socket(ctx, TW_TWICE_FAIL) ^ (__u64)to << 56);
+	return to == BPF_TCP_CLOSE ? sock_closed(sk, from) : 0;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(tw_fail_again, struct sock *sk, int from, int to)
+{
+	if (!again_is_needed(again_socket(ctx, TW_TWICE_FAIL) ^ (__u64)to << 56, TW_TWICE_FAIL))
+		return 0;
+	return to == BPF_TCP_CLOSE ? sock_closed(sk, from) : 0;
 }
 
 /* A socket started to listen: versions that wait for it are resolved again. */

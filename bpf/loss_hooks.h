@@ -163,28 +163,26 @@ static __always_inline void segments_read(struct sock *sk, const struct tw_conn 
 	out->retransmitted = (__u32)(again - c->retransmitted_before);
 }
 
-static __always_inline int conn_gone(struct sock *sk)
+static __always_inline void conn_gone(struct sock *sk, struct tw_conn *c)
 {
-	struct tw_conn *c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	struct tw_losses *lost;
 	struct tw_live n;
 
-	if (c && c->kind == TW_H2)
+	if (c->kind == TW_H2)
 		h2_gone(c, 0, sk->sk_err);
-	if (c && c->shut_at)
+	if (c->shut_at)
 		__sync_fetch_and_add(&windows_shut, -1);
-	if (!c || !c->version)
-		return 0;
+	if (!c->version)
+		return;
 	lost = losses_of(c->version);
 	if (!lost)
-		return 0;
+		return;
 	segments_read(sk, c, &n);
 	ADD(lost->segments, n.segments);
 	if (n.retransmitted)
 		ADD(lost->retransmitted, n.retransmitted);
 	if (is_upgraded(c))
 		session_ended(&lost->upgraded, upgraded_end(c, sk->sk_err), c->t_last);
-	return 0;
 }
 
 /* Run by user space: adds up what open connections have sent. */

@@ -51,6 +51,7 @@ enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED, TW_TLS, TW_H2 };
 #define TW_C_RS_BYE     8
 #define TW_C_RS_UNREAD  16 /* tgid has not read: it closed what nobody had read */
 #define TW_C_RS_STRAY   32 /* bytes have come that answer no request: the next one's client takes them for its answer */
+#define TW_C_RS_GONE    64 /* its socket has gone, and that has been seen */
 
 /*
  * One connection. For a server the requests are seen by ingress, which runs without the socket's lock and often on

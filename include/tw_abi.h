@@ -196,6 +196,14 @@ struct tw_ledger_row {
 /* Beside the version, in the key of its turns: those of connections that are left to themselves for the budget. */
 #define TW_TURNS_WITHHELD 0x100
 
+/* Events at which two programs look, where a kernel may pass over one: see again.h. */
+enum tw_twice {
+	TW_TWICE_READ,
+	TW_TWICE_END,
+	TW_TWICE_FAIL,
+	TW_TWICE_NR,
+};
+
 /* How a process is read no more. */
 enum tw_withheld {
 	TW_WITHHELD_BETWEEN = 1, /* no further exchange of it: those in flight are followed to their end */

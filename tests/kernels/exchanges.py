@@ -222,6 +222,20 @@ def connections_refused_are_counted_or_null(d, seen, has):
     assert refused["h1"] == (1 if has.refused else None), refused
 
 
+def what_the_kernel_passed_over_and_nobody_made_good_is_told(d, seen, has):
+    """bpftool's figures are of a moment before the end."""
+    told = d["loss"]["passed_over"]
+    if told is None:
+        assert not seen.misses, seen.misses
+        return
+    twice = {n: seen.misses.get(n, 0) for n in ("tw_read", "tw_destroy", "tw_fail")}
+    print(f"      passed over: {seen.misses}, told: {told}")
+    assert told["reads"] <= twice["tw_read"] and told["ends"] <= twice["tw_destroy"], (told, seen.misses)
+    once = sum(n for name, n in seen.misses.items() if name not in twice and not name.endswith("_again"))
+    assert told["others"] >= once, (told, seen.misses)
+    assert d["loss"]["events"] >= told["reads"] + told["ends"], d["loss"]
+
+
 def what_is_not_measured_is_said_to_be_not_measured(d, seen, has):
     c = d["coverage"]
     assert (c["queue_measured"], c["in_flight_measured"]) == (has.reads, has.in_flight), c
@@ -236,8 +250,15 @@ CHECKS = [
     the_time_in_the_queue_is_that_for_which_the_server_was_stopped_or_null,
     the_ledger_balances_or_is_null,
     connections_refused_are_counted_or_null,
+    what_the_kernel_passed_over_and_nobody_made_good_is_told,
     what_is_not_measured_is_said_to_be_not_measured,
 ]
+
+
+def misses():
+    """How often the kernel has passed over each of the tool's programs, as bpftool tells it."""
+    shown = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True).stdout
+    return {p["name"]: p["recursion_misses"] for p in json.loads(shown) if p.get("recursion_misses")}
 
 
 class Seen:
@@ -254,6 +275,7 @@ class Seen:
                     part()
                     print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
                 self.log = servers.nginx.exchanges(sum(self.traffic.asked.values()))
+                self.misses = misses()
                 watch.serving = servers.serving()
                 self.document = watch.stop()
             finally:

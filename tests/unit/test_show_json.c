@@ -41,6 +41,8 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 	null_is(root, "endpoints.1.arms.baseline.latency.service.p50");
 	number_is(root, "coverage.connections", 80);
 	truth_is(root, "coverage.complete", true);
+	number_is(root, "loss.events", 0);
+	null_is(root, "loss.passed_over");
 	truth_is(root, "coverage.queue_measured", true);
 	number_is(root, "ledger.seen", 13467);
 	number_is(root, "ledger.in_flight", 2);
@@ -88,6 +90,23 @@ static void endings_that_come_at_any_time_say_whether_the_answer_had_begun(void 
 		number_is(root, path, 1 + i);
 	}
 	number_is(root, "endpoints.1.arms.baseline.cut.timeout.mid_response", 0);
+	cJSON_Delete(root);
+	close_shop(x);
+}
+
+static void the_document_tells_what_the_kernel_passed_over_where_it_is_known(void **state)
+{
+	struct fixture *x = shop();
+	cJSON *root;
+
+	x->c.passed_over = (struct passed_over){ .known = true, .ends = 1, .others = 7 };
+	x->c.ledger.lost_events = 3;
+	root = parsed(json_comparison(&x->c));
+	number_is(root, "loss.events", 3);
+	number_is(root, "loss.passed_over.reads", 0);
+	number_is(root, "loss.passed_over.ends", 1);
+	number_is(root, "loss.passed_over.others", 7);
+	truth_is(root, "coverage.complete", false);
 	cJSON_Delete(root);
 	close_shop(x);
 }
@@ -224,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_document_of_a_comparison_keeps_its_contract),
 		cmocka_unit_test(endings_that_come_at_any_time_say_whether_the_answer_had_begun),
+		cmocka_unit_test(the_document_tells_what_the_kernel_passed_over_where_it_is_known),
 		cmocka_unit_test(the_document_of_a_verdict_keeps_its_contract),
 		cmocka_unit_test(hostile_names_come_out_as_valid_json),
 		cmocka_unit_test(counts_above_2_to_the_53_and_awkward_doubles_are_exact_in_json),

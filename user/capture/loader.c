@@ -15,6 +15,7 @@
 #include "capture/http1_table.h"
 #include "capture/map_sizes.h"
 #include "capture/near_ports.h"
+#include "capture/passed_over.h"
 #include "capture/uprobe.h"
 #include "model/histogram.h"
 #include "rights/rights.h"
@@ -131,6 +132,8 @@ static int load_programs(struct loader *l, const struct loader_options *o, int e
 	programs__choose(l->skel, o->have_clients);
 	err = bpf_map__set_max_entries(l->skel->maps.series, o->slots + 1);
 	if (!err)
+		err = passed_over__choose(l->skel, end);
+	if (!err)
 		err = map_sizes__set(l->skel->obj);
 	return err ? err : programs__load(&l->programs, l->skel);
 }
@@ -207,6 +210,7 @@ static int load(struct loader *l, const struct loader_options *o, struct err *e)
 	if (!l->ring)
 		return err_set(e, errno, "cannot map the ring buffer: %s", strerror(errno));
 	attach_hooks(l);
+	passed_over__attach(l);
 	l->inflight = inflight__new(&l->programs, l->skel);
 	return 0;
 }
@@ -267,6 +271,7 @@ void loader__free(struct loader *l)
 	for (int i = 0; i < FEATURE_NR; i++)
 		if (l->hooks[i] > 0)
 			close(l->hooks[i]);
+	passed_over__detach(l);
 	programs__free(&l->programs);
 	tillwatch_bpf__destroy(l->skel);
 	free(l->per_cpu);

@@ -26,7 +26,9 @@ struct attachment {
 struct loader {
 	struct tillwatch_bpf *skel; /* the maps; the programs are: */
 	struct programs programs;
-	int hooks[FEATURE_NR]; /* descriptors of links; 0: none */
+	int hooks[FEATURE_NR];   /* descriptors of links; 0: none */
+	int second[TW_TWICE_NR]; /* the same of those that passed_over.c loads */
+	uint64_t passed_over[FEATURE_NR];
 	struct ring_buffer *ring;
 	struct inflight *inflight; /* NULL: the kernel has no iterators */
 	struct attachment *attached;

@@ -18,6 +18,7 @@
 #include "model/cost.h"
 #include "model/latencies.h"
 #include "model/losses.h"
+#include "model/passed_over.h"
 #include "model/streams.h"
 #include "model/tls_figures.h"
 
@@ -152,7 +153,8 @@ struct comparison {
 	size_t n_versions;
 	struct coverage coverage;
 	struct service_traffic traffic; /* 0 unless it is of a single version */
-	struct ledger_figures ledger;
+	struct ledger_figures ledger;   /* of its lost events, those of passed_over are part */
+	struct passed_over passed_over;
 	struct overhead overhead;
 	struct cost_figures cost;
 	const struct cut *cuts; /* [n_cuts], the largest first */

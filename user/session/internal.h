@@ -157,6 +157,7 @@ struct session {
 
 	struct tw_ledger_row first[TW_MAX_VERSIONS], now[TW_MAX_VERSIONS];
 	struct inflight_state inflight;
+	struct passed_over passed_over;
 	uint64_t lost_in_user_space, unattributed, foreign, unnamed;
 
 	struct session_http2 *http2;

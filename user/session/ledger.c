@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "capture/features.h"
+#include "capture/passed_over.h"
 #include "session/internal.h"
 
 int ledger_read(struct session *s)
@@ -11,6 +12,7 @@ int ledger_read(struct session *s)
 
 	if (!err)
 		http2_ledger_add(s, s->now);
+	passed_over__read(s->loader, &s->passed_over);
 	return err;
 }
 
@@ -23,6 +25,8 @@ void ledger_total(const struct session *s, struct tw_ledger_row *out)
 			out->c[i] += s->now[v].c[i];
 	/* In two rows, and seen once. */
 	out->c[TW_L_REQUESTS] -= out->c[TW_L_MOVED];
+	/* Whose they were is not known. */
+	out->c[TW_L_LOST_EVENTS] += passed_over_lost(&s->passed_over);
 }
 
 static struct ledger_figures row_figures(const struct session *s, int v)
@@ -73,6 +77,7 @@ void ledger_fill(struct session *s, struct comparison *c)
 	l->ended = t.c[TW_L_ENDED] - s->lost_in_user_space;
 	l->lost_exchanges = t.c[TW_L_LOST_EXCHANGES] + s->lost_in_user_space;
 	l->lost_events = t.c[TW_L_LOST_EVENTS];
+	c->passed_over = s->passed_over;
 	v->connections = t.c[TW_L_CONNECTIONS];
 	v->decoded = t.c[TW_L_DECODED];
 	/* One service after the other (top) is given what was found for all of them together. */

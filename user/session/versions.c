@@ -20,14 +20,14 @@ void versions_look_again(struct session *s, double spacing)
 		s->resolve_at = at;
 }
 
-/* Records that found no room may have told of a listener or a process: then one has to look. */
+/* A record that found no room, or a program that was passed over, may have told of a listener or a process. */
 void versions_after_losses(struct session *s)
 {
 	struct tw_ledger_row t;
 	uint64_t lost;
 
 	ledger_total(s, &t);
-	lost = t.c[TW_L_LOST_EVENTS] + t.c[TW_L_LOST_DETAILS];
+	lost = t.c[TW_L_LOST_EVENTS] + t.c[TW_L_LOST_DETAILS] + s->passed_over.others;
 	if (lost != s->lost_records)
 		versions_look_again(s, RESOLVE_LOSING);
 	s->lost_records = lost;

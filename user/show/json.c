@@ -140,6 +140,20 @@ static void put_http2(struct document *d, cJSON *coverage, const struct http2_co
 	put_count(d, o, "memory_max", c->memory_max);
 }
 
+static void put_passed_over(struct document *d, cJSON *loss, const struct passed_over *p)
+{
+	cJSON *o;
+
+	if (!p->known) {
+		put_null(d, loss, "passed_over");
+		return;
+	}
+	o = put_object(d, loss, "passed_over");
+	put_count(d, o, "reads", p->reads);
+	put_count(d, o, "ends", p->ends);
+	put_count(d, o, "others", p->others);
+}
+
 static void put_coverage(struct document *d, cJSON *root, const struct comparison *c)
 {
 	const struct coverage *cov = &c->coverage;
@@ -170,6 +184,7 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	o = put_object(d, root, "loss");
 	put_count(d, o, "events", l->lost_events);
 	put_count(d, o, "exchanges", l->lost_exchanges);
+	put_passed_over(d, o, &c->passed_over);
 }
 
 static void put_overhead(struct document *d, cJSON *root, const struct overhead *overhead)

@@ -6,6 +6,7 @@ often, and whether anything is ever acknowledged. The server is a real one, on t
 Addresses are from 198.18.0.0/15 (RFC 2544), which nothing real uses. The device goes when its descriptor is closed.
 """
 import fcntl
+import ipaddress
 import os
 import random
 import select
@@ -55,11 +56,11 @@ class Tun:
             raise
 
     def _bring_up(self):
-        name = f"twe{os.getpid() % 100000}x{random.randrange(100)}"
-        fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
-        net = f"198.18.{random.randrange(256)}"
-        base = random.randrange(0, 252, 4)
-        self.server, self.client = f"{net}.{base + 1}", f"{net}.{base + 2}"
+        made = fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", b"twe%d", IFF_TUN | IFF_NO_PI))
+        name = made[:16].rstrip(b"\0").decode()
+        # No other device of this host has its number, nor so these addresses.
+        base = ipaddress.IPv4Address("198.18.0.0") + socket.if_nametoindex(name) % (1 << 15) * 4
+        self.server, self.client = str(base + 1), str(base + 2)
         for command in (["addr", "add", f"{self.server}/30", "dev", name], ["link", "set", name, "up"]):
             subprocess.run(["ip", *command], check=True, capture_output=True)
         self.name = name
