@@ -29,10 +29,10 @@ static __always_inline __u32 server_closes(const struct tw_conn *c)
 
 	if (c->rs.state == H1_LOST)
 		return FLUSH(TW_UNOBSERVED, TW_UNOBSERVED);
-	rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
+	rest = c->rq_ends & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
 	if (c->rs.state == H1_UNTIL_CLOSE)
 		first = TW_ANSWERED;
-	else if (c->flags & TW_C_RQ_FIN)
+	else if (c->rq_ends & TW_C_RQ_FIN)
 		first = TW_CLIENT_ABANDONED;
 	else
 		first = c->rs.state != H1_RES ? TW_TRUNCATED : TW_UNANSWERED;
@@ -57,7 +57,7 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	 * A RST that arrives counts only where TCP expects it (RFC 5961, 3.2); others are answered by a challenge. A
 	 * FIN that came before it takes a place in the stream.
 	 */
-	fin = requests ? c->flags & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
+	fin = requests ? c->rq_ends & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
 	if (x->ingress && tcp_flags & TCP_RST && x->s.seq != next && !(fin && x->s.seq == next + 1))
 		return 0;
 	if (tcp_flags & TCP_RST)
@@ -66,13 +66,13 @@ static __always_inline __u32 stream_close(struct ctx *x, __u8 tcp_flags, int req
 	if (requests) {
 		if (!(tcp_flags & TCP_RST) && !fin)
 			c->t_rq_fin = x->now ? x->now : segment_time(x);
-		c->flags |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
+		c->rq_ends |= tcp_flags & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 		rest = fin ? TW_CLIENT_ABANDONED : TW_RESET_BY_CLIENT;
 		return tcp_flags & TCP_RST ? FLUSH(rest, rest) : 0;
 	}
 	c->rs_flags |= tcp_flags & TCP_RST ? TW_C_RS_RST : TW_C_RS_FIN;
 	if (tcp_flags & TCP_RST) {
-		rest = c->flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_RESET_BY_SERVER;
+		rest = c->rq_ends & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_RESET_BY_SERVER;
 		return FLUSH(rest, rest);
 	}
 	return server_closes(c);

@@ -247,7 +247,7 @@ static __always_inline int response_begun(const struct h1 *r)
 static __always_inline __u64 ended_waited(struct ctx *x, __u64 asked, int begun)
 {
 	struct tw_conn *c = x->c;
-	__u64 until = c->flags & TW_C_RQ_FIN ? c->t_rq_fin : x->now;
+	__u64 until = c->rq_ends & TW_C_RQ_FIN ? c->t_rq_fin : x->now;
 
 	if (!asked)
 		return TW_NOT_MEASURED;

@@ -181,11 +181,11 @@ static __always_inline void h2_closes(struct ctx *x, int requests)
 		f = fin_in_turn(x, f);
 	if (likely(!(f & (TCP_FIN | TCP_RST))))
 		return;
-	fin = requests ? c->flags & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
+	fin = requests ? c->rq_ends & TW_C_RQ_FIN : c->rs_flags & TW_C_RS_FIN;
 	if (x->ingress && f & TCP_RST && x->s.seq != next && !(fin && x->s.seq == next + 1))
 		return;
 	if (requests)
-		c->flags |= f & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
+		c->rq_ends |= f & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 	else
 		c->rs_flags |= f & TCP_RST ? TW_C_RS_RST : TW_C_RS_FIN;
 	h2_closed(c, requests, !!x->t, x->now ? x->now : segment_time(x), f & TCP_RST);

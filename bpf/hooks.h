@@ -186,9 +186,9 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 		first = rest = TW_RESET_BY_SERVER;
 	else if (c->rs_flags & TW_C_RS_FIN)
 		first = rest = TW_UNANSWERED; /* it came after the server had closed: what resets it is the kernel */
-	else if (c->flags & TW_C_RQ_FIN && err != 110)
+	else if (c->rq_ends & TW_C_RQ_FIN && err != 110)
 		first = rest = TW_CLIENT_ABANDONED;
-	else if (c->flags & TW_C_RQ_RST || err == 104 || err == 32)
+	else if (c->rq_ends & TW_C_RQ_RST || err == 104 || err == 32)
 		first = rest = c->flags & TW_C_CLIENT ? TW_RESET_BY_SERVER : TW_RESET_BY_CLIENT;
 	else if (err == 110)
 		first = rest = TW_TIMEOUT;

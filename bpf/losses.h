@@ -100,7 +100,7 @@ static __always_inline void idle_reset(struct tw_conn *c, int by_client)
 {
 	struct tw_losses *lost;
 
-	if (c->tail != c->head || c->flags & (TW_C_RQ_FIN | TW_C_RQ_RST) || c->rs_flags & (TW_C_RS_FIN | TW_C_RS_RST))
+	if (c->tail != c->head || c->rq_ends & (TW_C_RQ_FIN | TW_C_RQ_RST) || c->rs_flags & (TW_C_RS_FIN | TW_C_RS_RST))
 		return;
 	lost = losses_of(c->version);
 	if (lost)

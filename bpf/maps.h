@@ -37,15 +37,16 @@ _Static_assert(TW_MAX_VERSIONS <= 256, "tw_pending.version");
  */
 enum tw_kind { TW_NEW, TW_HTTP, TW_IGNORED, TW_TLS, TW_H2 };
 
-#define TW_C_CLIENT     1  /* we are the client end: requests leave, responses arrive */
-#define TW_C_BY_READER  2  /* the reading process decides the version */
-#define TW_C_DECODED    4  /* has carried an exchange */
-#define TW_C_COUNTED    8  /* counted in TW_L_CONNECTIONS */
-#define TW_C_RQ_FIN     16 /* the requesting side has closed */
-#define TW_C_RQ_RST     32
-#define TW_C_PIPED      64  /* some requests lie, or lay, in the pipes map */
-#define TW_C_RQ_BYE     128 /* upgraded: its last segment so far says that it closes */
-#define TW_C_RS_FIN     1   /* in rs_flags, which has another writer: the responding side has closed */
+#define TW_C_CLIENT    1  /* we are the client end: requests leave, responses arrive */
+#define TW_C_BY_READER 2  /* the reading process decides the version */
+#define TW_C_DECODED   4  /* has carried an exchange */
+#define TW_C_COUNTED   8  /* counted in TW_L_CONNECTIONS */
+#define TW_C_PIPED     64 /* some requests lie, or lay, in the pipes map */
+/* In rq_ends, for a close may be seen by one CPU while a request is by another: */
+#define TW_C_RQ_FIN     1 /* the requesting side has closed */
+#define TW_C_RQ_RST     2
+#define TW_C_RQ_BYE     4 /* upgraded: its last segment so far says that it closes */
+#define TW_C_RS_FIN     1 /* in rs_flags, which has another writer: the responding side has closed */
 #define TW_C_RS_RST     2
 #define TW_C_RS_FIN_DUE 4 /* a FIN has come before the bytes in front of it: it closes at rs_fin */
 #define TW_C_RS_BYE     8
@@ -84,7 +85,8 @@ struct tw_conn {
 	__u32 segments_before, retransmitted_before; /* what had been sent when it was found */
 	__u8 group;                                  /* see tw_counters.group */
 	__u8 rq_lost;                                /* rq.state is H1_LOST, for the other side to see */
-	__u8 pad[2];
+	__u8 rq_ends;                                /* TW_C_RQ_* */
+	__u8 pad;
 	union {
 		__u64 drain_hash; /* of the route, if drain_endpoint is not known yet */
 		__u64 h2_name;    /* see tw_h2_record.conn */

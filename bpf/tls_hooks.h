@@ -161,9 +161,9 @@ static __always_inline __u32 turn_end_of(const struct tw_conn *c, int error)
 {
 	if (error == 110)
 		return TW_TIMEOUT;
-	if (c->flags & TW_C_RQ_FIN)
+	if (c->rq_ends & TW_C_RQ_FIN)
 		return TW_CLIENT_ABANDONED;
-	return c->flags & TW_C_RQ_RST || error == 104 || error == 32 ? TW_RESET_BY_CLIENT : TW_UNANSWERED;
+	return c->rq_ends & TW_C_RQ_RST || error == 104 || error == 32 ? TW_RESET_BY_CLIENT : TW_UNANSWERED;
 }
 
 /* The socket goes: nobody will ask for its state again. */

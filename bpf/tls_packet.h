@@ -126,7 +126,7 @@ static __always_inline __u32 tls_close(struct ctx *x, int requests)
 	if (requests && x->t->flags & TLS_LEFT) {
 		/* A reset behind its good-bye is a reset. */
 		if (x->s.tcp_flags & TCP_RST)
-			x->c->flags &= ~TW_C_RQ_FIN;
+			x->c->rq_ends &= ~TW_C_RQ_FIN;
 		x->t->flags &= ~TLS_LEFT;
 	}
 	what = stream_close(x, x->s.tcp_flags, requests);

@@ -219,7 +219,7 @@ __attribute__((noinline)) int tls_unread_ends(__u64 cookie, __u32 outcome, __u64
 		return 0;
 	/* Where plaintext would be looked for it would not be known what is in flight; a turn is. */
 	if (outcome == TW_UNOBSERVED)
-		outcome = t->c.flags & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
+		outcome = t->c.rq_ends & TW_C_RQ_FIN ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
 	if (!t->turn_over) {
 		t->turn_outcome = outcome;
 		t->turn_over = now;

@@ -178,10 +178,10 @@ static __always_inline void bye_arrives(struct ctx *x, const struct tls_half *h)
 {
 	struct tw_conn *c = x->c;
 
-	if (c->flags & (TW_C_CLIENT | TW_C_RQ_FIN) || !is_alert(x->t, h) || !(x->t->flags & TLS_TOOK))
+	if (c->flags & TW_C_CLIENT || c->rq_ends & TW_C_RQ_FIN || !is_alert(x->t, h) || !(x->t->flags & TLS_TOOK))
 		return;
 	c->t_rq_fin = x->now;
-	c->flags |= TW_C_RQ_FIN;
+	c->rq_ends |= TW_C_RQ_FIN;
 	x->t->flags |= TLS_LEFT;
 }
 

@@ -25,7 +25,7 @@ static __always_inline int says_bye(struct ctx *x)
 static __always_inline void upgraded_bytes(struct tw_conn *c, int requests, int bye)
 {
 	if (requests)
-		c->flags = bye ? c->flags | TW_C_RQ_BYE : c->flags & ~TW_C_RQ_BYE;
+		c->rq_ends = bye ? c->rq_ends | TW_C_RQ_BYE : c->rq_ends & ~TW_C_RQ_BYE;
 	else
 		c->rs_flags = bye ? c->rs_flags | TW_C_RS_BYE : c->rs_flags & ~TW_C_RS_BYE;
 }
@@ -33,12 +33,12 @@ static __always_inline void upgraded_bytes(struct tw_conn *c, int requests, int 
 static __always_inline void upgraded_closes(struct tw_conn *c, int requests, __u8 f)
 {
 	if (requests && f & (TCP_FIN | TCP_RST))
-		c->flags |= f & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
+		c->rq_ends |= f & TCP_RST ? TW_C_RQ_RST : TW_C_RQ_FIN;
 	if (requests)
 		return;
 	if (f & TCP_RST)
 		c->rs_flags |= TW_C_RS_RST;
-	else if (f & TCP_FIN && !(c->flags & TW_C_RQ_FIN))
+	else if (f & TCP_FIN && !(c->rq_ends & TW_C_RQ_FIN))
 		c->rs_flags |= TW_C_RS_FIN; /* it closed first */
 }
 
@@ -58,7 +58,7 @@ static __always_inline void upgraded_packet(struct ctx *x, int client)
 /* How a session ended whose socket goes now. */
 static __always_inline enum tw_session_end upgraded_end(const struct tw_conn *c, int err)
 {
-	int bye = c->flags & TW_C_RQ_BYE || c->rs_flags & TW_C_RS_BYE;
+	int bye = c->rq_ends & TW_C_RQ_BYE || c->rs_flags & TW_C_RS_BYE;
 
 	/* After the closing frames a side that does not wait for the other's FIN may well reset. */
 	if (bye)
@@ -67,7 +67,7 @@ static __always_inline enum tw_session_end upgraded_end(const struct tw_conn *c,
 		return TW_END_CUT;
 	if (c->rs_flags & TW_C_RS_RST)
 		return TW_END_RESET_BY_SERVER;
-	if (c->flags & TW_C_RQ_RST)
+	if (c->rq_ends & TW_C_RQ_RST)
 		return TW_END_RESET_BY_CLIENT;
 	return err == 110 ? TW_END_TIMEOUT : TW_END_CLOSED;
 }
