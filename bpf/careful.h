@@ -123,13 +123,26 @@ static __always_inline void careful_h2(struct ctx *x, void *tails)
 	packet_tail(x, tails, TAIL_H2_FIRST);
 }
 
+/*
+ * All before `end` has been read. Not said before: who brings what follows goes on from here. Nor by who brought
+ * nothing, for another CPU may have come further meanwhile.
+ */
+static __always_inline void careful_done(struct ctx *x, int requests, __u32 len, __u32 end)
+{
+	turn_end(x);
+	if (!len)
+		return;
+	barrier();
+	*(volatile __u32 *)(requests ? &x->c->rq.next : &x->c->rs.next) = end;
+}
+
 static __always_inline int careful(struct __sk_buff *skb, int ingress, int requests, void *tails, __u32 self)
 {
 	struct ctx x = { .skb = skb };
 	struct h1_text *t = 0;
 	struct tw_held *h;
 	enum next next = NEXT_CAREFUL;
-	__u32 held_at = skb->cb[4], flush, i;
+	__u32 held_at = skb->cb[4], len, end, flush, i;
 
 	if (!careful_enter(&x, ingress))
 		return 1;
@@ -141,10 +154,14 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 			x.l->text = *t;
 	}
 	x.now = segment_time(&x);
+	len = x.s.len;
+	end = x.s.seq + len;
 	if (ingress && held_at) {
 		h = held_get(&x, 0);
-		if (h)
+		if (h) {
 			x.now = h->s[(held_at - 1) & (TW_HELD - 1)].t;
+			end = h->s[(held_at - 1) & (TW_HELD - 1)].seq + h->s[(held_at - 1) & (TW_HELD - 1)].len;
+		}
 	}
 	held_at ^= x.l->zero; /* see careful_load */
 	count(x.l, x.c->version, TW_L_CAREFUL);
@@ -167,6 +184,7 @@ static __always_inline int careful(struct __sk_buff *skb, int ingress, int reque
 	}
 	if (requests && unlikely(next == NEXT_LOST) && x.c->kind == TW_NEW && !held_at)
 		careful_h2(&x, tails);
+	careful_done(&x, requests, len, end);
 	flush = stream_close(&x, x.s.tcp_flags, requests);
 	if (next == NEXT_LOST)
 		flush = conn_lost(&x);

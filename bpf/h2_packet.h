@@ -336,10 +336,10 @@ static __always_inline void h2_misses(struct h1 *p)
 	p->status = H2_TELL_NOTHING;
 }
 
-/* Has it come before what will show what the connection speaks? Then it is kept for both. */
-static __always_inline int h2_is_undecided(const struct ctx *x, int requests)
+/* Does it still come before what will show what the connection speaks? Then it is kept for both. */
+static __always_inline int h2_is_undecided(struct ctx *x, int requests)
 {
-	return x->ingress && x->c->kind == TW_NEW && (__s32)(x->s.seq - h2_half(x->c, requests)->next) > 0;
+	return !segment_is_due(x, h2_half(x->c, requests)) && x->c->kind == TW_NEW;
 }
 
 /* It has come too early. Without room for it it will be missed, or is missed already. */
@@ -365,9 +365,10 @@ static __always_inline int h2_first(struct __sk_buff *skb, int ingress, void *ta
 	if (!h2_packet_enter(&x, ingress))
 		return 1;
 	requests = h2_asks(&x);
-	undecided = h2_is_undecided(&x, requests);
+	/* What was so may have turned out to be HTTP/1 meanwhile, on another CPU, or this: hold() finds out. */
+	undecided = ingress && skb->cb[3] & TAIL_AS_UNDECIDED;
 	if (unlikely(undecided)) {
-		turn = h2_names_early(&x) ? H2_EARLY_ONE : H2_BEFORE;
+		turn = h2_is_undecided(&x, requests) && h2_names_early(&x) ? H2_EARLY_ONE : H2_BEFORE;
 	} else if (unlikely(!h2_starts(&x))) {
 		return packet_done(&x);
 	} else if (!ingress) {

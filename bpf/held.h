@@ -5,20 +5,28 @@
 #ifndef TW_HELD_H
 #define TW_HELD_H
 
-/* The held segment that brings the next byte: its number + 1, or 0. Those that lie behind are let go. */
-static __always_inline __u32 held_next(struct ctx *x, struct tw_held *h, __u32 expected)
+/*
+ * The held segment that brings the next byte: its number + 1, or 0. It is claimed: of two CPUs that come to it one has
+ * it. Those that lie behind are let go, own - 1 among them, which has just been read.
+ */
+static __always_inline __u32 held_next(struct ctx *x, struct tw_held *h, __u32 expected, __u32 own)
 {
-	__u32 i;
+	__u32 i, len;
 
 	for (i = 0; i < TW_HELD; i++) {
 		struct tw_held_segment *s = &h->s[i];
 
 		if (!s->len || (__s32)(s->seq - expected) > 0)
 			continue;
-		if ((__s32)(s->seq + s->len - expected) > 0)
+		if (i + 1 != own && !claim(&s->busy))
+			continue;
+		len = *(volatile __u32 *)&s->len; /* or the other has just let it go */
+		if (len && (__s32)(s->seq + len - expected) > 0)
 			return i + 1;
 		s->len = 0;
-		x->c->held--;
+		claim_release(&s->busy);
+		if (len)
+			x->c->held--;
 	}
 	return 0;
 }
@@ -48,17 +56,13 @@ static __always_inline int careful_held(struct ctx *x, int requests, void *tails
 	h = held_get(x, 0);
 	if (!h)
 		return 0;
-	k = held_next(x, h, expected);
+	k = held_next(x, h, expected, x->skb->cb[4]);
 	if (!k)
 		return requests && held_missed(c, h);
 	s = &h->s[(k - 1) & (TW_HELD - 1)];
 	x->skb->cb[1] = expected - s->seq;
 	x->skb->cb[2] = s->len - (expected - s->seq);
 	x->skb->cb[4] = k;
-	if (requests)
-		c->rq.next = s->seq + s->len;
-	else
-		c->rs.next = s->seq + s->len;
 	x->skb->cb[3] &= ~0xff; /* the packet's flags have been heeded */
 	careful_again(x, tails, self);
 	return 1;
@@ -168,37 +172,76 @@ static __always_inline enum next request_leap(struct ctx *x)
 	if ((__u32)-ahead >= x->s.len)
 		return NEXT_DONE;
 	segment_advance(x, -ahead);
-	c->rq.next = x->s.seq + x->s.len;
 	return NEXT_CAREFUL;
 }
 
+/* Is it still early? What comes in the middle of a body is never waited for. */
+static __always_inline enum next hold_order(struct ctx *x, int requests)
+{
+	struct h1 *p = requests ? &x->c->rq : &x->c->rs;
+
+	if (requests && is_counting(p) && !is_h2(x->c))
+		return request_leap(x);
+	x->turns = 0;
+	if (!segment_is_due(x, p))
+		return NEXT_HOLD;
+	return segment_order(x, p->next, p->state == H1_LOST);
+}
+
+/* On to what reads it. Returns only when that cannot be had. */
+static __always_inline void hold_ends(struct ctx *x, int requests, void *tails)
+{
+	x->skb->cb[1] = x->s.off;
+	x->skb->cb[2] = x->s.len;
+	turn_end(x);
+	bpf_tail_call(x->skb, tails, requests ? TAIL_REQUESTS : TAIL_RESPONSES);
+}
+
+/* What precedes it may have shown meanwhile, on another CPU, what the connection speaks. 1: it is TLS, all is done. */
+static __always_inline int hold_leaves(struct ctx *x, void *tails)
+{
+	if (unlikely(is_h2(x->c)))
+		packet_tail(x, tails, TAIL_H2_FIRST);
+	if (likely(x->c->kind != TW_TLS))
+		return 0;
+	x->now = segment_time(x);
+	turn_end(x);
+	lane_release(x->l);
+	packet_tls(x, tails);
+	return 1;
+}
+
+#define KEPT_NS 150 /* until others see what has been written before, without a fence */
 static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails)
 {
 	struct ctx x = { .skb = skb };
-	enum next next = NEXT_HOLD;
+	enum next next;
 	__u32 flush = 0;
+	struct h1 *p;
 
 	if (!careful_enter(&x, 1))
 		return 1;
-	if (unlikely(is_h2(x.c)))
-		packet_tail(&x, tails, TAIL_H2_FIRST);
-	if (requests && is_counting(&x.c->rq))
-		next = request_leap(&x);
+	p = requests ? &x.c->rq : &x.c->rs;
+	next = hold_order(&x, requests);
+	if (hold_leaves(&x, tails))
+		return 1;
 	if (next == NEXT_CAREFUL) {
-		skb->cb[1] = x.s.off;
-		skb->cb[2] = x.s.len;
-		turn_end(&x);
-		bpf_tail_call(skb, tails, TAIL_REQUESTS);
+		hold_ends(&x, requests, tails);
 		flush = conn_lost(&x);
-	} else if (next == NEXT_HOLD &&
-	           hold_segment(&x, requests ? &x.c->rq : &x.c->rs, requests ? x.c->rq.next : x.c->rs.next)) {
+	} else if (next == NEXT_HOLD && hold_segment(&x, p, p->next)) {
 		flush = conn_lost(&x);
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
-		/* What precedes it may have shown meanwhile what the connection speaks: see h2_early.h. */
+		/* It is kept, and then asked once more: see h2_early.h. */
 		claim_fence(&x.c->starting);
 		if (unlikely(is_h2(x.c)))
 			packet_tail(&x, tails, TAIL_H2_FIRST);
+		/* Or all before it has been seen by one who found nothing kept. */
+		if (next == NEXT_HOLD && segment_awaits(&x, p, KEPT_NS)) {
+			count(x.l, x.c->version, TW_L_CONTENDED);
+			x.s.len = 0;
+			hold_ends(&x, requests, tails);
+		}
 	}
 	return packet_end(&x, tails, flush);
 }

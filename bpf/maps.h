@@ -170,7 +170,7 @@ struct tw_held_segment {
 	__u32 seq, len;
 	__u64 t;
 	__u32 no_data; /* lies within a body: its bytes need not be known */
-	__u32 pad;
+	__u32 busy;    /* somebody reads it, or asks to: see claim.h */
 };
 #define TW_LET_GO 64 /* segments more that may come before the gap closes */
 struct tw_held {

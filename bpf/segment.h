@@ -72,6 +72,35 @@ static __always_inline enum next segment_order(struct ctx *x, __u32 expected, in
 	return NEXT_CAREFUL;
 }
 
+/*
+ * It stands behind what has been seen. What is between may be in a program of another CPU just now, and be done in so
+ * many ns. 1: all before it has been seen.
+ */
+#define AWAIT_TRIES 32
+static __always_inline int segment_awaits(struct ctx *x, const struct h1 *p, __u32 ns)
+{
+	__u64 begun = bpf_ktime_get_ns();
+	__u32 i;
+
+	for (i = 0; i < AWAIT_TRIES; i++) {
+		if ((__s32)(x->s.seq - *(volatile __u32 *)&p->next) <= 0)
+			return 1;
+		/* A pause, for there to be few tries, each of which is proved. */
+		bpf_ktime_get_ns();
+		bpf_ktime_get_ns();
+		if (bpf_ktime_get_ns() - begun > ns)
+			return 0;
+	}
+	return 0;
+}
+
+/* The same of one that comes early. Where one waits already it is long, and not worth it for the next. */
+#define EARLY_NS 2500
+static __always_inline int segment_is_due(struct ctx *x, const struct h1 *p)
+{
+	return !*(volatile __u8 *)&x->c->held && segment_awaits(x, p, EARLY_NS);
+}
+
 static __always_inline int is_counting(const struct h1 *p)
 {
 	return p->state >= H1_BODY;

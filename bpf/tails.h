@@ -13,6 +13,9 @@
 /* The kernel allows 32 a packet; the first has led here, and those of a flush must be left. */
 #define CAREFUL_CALLS (32 - 1 - TW_PIPELINE_MAX / FLUSH_STEP)
 
+/* In cb[3]: nothing has shown yet what its connection speaks, and it came before the bytes in front of it. */
+#define TAIL_AS_UNDECIDED 0x800
+
 enum {
 	TAIL_REQUESTS,
 	TAIL_RESPONSES,
@@ -82,16 +85,32 @@ static __always_inline void careful_again(struct ctx *x, void *tails, __u32 self
 	bpf_tail_call(x->skb, tails, self);
 }
 
-/* What is left of the segment goes to another program. Returns only when that cannot be had. */
-static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
+/* What is left of the segment goes to another program, which is told `as`. Returns only when that cannot be had. */
+static __always_inline void packet_tail_as(struct ctx *x, void *tails, __u32 tail, __u32 as)
 {
 	x->skb->cb[0] = x->lane;
 	x->skb->cb[1] = x->s.off;
 	x->skb->cb[2] = x->s.len;
-	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8;
+	x->skb->cb[3] = x->s.tcp_flags | x->by_tuple << 8 | as;
 	x->skb->cb[4] = 0;
 	turn_end(x);
 	bpf_tail_call(x->skb, tails, tail);
+}
+
+static __always_inline void packet_tail(struct ctx *x, void *tails, __u32 tail)
+{
+	packet_tail_as(x, tails, tail, 0);
+}
+
+/* The packet of a TLS connection, or of one that will be: to its own programs. */
+static __always_inline void packet_tls(struct ctx *x, void *tails)
+{
+	if (test_mode || x->by_tuple)
+		return; /* its own socket will take it over, with the framing lost */
+	x->skb->cb[0] = x->skb->cb[1] = 0;
+	x->skb->cb[2] = x->now;
+	x->skb->cb[3] = x->now >> 32;
+	bpf_tail_call(x->skb, tails, TAIL_TLS);
 }
 
 #endif

@@ -68,17 +68,6 @@ static __always_inline __u8 packet_side(const struct segment *s, int ingress)
 	return ports_side(ingress ? s->dport : s->sport, ingress ? s->sport : s->dport);
 }
 
-/* The packet of a TLS connection, or of one that will be: to its own programs. */
-static __always_inline void packet_tls(struct ctx *x, void *tails)
-{
-	if (test_mode || x->by_tuple)
-		return; /* its own socket will take it over, with the framing lost */
-	x->skb->cb[0] = x->skb->cb[1] = 0;
-	x->skb->cb[2] = x->now;
-	x->skb->cb[3] = x->now >> 32;
-	bpf_tail_call(x->skb, tails, TAIL_TLS);
-}
-
 /* The same of one that speaks HTTP/2, or may do so from now on. */
 static __always_inline void packet_h2(struct ctx *x, int requests, void *tails)
 {
@@ -161,14 +150,17 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 			next = requests ? request_segment(x) : response_segment(x);
 			if (likely(next == NEXT_DONE))
 				turn_end(x);
-			if (likely(next != NEXT_H2))
-				*expected = end; /* or it is the walk's to say, see h2_order */
+			/* Or it is the walk's to say, see h2_order, and the careful engine's, when it is done. */
+			if (likely(next != NEXT_H2 && next != NEXT_CAREFUL))
+				*expected = end;
 			if (!requests)
 				response_goes_on(x);
 		}
 		if (unlikely(starts))
 			claim_release(&c->starting);
 	}
+	if (unlikely(next == NEXT_HOLD))
+		x->turns = 0; /* it is not its turn */
 	/* What follows a 101 in its segment. */
 	if (unlikely(c->kind == TW_IGNORED) && !requests && c->rs.status == 101 && x->s.len) {
 		*expected = x->s.seq;
@@ -181,7 +173,8 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		return 1;
 	}
 	if (unlikely(next == NEXT_H2 || (next == NEXT_HOLD && x->ingress && is_undecided(c)))) {
-		packet_tail(x, tails, c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST);
+		packet_tail_as(x, tails, c->kind == TW_IGNORED ? TAIL_H2_UPGRADE : TAIL_H2_FIRST,
+		               next == NEXT_HOLD ? TAIL_AS_UNDECIDED : 0);
 		return packet_done(x);
 	}
 	if (unlikely(next == NEXT_CAREFUL || (next == NEXT_DONE && x->ingress && c->held)))
