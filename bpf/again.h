@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Programs of tracepoints that are there twice, where the kernel may pass over the first: see user/capture/passed_over.h.
- * Of each event the first notes that it has run; the second, which comes next in the same thread, finds that, and is
- * done, or does the first one's work and counts it.
+ * Programs of tracepoints that are there twice, where the kernel may pass over the first: see
+ * user/capture/passed_over.h. Of each event the first notes that it has run; the second, which comes next in the same
+ * thread, finds that, and is done, or does the first one's work and counts it.
  *
  * Where two events that share a place in the table come in one moment, the second program works though the first has,
  * which changes nothing, and counts it.

@@ -5,29 +5,54 @@
 #ifndef TW_HELD_H
 #define TW_HELD_H
 
+/* By who has claimed it. */
+static __always_inline void held_drop(struct ctx *x, struct tw_held_segment *s)
+{
+	__u32 len = s->len; /* or another has just dropped it */
+
+	s->len = 0;
+	claim_release(&s->busy);
+	if (len)
+		x->c->held--;
+}
+
+static __always_inline struct tw_held_segment *held_at(struct tw_held *h, __u32 k)
+{
+	k--;
+	asm volatile("" : "+r"(k));
+	return &h->s[k & (TW_HELD - 1)];
+}
+
 /*
  * The held segment that brings the next byte: its number + 1, or 0. It is claimed: of two CPUs that come to it one has
- * it. Those that lie behind are let go, own - 1 among them, which has just been read.
+ * it. Let go of are `own`, which has just been read, and one of those that lie behind. It is chosen first and claimed
+ * then: what is in the loop is proved for each.
  */
 static __always_inline __u32 held_next(struct ctx *x, struct tw_held *h, __u32 expected, __u32 own)
 {
-	__u32 i, len;
+	__u32 i, zero = x->l->zero, due = zero, behind = zero; /* or the verifier would go on once for each */
 
 	for (i = 0; i < TW_HELD; i++) {
 		struct tw_held_segment *s = &h->s[i];
 
 		if (!s->len || (__s32)(s->seq - expected) > 0)
 			continue;
-		if (i + 1 != own && !claim(&s->busy))
-			continue;
-		len = *(volatile __u32 *)&s->len; /* or the other has just let it go */
-		if (len && (__s32)(s->seq + len - expected) > 0)
-			return i + 1;
-		s->len = 0;
-		claim_release(&s->busy);
-		if (len)
-			x->c->held--;
+		if ((__s32)(s->seq + s->len - expected) > 0)
+			due = (i + 1) ^ zero;
+		else if (i + 1 != own)
+			behind = (i + 1) ^ zero;
 	}
+	if (own && due != own)
+		held_drop(x, held_at(h, own));
+	if (unlikely(behind) && claim(&held_at(h, behind)->busy))
+		held_drop(x, held_at(h, behind));
+	if (!due || due == own)
+		return due;
+	if (!claim(&held_at(h, due)->busy))
+		return 0;
+	if (likely(*(volatile __u32 *)&held_at(h, due)->len))
+		return due;
+	claim_release(&held_at(h, due)->busy);
 	return 0;
 }
 

@@ -416,11 +416,12 @@ static __always_inline int write_returns(struct pt_regs *regs, __u64 key, __s32 
 
 /* ---- the programs ------------------------------------------------------------------------------------------------ */
 
-#define TLS_CALL(name, what)           \
-	SEC("?uprobe")                 \
-	int name(struct pt_regs *regs) \
-	{                              \
-		return what;           \
+#define TLS_CALL(name, what)            \
+	SEC("?uprobe")                  \
+	int name(struct pt_regs *regs)  \
+	{                               \
+		stack_of_its_own(regs); \
+		return what;            \
 	}
 
 #define SELF bpf_get_current_pid_tgid()
@@ -445,6 +446,7 @@ int tw_tls_free_in(struct pt_regs *regs)
 {
 	struct tls_session s = { .object = ARG1(regs), .tgid = bpf_get_current_pid_tgid() >> 32 };
 
+	stack_of_its_own(regs);
 	bpf_map_delete_elem(&tls_sessions, &s);
 	return 0;
 }
@@ -471,6 +473,7 @@ static __always_inline void goroutine_note(__u64 key)
 SEC("?uprobe")
 int tw_tls_go_read_in(struct pt_regs *regs)
 {
+	stack_of_its_own(regs);
 	goes();
 	goroutine_note(goroutine_key(GO_SELF(regs)));
 	return call_begins(goroutine_key(GO_SELF(regs)), GO_ARG1(regs), GO_ARG2(regs), 0);
@@ -481,6 +484,7 @@ TLS_CALL(tw_tls_go_read_out, read_returns(regs, goroutine_key(GO_SELF(regs)), GO
 SEC("?uprobe")
 int tw_tls_go_write_in(struct pt_regs *regs)
 {
+	stack_of_its_own(regs);
 	goes();
 	goroutine_note(goroutine_key(GO_SELF(regs)));
 	return write_begins(regs, goroutine_key(GO_SELF(regs)), GO_ARG1(regs), GO_ARG2(regs), GO_ARG3(regs), 0);
@@ -491,6 +495,7 @@ TLS_CALL(tw_tls_go_write_out, write_returns(regs, goroutine_key(GO_SELF(regs)), 
 SEC("?uprobe")
 int tw_tls_go_handshake_in(struct pt_regs *regs)
 {
+	stack_of_its_own(regs);
 	goes();
 	goroutine_note(goroutine_key(GO_SELF(regs)));
 	return call_begins(goroutine_key(GO_SELF(regs)), GO_ARG1(regs), 0, 0);

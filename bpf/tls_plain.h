@@ -31,6 +31,19 @@ struct {
 	__type(value, __u32);
 } tls_runs SEC(".maps");
 
+/*
+ * From 6.13 on a uprobe's program without a tail call has a stack of the CPU's, not of the thread's, and still another
+ * thread may come to it there while the first is stopped inside: either would find the other's keys on its stack. So
+ * all of them have a tail call, be it one that is never made.
+ */
+const volatile __u8 never;
+
+static __always_inline void stack_of_its_own(struct pt_regs *regs)
+{
+	if (unlikely(never))
+		bpf_tail_call(regs, &tls_runs, RUN_NR);
+}
+
 /* ---- what arrived ------------------------------------------------------------------------------------------------ */
 
 /*

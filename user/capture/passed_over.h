@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * While somebody is inside a tracepoint's program, the kernel passes over that program for whoever comes to it on the
- * same CPU. Until 6.19 a tracepoint keeps its CPU, so that only an interrupt can come; from 7.0 on another thread may take
- * the CPU, and come to it. There the programs on which exchanges hang are loaded twice, one behind the other, and the
- * second makes good what the first was passed over for: see bpf/again.h.
+ * same CPU. Until 6.19 a tracepoint keeps its CPU, so that only an interrupt can come; from 7.0 on another thread may
+ * take the CPU, and come to it. There the programs on which exchanges hang are loaded twice, one behind the other, and
+ * the second makes good what the first was passed over for: see bpf/again.h.
  *
  * Invariant: what both may have missed is counted, never too little.
  */
