@@ -261,8 +261,11 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		claim_fence(&x.c->starting);
 		if (unlikely(is_h2(x.c)))
 			packet_tail(&x, tails, TAIL_H2_FIRST);
-		/* Or all before it has been seen by one who found nothing kept. */
+		/* Or all before it has been seen by one who found nothing kept; if that one has shown HTTP/2, as above.
+		 */
 		if (next == NEXT_HOLD && segment_awaits(&x, p, KEPT_NS)) {
+			if (unlikely(is_h2(x.c)))
+				packet_tail(&x, tails, TAIL_H2_FIRST);
 			count(x.l, x.c->version, TW_L_CONTENDED);
 			x.s.len = 0;
 			hold_ends(&x, requests, tails);

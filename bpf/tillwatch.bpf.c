@@ -159,8 +159,9 @@ static __always_inline int packet_segment(struct ctx *x, int requests, void *tai
 		if (unlikely(starts))
 			claim_release(&c->starting);
 	}
-	if (unlikely(next == NEXT_HOLD))
-		x->turns = 0; /* it is not its turn */
+	/* It is not its turn; and HTTP/2 sees to its own order. */
+	if (unlikely(next == NEXT_HOLD || next == NEXT_H2))
+		x->turns = 0;
 	/* What follows a 101 in its segment. */
 	if (unlikely(c->kind == TW_IGNORED) && !requests && c->rs.status == 101 && x->s.len) {
 		*expected = x->s.seq;

@@ -30,6 +30,6 @@ def test_two_nginx_under_wrk_are_counted_to_the_last_request(tmp_path, nginx, st
         unanswered = d.requests(arm) - sum(sent.values())
         assert 0 <= unanswered <= connections, d.outcomes(arm)
         assert set(d.outcomes(arm)) <= {"answered", "reset_by_client", "client_abandoned", "unanswered"}
-    assert d["loss"] == {"events": 0, "exchanges": 0}
+    assert d["loss"]["events"] == d["loss"]["exchanges"] == 0, d["loss"]
     assert d["coverage"]["desynchronised"] == 0 and d["coverage"]["complete"] is True
     print(dict(collections.Counter(d.by_status("baseline"))), d["overhead"])
