@@ -2,8 +2,9 @@
 """
 http.server.ThreadingHTTPServer, or with --single the one-request-at-a-time HTTPServer. /sleep/MS answers after MS
 milliseconds, /size/N with N bytes, /missing 404, anything else 200. GET, HEAD, POST and OPTIONS; other methods get the
-library's own 501. --tls FILE: over TLS, with that key and certificate; the handshake is made by the thread that serves,
-or with --accepting by the one that accepts.
+library's own 501. Behind each line of the log: when the request was read, and when its answer had been written, in seconds
+of the monotonic clock. --tls FILE: over TLS, with that key and certificate; the handshake is made by the thread that
+serves, or with --accepting by the one that accepts.
 """
 import argparse
 import http.server
@@ -27,7 +28,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def record(self, status):
         self.wfile.flush()
-        os.write(log, f"{self.command} {self.path} {status}\n".encode("latin-1"))
+        line = f"{self.command} {self.path} {status} {self.asked:.6f} {time.monotonic():.6f}\n"
+        os.write(log, line.encode("latin-1"))
+
+    def parse_request(self):
+        self.asked = time.monotonic()
+        return super().parse_request()
 
     def send_error(self, code, message=None, explain=None):
         super().send_error(code, message, explain)
