@@ -372,7 +372,8 @@ static __always_inline void conn_build(struct ctx *x, struct tw_conn *c, const s
 
 /*
  * A socket seen for the first time. Its first segments may be seen by two CPUs at once, both of which come here: the
- * state is made known when it is whole, and who finds another's has nothing more to do.
+ * state is made known when it is whole, and who finds another's has nothing more to do. So what is copied while another
+ * lets go of it is never used: that one has made it known before.
  */
 static __always_inline struct tw_conn *conn_create(struct ctx *x, int client)
 {

@@ -236,7 +236,25 @@ static __always_inline int hold_leaves(struct ctx *x, void *tails)
 	return 1;
 }
 
+/*
+ * It is kept, and then asked once more: what precedes it may have shown what the connection speaks (see h2_early.h), or
+ * have been seen by one who found nothing kept.
+ */
 #define KEPT_NS 150 /* until others see what has been written before, without a fence */
+static __always_inline void hold_kept(struct ctx *x, int requests, void *tails)
+{
+	claim_fence(&x->c->starting);
+	if (unlikely(is_h2(x->c)))
+		packet_tail(x, tails, TAIL_H2_FIRST);
+	if (!segment_awaits(x, requests ? &x->c->rq : &x->c->rs, KEPT_NS))
+		return;
+	if (unlikely(is_h2(x->c)))
+		packet_tail(x, tails, TAIL_H2_FIRST);
+	count(x->l, x->c->version, TW_L_CONTENDED);
+	x->s.len = 0;
+	hold_ends(x, requests, tails);
+}
+
 static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails)
 {
 	struct ctx x = { .skb = skb };
@@ -257,19 +275,8 @@ static __always_inline int hold(struct __sk_buff *skb, int requests, void *tails
 		flush = conn_lost(&x);
 	} else {
 		stream_close(&x, x.s.tcp_flags & TCP_FIN, requests); /* remembers it; nothing can end here */
-		/* It is kept, and then asked once more: see h2_early.h. */
-		claim_fence(&x.c->starting);
-		if (unlikely(is_h2(x.c)))
-			packet_tail(&x, tails, TAIL_H2_FIRST);
-		/* Or all before it has been seen by one who found nothing kept; if that one has shown HTTP/2, as above.
-		 */
-		if (next == NEXT_HOLD && segment_awaits(&x, p, KEPT_NS)) {
-			if (unlikely(is_h2(x.c)))
-				packet_tail(&x, tails, TAIL_H2_FIRST);
-			count(x.l, x.c->version, TW_L_CONTENDED);
-			x.s.len = 0;
-			hold_ends(&x, requests, tails);
-		}
+		if (next == NEXT_HOLD)
+			hold_kept(&x, requests, tails);
 	}
 	return packet_end(&x, tails, flush);
 }

@@ -314,8 +314,7 @@ static __always_inline int sock_closed(struct sock *sk, int from)
 	return 0;
 }
 
-/* At every change of state, also those of other kinds: whoever is in here may be what the next one is passed over for.
- */
+/* Every change of state is noted: whoever is in here, for whichever, the next one may be passed over for. */
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(tw_fail, struct sock *sk, int from, int to)
 {
