@@ -23,12 +23,18 @@ struct attachment {
 	bool wanted;
 };
 
+/* Of a tracepoint's programs, as it was read last. */
+struct passed_over_seen {
+	uint64_t missed, made_good; /* by the first; by the second */
+	uint64_t lost;              /* missed by both since the start */
+};
+
 struct loader {
 	struct tillwatch_bpf *skel; /* the maps; the programs are: */
 	struct programs programs;
 	int hooks[FEATURE_NR];   /* descriptors of links; 0: none */
 	int second[TW_TWICE_NR]; /* the same of those that passed_over.c loads */
-	uint64_t passed_over[FEATURE_NR];
+	struct passed_over_seen passed_over[FEATURE_NR];
 	struct ring_buffer *ring;
 	struct inflight *inflight; /* NULL: the kernel has no iterators */
 	struct attachment *attached;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -84,27 +85,26 @@ static uint64_t made_good(const struct loader *l, int feature)
 	return 0;
 }
 
-/* What was made good is read first, or more might be taken off than had been missed by then. */
-static bool missed(const struct loader *l, int feature, uint64_t *n)
+static uint64_t excess(uint64_t missed, uint64_t good)
 {
-	uint64_t good = made_good(l, feature);
-
-	if (!misses_of(l, features__try()[feature].name, n))
-		return false;
-	*n -= good < *n ? good : *n;
-	return true;
+	return missed > good ? missed - good : 0;
 }
 
-/* Twice, as between the two programs of an event there is a moment, which passes. */
-static bool missed_for_good(const struct loader *l, int feature, uint64_t *n)
+/* Adds what has been missed since the last time. A thread may be stopped between the two programs of its event. */
+static uint64_t missed_so_far(struct loader *l, int feature, uint64_t missed)
 {
-	uint64_t again;
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	struct passed_over_seen *s = &l->passed_over[feature];
+	uint64_t good = made_good(l, feature);
 
-	if (!missed(l, feature, n) || (*n && !missed(l, feature, &again)))
-		return false;
-	if (*n && again < *n)
-		*n = again;
-	return true;
+	if (excess(missed - s->missed, good - s->made_good)) {
+		nanosleep(&moment, NULL);
+		good = made_good(l, feature);
+	}
+	s->lost += excess(missed - s->missed, good - s->made_good);
+	s->missed = missed;
+	s->made_good = good;
+	return s->lost;
 }
 
 void passed_over__read(struct loader *l, struct passed_over *out)
@@ -113,13 +113,10 @@ void passed_over__read(struct loader *l, struct passed_over *out)
 	for (int i = 0; i < FEATURE_NR; i++) {
 		uint64_t n;
 
-		if (l->hooks[i] <= 0 || !missed_for_good(l, i, &n))
+		if (l->hooks[i] <= 0 || !misses_of(l, features__try()[i].name, &n))
 			continue;
 		out->known = true;
-		/* It never falls, though it may be found to have been less. */
-		if (n > l->passed_over[i])
-			l->passed_over[i] = n;
-		n = l->passed_over[i];
+		n = missed_so_far(l, i, n);
 		if (i == FEATURE_READ)
 			out->reads = n;
 		else if (i == FEATURE_DESTROY)

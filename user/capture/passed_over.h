@@ -5,7 +5,8 @@
  * take the CPU, and come to it. There the programs on which exchanges hang are loaded twice, one behind the other, and
  * the second makes good what the first was passed over for: see bpf/again.h.
  *
- * Invariant: what both may have missed is counted, never too little.
+ * Invariant: what both have missed is counted, whosever it was. What the second counts too much, see there, hides no
+ * more than a miss between the same two readings.
  */
 #ifndef TW_PASSED_OVER_H
 #define TW_PASSED_OVER_H

@@ -9,8 +9,8 @@
 /* Monotone, since the programs were loaded. */
 struct passed_over {
 	bool known;      /* this kernel tells */
-	uint64_t reads;  /* a process has read from a connection: at most so many were not seen */
-	uint64_t ends;   /* a socket has gone: at most so many were not seen */
+	uint64_t reads;  /* a process has read from a connection, of whichever service: not seen */
+	uint64_t ends;   /* a socket has gone: not seen */
 	uint64_t others; /* what is noticed a little later as well, or is a figure beside the exchanges */
 };
 
