@@ -85,11 +85,11 @@ static void (*rig_on_h2)(const void *record, size_t len);
 /* Set before rig_open: ns after which a response comes too late; 0: never. */
 static uint64_t rig_timeout;
 
-/* The same: load the program that sees a socket fail, too. Attaching it is the test's business. */
-static bool rig_with_fail;
+/* The same: load the programs that see a socket fail and go, too. Attaching them is the test's business. */
+static bool rig_with_ends;
 
 /* Only in together.c: where such programs are kept for whoever wants the same; NULL there: nobody has loaded them. */
-__attribute__((weak)) struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_fail);
+__attribute__((weak)) struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_ends);
 
 static inline const char *rig_outcome(unsigned int outcome)
 {
@@ -463,6 +463,11 @@ static inline bool rig_packets_are_seen(void)
 	return seen;
 }
 
+static inline bool rig_sees_ends(const struct bpf_program *p)
+{
+	return p == rig.skel->progs.tw_fail || p == rig.skel->progs.tw_destroy || p == rig.skel->progs.tw_destroy_again;
+}
+
 static inline void rig_choose_types(void)
 {
 	struct bpf_program *p;
@@ -470,7 +475,7 @@ static inline void rig_choose_types(void)
 	bpf_object__for_each_program (p, rig.skel->obj) {
 		if (bpf_program__type(p) == BPF_PROG_TYPE_TRACING)
 			bpf_program__set_autoload(p, p == rig.skel->progs.tw_inflight_early ||
-			                                     (rig_with_fail && p == rig.skel->progs.tw_fail));
+			                                     (rig_with_ends && rig_sees_ends(p)));
 		if (rig.by_tc && bpf_program__type(p) == BPF_PROG_TYPE_CGROUP_SKB) {
 			bpf_program__set_type(p, BPF_PROG_TYPE_SCHED_CLS);
 			bpf_program__set_expected_attach_type(p, 0);
@@ -495,7 +500,7 @@ static inline void rig_load(bool crafted)
  * here. */
 static inline void rig_open(bool crafted)
 {
-	struct tillwatch_bpf **kept = rig_kept ? rig_kept(crafted, rig_timeout, rig_with_fail) : NULL;
+	struct tillwatch_bpf **kept = rig_kept ? rig_kept(crafted, rig_timeout, rig_with_ends) : NULL;
 
 	libbpf_set_print(rig_print);
 	rig.by_tc = crafted && !rig_packets_are_seen();

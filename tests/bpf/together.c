@@ -38,19 +38,19 @@ static const struct {
 #define N_PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
 static struct load {
-	bool crafted, with_fail;
+	bool crafted, with_ends;
 	uint64_t timeout;
 	struct tillwatch_bpf *skel;
 } loads[8];
 
-struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_fail);
+struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_ends);
 
-struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_fail)
+struct tillwatch_bpf **rig_kept(bool crafted, uint64_t timeout, bool with_ends)
 {
 	for (struct load *l = loads; l < loads + sizeof(loads) / sizeof(*loads); l++) {
 		if (!l->skel)
-			*l = (struct load){ .crafted = crafted, .with_fail = with_fail, .timeout = timeout };
-		if (l->crafted == crafted && l->with_fail == with_fail && l->timeout == timeout)
+			*l = (struct load){ .crafted = crafted, .with_ends = with_ends, .timeout = timeout };
+		if (l->crafted == crafted && l->with_ends == with_ends && l->timeout == timeout)
 			return &l->skel;
 	}
 	fprintf(stderr, "together: more kinds of loads than there is room for\n");
