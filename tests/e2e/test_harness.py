@@ -158,6 +158,15 @@ def test_the_quantile_oracle_refuses_more_than_a_bucket():
         oracle.assert_quantiles(dict(good, p99=0.106), samples)
 
 
+def test_the_oracle_of_two_clocks_refuses_what_is_outside_of_them():
+    inner, outer = [0.100] * 100, [0.110] * 100
+    good = dict(p50=0.105, p90=0.105, p95=0.105, p99=0.105, max=0.105)
+    oracle.assert_between(good, inner, outer)
+    for name, wrong in (("p50", 0.095), ("p99", 0.116), ("max", 0.0999), ("max", 0.1101)):
+        with pytest.raises(AssertionError, match=name):
+            oracle.assert_between({**good, name: wrong}, inner, outer)
+
+
 def test_a_document_that_contradicts_itself_is_refused():
     arm = dict(version="v1", requests=2, connections=1, status={"200": 1},
                outcomes=dict(answered=1, unanswered=0), latency={})

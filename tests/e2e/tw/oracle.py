@@ -69,8 +69,20 @@ def quantile_bounds(samples, q, resolution=0.0):
     return low / BUCKET - SLACK - resolution, high * BUCKET + SLACK + resolution
 
 
+QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+
+
+def assert_between(latency, inner, outer, resolution=0.0):
+    """Each exchange took at least as long as a clock inside of it says, and at most as long as one around it."""
+    for name, q in QUANTILES:
+        low, high = quantile_bounds(inner, q, resolution)[0], quantile_bounds(outer, q, resolution)[1]
+        assert low <= latency[name] <= high, f"{name} is {latency[name]:.6f} s, the clocks say {low:.6f} to {high:.6f}"
+    assert max(inner) - resolution <= latency["max"] <= max(outer) + resolution, (
+        f"max is {latency['max']:.6f} s, the clocks say {max(inner):.6f} to {max(outer):.6f}")
+
+
 def assert_quantiles(latency, samples, resolution=0.0):
-    for name, q in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
+    for name, q in QUANTILES:
         low, high = quantile_bounds(samples, q, resolution)
         assert low <= latency[name] <= high, (
             f"{name} is {latency[name]:.6f} s, the log of {len(samples)} says {low:.6f} to {high:.6f}")
