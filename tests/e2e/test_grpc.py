@@ -201,6 +201,24 @@ def test_a_call_takes_as_long_as_the_servers_own_clock_and_the_clients_say(grpc_
     assert_between(of, times, [r["seconds"] for r in made], resolution=MS)
 
 
+def test_calls_on_an_open_connection_are_no_successes_where_their_status_cannot_be_told(grpc_server, watching):
+    """All that a call says of itself is in tables that were filled before the tool came; HTTP's 200 is not."""
+    def ask(c, **of):
+        s = c.wait(c.ask("POST", "/shop.Orders/Get", grpc.message(of), HEADERS))
+        return int((s.trailers or s.headers)["grpc-status"])
+
+    server, codes = grpc_server(), [grpc.OK, grpc.INTERNAL] * 6
+    with h2.Client(server.port) as c:
+        for code in (grpc.OK, grpc.INTERNAL) * 2:
+            assert ask(c, code=code) == code
+        w = watching(server.port)
+        assert [ask(c, code=code) for code in codes] == codes
+    d = w.stop()
+    assert_answered(d, {("(unknown)", "unknown"): len(codes)})
+    # An endpoint and a status each.
+    assert d["coverage"]["complete"] is False and d["coverage"]["http2"]["unknown"] == 2 * len(codes)
+
+
 def test_half_a_message_and_trailers_that_never_come_are_truncated(raw_server, watching):
     def answer(peer, s):
         if s.headers[":path"].endswith("Half"):

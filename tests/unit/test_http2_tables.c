@@ -386,6 +386,78 @@ static void what_may_be_a_call_of_grpc_has_no_name_until_that_is_known(void **st
 	seen_free(&seen);
 }
 
+/*
+ * Of a POST of which hardly anything is known, on a connection that was open before: a call of gRPC that has failed
+ * says 200 as well, and then its status is in trailers.
+ */
+static void what_may_be_a_call_of_grpc_is_not_taken_for_a_success(void **state)
+{
+	static const struct {
+		const char *method, *status, *type, *length;
+		const char
+			*grpc_status; /* NULL: the trailers have a field that is not known; "": there are no trailers */
+		unsigned int counted;
+		bool only; /* never behind a message */
+	} cases[] = {
+		{ "POST", "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN },
+		{ "POST", "200", NULL, NULL, "13", TW_STATUS_GRPC + 13 },
+		{ "POST", "200", "application/grpc", NULL, NULL, TW_STATUS_UNKNOWN },
+		{ "POST", "200", "application/grpc", NULL, "13", TW_STATUS_GRPC + 13 },
+		{ NULL, "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN },
+		{ NULL, "200", NULL, NULL, "5", TW_STATUS_GRPC + 5 },
+		{ "POST", "204", NULL, "0", "14", TW_STATUS_GRPC + 14, .only = true }, /* as nginx is made to say it */
+		/* These are none, or would say so: */
+		{ "POST", "200", NULL, NULL, "", 200 },
+		{ "POST", "200", "text/html", NULL, NULL, 200 },
+		{ "POST", "200", NULL, "10", NULL, 200 },
+		{ "POST", "204", NULL, NULL, NULL, 204 },
+		{ "POST", "503", NULL, NULL, NULL, 503 },
+		{ "PUT", "200", NULL, NULL, NULL, 200 },
+		{ "GET", "200", NULL, NULL, "13", 200 },
+	};
+	const size_t n = sizeof(cases) / sizeof(*cases);
+
+	/* The trailers come behind a message, and by themselves. */
+	for (size_t i = 0; i < 2 * n; i++) {
+		bool only = i >= n && !(cases[i % n].grpc_status && !*cases[i % n].grpc_status);
+		const char *grpc_status = cases[i % n].grpc_status;
+		struct bytes trailers = { .n = 0 }, *last = only ? &block : &trailers;
+
+		if (i < n && cases[i].only)
+			continue;
+		joined();
+		block.n = 0;
+		if (cases[i % n].method)
+			put_field(&block, ":method", cases[i % n].method);
+		put_index(&block, 6);
+		put_index(&block, 70);
+		say_block(&w, REQUESTS, END_STREAM, 1, &block);
+		block.n = 0;
+		put_field(&block, ":status", cases[i % n].status);
+		put_index(&block, 70);
+		if (cases[i % n].type)
+			put_field(&block, "content-type", cases[i % n].type);
+		if (cases[i % n].length)
+			put_field(&block, "content-length", cases[i % n].length);
+		if (!grpc_status)
+			put_index(last, 63);
+		else if (*grpc_status)
+			put_field(last, "grpc-status", grpc_status);
+		say_block(&w, ANSWERS, only ? END_STREAM : 0, 1, &block);
+		if (!only)
+			data(&w, ANSWERS, 1, 10, grpc_status && !*grpc_status ? END_STREAM : 0);
+		if (trailers.n)
+			say_block(&w, ANSWERS, END_STREAM, 1, &trailers);
+		seen_init(&seen);
+		seen_feed(&seen, &w);
+		assert_int_equal(seen.n_ended, 1);
+		assert_int_equal(h2_exchange__status(&seen_stream(&seen, 1)->e), cases[i % n].counted);
+		seen_free(&seen);
+		end(NULL);
+		begin(NULL);
+	}
+}
+
 static void data_shows_that_an_unknown_status_was_the_final_one(void **state)
 {
 	joined();
@@ -562,6 +634,7 @@ int main(void)
 		TEST(a_larger_table_is_tried_and_then_nothing_is_decoded_any_more),
 		TEST(size_updates_in_an_unknown_table_are_believed),
 		TEST(what_may_be_a_call_of_grpc_has_no_name_until_that_is_known),
+		TEST(what_may_be_a_call_of_grpc_is_not_taken_for_a_success),
 		TEST(data_shows_that_an_unknown_status_was_the_final_one),
 		TEST(a_connection_may_be_found_inside_a_header_block),
 		TEST(a_status_that_is_unknown_is_said_to_be),

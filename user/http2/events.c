@@ -34,12 +34,13 @@ static struct h2_stream *find(struct h2_conn *c, uint32_t id)
 static void describe(struct h2_stream *s, const struct h2_fields *list)
 {
 	bool post = list->method && list->method_len == 4 && !memcmp(list->method_text, "POST", 4);
+	bool maybe_post = post || (!list->method && list->unknown);
 
 	s->len = h2_fields__text(list, s->text, &s->truncated);
 	s->connect = list->connect;
 	s->grpc = post && list->type == H2_TYPE_GRPC;
-	s->type_unknown = post && list->type == H2_TYPE_NONE && list->unknown && list->path &&
-	                  h2_is_grpc_path(list->path_text, list->path_len);
+	s->maybe_call = maybe_post && list->type == H2_TYPE_NONE && list->unknown;
+	s->type_unknown = post && s->maybe_call && list->path && h2_is_grpc_path(list->path_text, list->path_len);
 }
 
 /* What becomes of a stream that has just begun. TW_OUTCOME_NR: nothing yet. */
@@ -232,9 +233,19 @@ static uint64_t body_due(const struct h2_stream *s, const struct h2_fields *list
 	return (uint64_t)list->length;
 }
 
+/* What the header lists of an answer tell of a request of which it is not known. */
+static void tell_call(struct h2_stream *s, const struct h2_fields *list)
+{
+	if (!s->maybe_call)
+		return;
+	s->grpc = list->type == H2_TYPE_GRPC || (list->type == H2_TYPE_NONE && list->grpc_status != H2_GRPC_NONE);
+	s->maybe_call = !s->grpc;
+}
+
 static void answer_trailers(struct h2_conn *c, struct h2_stream *s, const struct h2_fields *list, uint64_t t)
 {
 	s->t_last = t;
+	tell_call(s, list);
 	s->grpc_status = list->grpc_status;
 	s->grpc_unknown = list->unknown;
 	answer_ends(c, s, t);
@@ -251,10 +262,10 @@ static void answer_begins(struct h2_conn *c, struct h2_stream *s, const struct h
 	s->t_first = side->t_block;
 	s->t_last = t;
 	s->events = list->type == H2_TYPE_EVENTS;
-	if (s->type_unknown && list->type == H2_TYPE_GRPC) {
-		s->type_unknown = false;
-		s->grpc = true;
-	}
+	tell_call(s, list);
+	/* What gRPC says in any other way than with 200, its own type and no length keeps its HTTP status. */
+	if ((list->status && list->status != 200) || list->type != H2_TYPE_NONE || list->length >= 0)
+		s->maybe_call = false;
 	if (s->connect && list->status && (list->status < 200 || list->status > 299))
 		s->connect = false; /* it was refused: a question like others */
 	s->due = body_due(s, list);

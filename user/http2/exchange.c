@@ -133,7 +133,8 @@ void h2_exchange__ended(const struct h2_conn *c, struct h2_stream *s, enum tw_ou
 		outcome = TW_TIMEOUT;
 		e.cut = false;
 	}
-	if (outcome == TW_ANSWERED && s->grpc && s->grpc_unknown && s->grpc_status == H2_GRPC_NONE)
+	/* A call that has failed says 200 as well: only its trailers tell. */
+	if (outcome == TW_ANSWERED && (s->grpc || s->maybe_call) && s->grpc_unknown && s->grpc_status == H2_GRPC_NONE)
 		e.status_unknown = true;
 	e.outcome = outcome;
 	e.how = how_of(outcome);

@@ -29,7 +29,8 @@ struct h2_stream {
 	bool sure;          /* they were, and they were no interim response */
 	bool status_unknown, grpc_unknown;
 	bool grpc, connect, events;
-	bool type_unknown; /* whether the request's content-type is gRPC's is not known */
+	bool type_unknown; /* whether the request's content-type is gRPC's is not known, and its name depends on that */
+	bool maybe_call;   /* it is not known, and the answer has not told: its trailers may have the status */
 	bool doubtful;     /* a part of its answer may have passed unseen */
 	bool truncated;
 	bool no_request; /* its header list is no request's, and all of it is known */
