@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The fault bench over HTTP/2: whatever a server or a client does, each stream ends once, as both their records say."""
 import signal
+import subprocess
 
 import pytest
 
 from tw import h2, h2_servers
 from tw.faults import assert_record, expected_total, finish, play_all
+from tw.fronts import need
 from tw.h2faults import ANSWERED, CASES, CUT, UNANSWERED, Case, Dialogue, Faulty, exchanges, method_of
 from tw.h2traffic import assert_h2
 from tw.oracle import MS, assert_counts, counts
 from tw.watch import ARMS
 
 N = 3
+HTTP2_STREAM_ERROR = 92  # an exit code of curl's
 
 
 def tls_of(secure, certificate):
@@ -104,6 +107,30 @@ def test_streams_in_flight_in_a_server_that_is_killed_end_as_their_clients_see_i
         assert_record(d, record, arm)
         assert d.requests(arm) == expected_total(record)
     assert_h2(d, 2 * N * len(killed))
+
+
+@pytest.mark.parametrize("end", [True, False], ids=["whole", "without_an_end"])
+def test_an_answer_that_its_client_drops_for_its_length_is_cut_by_the_server(end, raw_server, watching):
+    """curl drops it with an error of the stream: where it waits for more, by a reset that is the server's doing."""
+    need("curl")
+    lengths = {"/less": (5, 6), "/more": (5, 4), "/none": (5, 0), "/right": (5, 5)}
+
+    def answer(peer, s):
+        size, said = lengths[s.headers[":path"]]
+        peer.answer(s.number, 200, b"x" * size, [("content-length", str(said))], end=end or size == said)
+
+    server = raw_server(lambda c: h2.serve(c.sock, answer))
+    w = watching(server.port)
+    wrong = [path for path, (size, said) in lengths.items() if size > said or end and size < said]
+    for path in wrong + ["/right"]:
+        done = subprocess.run(["curl", "-s", "--http2-prior-knowledge", f"http://127.0.0.1:{server.port}{path}"],
+                              capture_output=True, timeout=30, check=False)
+        assert done.returncode == (HTTP2_STREAM_ERROR if path in wrong else 0), done
+    server.join()
+    d = w.stop()
+    got = {name: {k: n for k, n in a["outcomes"].items() if n} for name, _, a in d.arms()}
+    assert got == {"GET /right": {"answered": 1}} | {f"GET {path}": {"truncated": 1} for path in wrong}
+    assert_h2(d)
 
 
 def test_a_request_that_gets_no_answer_in_time_is_a_timeout_whatever_ends_it(tmp_path, started, watching):

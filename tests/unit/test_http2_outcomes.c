@@ -221,6 +221,61 @@ static void an_answer_with_less_than_its_content_length_is_cut(void **state)
 	expect(TW_ANSWERED, false, 0);
 }
 
+/* RFC 9113, 8.1.1, as well; the client's reset that it mostly leads to takes nothing back. */
+static void an_answer_with_more_than_its_content_length_is_cut_and_nobody_elses_doing(void **state)
+{
+	static const struct {
+		const char *method, *status, *length;
+		size_t frames[3];
+		uint8_t flags;
+		enum tw_outcome outcome;
+	} cases[] = {
+		{ "GET", "200", "29", { 10, 10, 10 }, 0, TW_TRUNCATED },
+		{ "GET", "503", "29", { 10, 10, 10 }, 0, TW_TRUNCATED },
+		{ "GET", "200", "0", { 1, 0, 0 }, 0, TW_TRUNCATED },
+		{ "GET", "200", "29", { 10, 10, 10 }, PADDED, TW_ANSWERED }, /* how much of it is padding is not known
+		                                                              */
+		{ "GET", "200", "3x", { 10, 10, 10 }, 0, TW_ANSWERED },
+		{ "HEAD", "200", "0", { 10, 0, 0 }, 0, TW_ANSWERED },
+		{ "GET", "204", "0", { 10, 0, 0 }, 0, TW_ANSWERED },
+		{ "CONNECT", "200", "5", { 10, 0, 0 }, 0, TW_ANSWERED },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int reset_first = 0; reset_first < 2; reset_first++) {
+			bool cut = cases[i].outcome != TW_ANSWERED;
+
+			again();
+			answer_of_length(cases[i].method, cases[i].status, cases[i].length, 0);
+			for (int k = 0; k < 3 && cases[i].frames[k]; k++)
+				data(&w, ANSWERS, 1, cases[i].frames[k], cases[i].flags);
+			if (reset_first && cut)
+				reset(&w, REQUESTS, 1, 1);
+			data(&w, ANSWERS, 1, 0, END_STREAM);
+			expect(cases[i].outcome, cut, 0);
+		}
+	}
+}
+
+/* Of two that differ neither is believed. */
+static void two_lengths_that_differ_are_none(void **state)
+{
+	static const char *const lengths[][3] = { { "5", "9", "5" }, { "0", "5", "9" } };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct bytes head = { .n = 0 };
+
+		again();
+		ask(&w, 1, "/a", END_STREAM);
+		put_field(&head, ":status", "200");
+		for (size_t k = 0; k < 3; k++)
+			put_field(&head, "content-length", lengths[i][k]);
+		say_block(&w, ANSWERS, 0, 1, &head);
+		data(&w, ANSWERS, 1, 7, END_STREAM);
+		expect(TW_ANSWERED, false, 0);
+	}
+}
+
 /* Stream 2 is promised, to the request of stream 1. */
 static void push(const char *path)
 {
@@ -573,6 +628,8 @@ int main(void)
 		TEST(a_goaway_ends_what_it_leaves_out_and_nothing_else),
 		TEST(an_orderly_goaway_withdraws_what_it_leaves_out),
 		TEST(an_answer_with_less_than_its_content_length_is_cut),
+		TEST(an_answer_with_more_than_its_content_length_is_cut_and_nobody_elses_doing),
+		TEST(two_lengths_that_differ_are_none),
 		TEST(a_later_goaway_takes_nothing_back),
 		TEST(a_goaway_of_the_client_is_about_pushes),
 		TEST(a_push_may_come_after_the_clients_half_close),

@@ -224,13 +224,13 @@ static void answer_ends(struct h2_conn *c, struct h2_stream *s, uint64_t t)
 }
 
 /* Bytes that the body must have. Those of an answer to HEAD, and of a 304, are another's (RFC 9110, 8.6). */
-static uint64_t body_due(const struct h2_stream *s, const struct h2_fields *list)
+static int64_t body_due(const struct h2_stream *s, const struct h2_fields *list)
 {
-	if (list->length <= 0 || !list->status || list->status == 204 || list->status == 304)
-		return 0;
+	if (list->length < 0 || !list->status || list->status == 204 || list->status == 304)
+		return H2_LENGTH_NONE;
 	if (!s->len || s->connect || !memcmp(s->text, "HEAD ", 5))
-		return 0;
-	return (uint64_t)list->length;
+		return H2_LENGTH_NONE;
+	return list->length;
 }
 
 /* What the header lists of an answer tell of a request of which it is not known. */
@@ -264,12 +264,13 @@ static void answer_begins(struct h2_conn *c, struct h2_stream *s, const struct h
 	s->events = list->type == H2_TYPE_EVENTS;
 	tell_call(s, list);
 	/* What gRPC says in any other way than with 200, its own type and no length keeps its HTTP status. */
-	if ((list->status && list->status != 200) || list->type != H2_TYPE_NONE || list->length >= 0)
+	if ((list->status && list->status != 200) || list->type != H2_TYPE_NONE || list->length != H2_LENGTH_NONE)
 		s->maybe_call = false;
 	if (s->connect && list->status && (list->status < 200 || list->status > 299))
 		s->connect = false; /* it was refused: a question like others */
 	s->due = body_due(s, list);
 	s->came = 0;
+	s->padded = false;
 	if (side->end_stream)
 		answer_trailers(c, s, list, t);
 	else if (s->connect && s->whole)
@@ -308,7 +309,7 @@ static void answer_block(struct h2_conn *c, const struct h2_fields *list, uint64
 	/* Only interim responses are followed by a header list that is not the last, or has a status. */
 	if (s->begun && !s->sure && (list->status || !side->end_stream)) {
 		s->begun = s->status_unknown = false;
-		s->t_first = s->t_last = s->due = 0;
+		s->t_first = s->t_last = 0;
 	}
 	if (!s->begun) {
 		answer_header(c, s, side, list, t);
@@ -329,6 +330,15 @@ static void answer_whole(struct h2_conn *c, struct h2_stream *s, uint64_t t)
 	answer_ends(c, s, t);
 }
 
+/*
+ * Beyond the content-length: that is malformed, too, and its client drops it where it stands, mostly by a reset. The
+ * server is to answer for that.
+ */
+static bool has_too_much(const struct h2_stream *s)
+{
+	return s->due != H2_LENGTH_NONE && s->came > s->due && !s->padded;
+}
+
 static void answer_data(struct h2_conn *c, struct h2_stream *s, const struct h2_frame *f, uint64_t t)
 {
 	if (!s->begun) {
@@ -344,8 +354,11 @@ static void answer_data(struct h2_conn *c, struct h2_stream *s, const struct h2_
 	s->sure = true;
 	s->t_last = t;
 	s->came += f->length;
+	s->padded |= f->padded;
 	s->messages[H2_ANSWERS] += f->length > 0;
-	if (f->end_stream && !f->length)
+	if (has_too_much(s))
+		h2_exchange__end(c, s, TW_TRUNCATED, 0, t);
+	else if (f->end_stream && !f->length)
 		answer_whole(c, s, t);
 }
 

@@ -9,7 +9,7 @@
 
 void h2_fields__begin(struct h2_fields *f, size_t limit)
 {
-	*f = (struct h2_fields){ .limit = limit, .grpc_status = H2_GRPC_NONE, .length = -1 };
+	*f = (struct h2_fields){ .limit = limit, .grpc_status = H2_GRPC_NONE, .length = H2_LENGTH_NONE };
 }
 
 static bool is_name(const struct h2_nv *nv, const char *name)
@@ -81,7 +81,7 @@ static void add_length(struct h2_fields *f, const struct h2_nv *nv)
 			return;
 		length = length * 10 + nv->value[i] - '0';
 	}
-	f->length = f->length < 0 || f->length == length ? length : 0;
+	f->length = f->length == H2_LENGTH_NONE || f->length == length ? length : H2_LENGTH_DIFFERS;
 }
 
 static void add_pseudo(struct h2_fields *f, const struct h2_nv *nv)

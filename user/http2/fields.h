@@ -24,6 +24,8 @@ enum h2_type {
 	H2_TYPE_EVENTS, /* text/event-stream */
 };
 
+enum { H2_LENGTH_NONE = -1, H2_LENGTH_DIFFERS = -2 };
+
 struct h2_fields {
 	size_t limit; /* bytes of names and values that are looked at */
 	size_t size;
@@ -39,7 +41,7 @@ struct h2_fields {
 	uint16_t status; /* see TW_STATUS_LOW; 0: none that makes sense */
 	enum h2_type type;
 	int grpc_status;
-	int64_t length; /* content-length; -1: none that makes sense */
+	int64_t length; /* content-length; H2_LENGTH_NONE: none that makes sense; H2_LENGTH_DIFFERS: two that differ */
 	char method_text[H2_METHOD_MAX];
 	char path_text[TW_PATH_MAX];
 };

@@ -295,6 +295,7 @@ static bool tell(struct h2_frames *f, const uint8_t **p, size_t *n, struct h2_fr
 		out->event = f->type == H2_DATA ? H2_EV_DATA : H2_EV_WINDOW;
 		out->length = f->length;
 		out->end_stream = f->type == H2_DATA && f->flags & END_STREAM;
+		out->padded = f->type == H2_DATA && f->flags & PADDED;
 		return true;
 	case STEP_SMALL:
 		return tell_small(f, p, n, out);

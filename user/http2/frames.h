@@ -18,7 +18,7 @@
 #include "tw_h2.h"
 
 enum h2_event {
-	H2_EV_DATA,     /* stream, length, end_stream: its head, the payload is still to come */
+	H2_EV_DATA,     /* stream, length, padded, end_stream: its head, the payload is still to come */
 	H2_EV_HEADERS,  /* stream, end_stream: a header block begins */
 	H2_EV_PROMISE,  /* stream, value: the stream promised; a header block begins */
 	H2_EV_BLOCK,    /* bytes, n: more of the block; last: all of it; cut: but bytes before these are missing */
@@ -34,7 +34,7 @@ struct h2_frame {
 	enum h2_event event;
 	uint32_t stream, value, length;
 	uint16_t id;
-	bool end_stream, ack, last, cut;
+	bool end_stream, padded, ack, last, cut;
 	const uint8_t *bytes;
 	size_t n;
 	uint64_t t; /* when the first byte of the frame was seen */

@@ -38,7 +38,9 @@ struct h2_stream {
 	uint64_t hash;
 	uint64_t t_start, t_whole, t_read, t_first, t_last;
 	uint64_t messages[2];
-	uint64_t due, came; /* bytes of the answer's body: by its content-length, 0 where it says nothing; in DATA */
+	int64_t due, came; /* bytes of the answer's body: by its content-length, H2_LENGTH_NONE where it says nothing;
+	                      in DATA */
+	bool padded;       /* some of those in DATA are padding */
 	uint16_t len;
 	uint8_t method_len;
 	char text[TW_PATH_MAX];

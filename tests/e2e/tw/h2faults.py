@@ -256,6 +256,7 @@ CASES = [
     # the server ends the answer before its time
     Case("short", "send 999; end", CUT),
     Case("short_of_everything", "head; end", CUT),
+    Case("long", "send 1001; end", CUT),
     # GOAWAY
     Case("goaway_after", "goaway 0; rest; close", ANSWERED),
     Case("goaway_below", ["goaway -2; gone"], [WITHDRAWN]),
