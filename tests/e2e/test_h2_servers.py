@@ -200,6 +200,22 @@ def test_what_nginx_leaves_out_when_a_connection_has_asked_enough_is_nobodys(tmp
     assert d["ledger"]["balanced"] and d["ledger"]["seen"] == d["ledger"]["ended"] == 360
 
 
+def test_what_comes_when_nginx_has_closed_an_idle_connection_in_order_is_nobodys(tmp_path, started, watching):
+    """It says that it goes away, closes its side, and for a while reads on what crosses that, to throw it away."""
+    server = started(h2_servers.Nginx(tmp_path, server="keepalive_timeout 1s;"))
+    w = watching(server.port)
+    with h2.Client(server.port) as c:
+        assert c.get("/ok").status == 200
+        while c.receive():
+            pass
+        assert c.goaway == (1, h2.NO_ERROR) and c.end == "eof"
+        c.ask("GET", "/crossing")
+    d = w.stop()
+    assert_answered(d, counts(server.exchanges(1)))
+    assert_h2(d, 1, requests=2)
+    assert d["coverage"]["http2"]["withdrawn"] == 1
+
+
 def test_what_a_server_pushes_is_an_exchange_of_its_own(h2_server, watching):
     server = h2_server("node")
     w = watching(server.port)

@@ -152,12 +152,41 @@ static void an_orderly_goaway_withdraws_what_it_leaves_out(void **state)
 	wire_tell(&w, ANSWERS, TW_H2_FIN, 0, NULL, 0);
 	ask(&w, 9, "/e", END_STREAM);
 	fed();
-	assert_int_equal(seen_counts(&seen).withdrawn, 2);
+	assert_int_equal(seen_counts(&seen).withdrawn, 3);
 	assert_null(seen_stream(&seen, 3));
 	assert_null(seen_stream(&seen, 7));
+	assert_null(seen_stream(&seen, 9)); /* what it said holds when it has closed its side */
 	expect_of(&seen_stream(&seen, 1)->e, TW_ANSWERED, false, 0);
 	expect_of(&seen_stream(&seen, 5)->e, TW_TRUNCATED, true, 0);
-	expect_of(&seen_stream(&seen, 9)->e, TW_UNANSWERED, false, 0);
+}
+
+/* What the server has said of it holds, however it closes then; one that it would have looked at is its failure. */
+static void a_request_that_crosses_a_goaway_and_the_close_behind_it_is_withdrawn(void **state)
+{
+	static const struct {
+		char how;
+		uint32_t last, error;
+		bool withdrawn;
+		enum tw_outcome outcome;
+	} cases[] = {
+		{ 'F', 1, 0, true, TW_UNANSWERED },   { 'R', 1, 0, true, TW_RESET_BY_SERVER },
+		{ 'F', 1, 2, false, TW_UNANSWERED },  { 'R', 1, 2, false, TW_RESET_BY_SERVER },
+		{ 'F', 99, 0, false, TW_UNANSWERED }, { 'R', 99, 0, false, TW_RESET_BY_SERVER },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		again();
+		ask(&w, 1, "/a", END_STREAM);
+		answer(&w, 1, "200", END_STREAM);
+		goaway(&w, ANSWERS, cases[i].last, cases[i].error);
+		close_by(cases[i].how);
+		ask(&w, 3, "/b", END_STREAM);
+		fed();
+		assert_int_equal(seen.n_ended, cases[i].withdrawn ? 1 : 2);
+		assert_int_equal(seen_counts(&seen).withdrawn, cases[i].withdrawn);
+		if (!cases[i].withdrawn)
+			assert_int_equal(seen_stream(&seen, 3)->e.outcome, cases[i].outcome);
+	}
 }
 
 /* An answer to a request by this method; the length: a content-length, NULL: none. */
@@ -627,6 +656,7 @@ int main(void)
 		TEST(an_end_without_an_answer_is_the_servers_failure),
 		TEST(a_goaway_ends_what_it_leaves_out_and_nothing_else),
 		TEST(an_orderly_goaway_withdraws_what_it_leaves_out),
+		TEST(a_request_that_crosses_a_goaway_and_the_close_behind_it_is_withdrawn),
 		TEST(an_answer_with_less_than_its_content_length_is_cut),
 		TEST(an_answer_with_more_than_its_content_length_is_cut_and_nobody_elses_doing),
 		TEST(two_lengths_that_differ_are_none),

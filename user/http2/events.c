@@ -44,19 +44,11 @@ static void describe(struct h2_stream *s, const struct h2_fields *list)
 }
 
 /* What becomes of a stream that has just begun. TW_OUTCOME_NR: nothing yet. */
-static enum tw_outcome begins_with(const struct h2_conn *c, const struct h2_stream *s, uint32_t *error)
+static enum tw_outcome begins_with(const struct h2_conn *c)
 {
-	const struct h2_side *opener = &c->side[s->pushed ? H2_ANSWERS : H2_REQUESTS];
-
-	*error = 0;
 	if (c->over)
 		return c->closing;
-	if (c->side[H2_ANSWERS].step == H2_LOST)
-		return TW_UNOBSERVED;
-	if (!opener->going_away || s->id <= opener->away_id)
-		return TW_OUTCOME_NR;
-	*error = opener->away_error;
-	return s->pushed ? TW_CLIENT_ABANDONED : TW_UNANSWERED;
+	return c->side[H2_ANSWERS].step == H2_LOST ? TW_UNOBSERVED : TW_OUTCOME_NR;
 }
 
 /*
@@ -71,11 +63,17 @@ static void leave_out(struct h2_conn *c, struct h2_stream *s, enum tw_outcome ou
 		h2_exchange__end(c, s, outcome, error, t);
 }
 
+/* The other side has said that it will not look at it. */
+static bool is_left_out(const struct h2_side *opener, const struct h2_stream *s)
+{
+	return opener->going_away && s->id > opener->away_id;
+}
+
 /* `s` is filled in by the caller but for what every stream has; from the table, or only for the time of this call. */
 static void begin(struct h2_conn *c, struct h2_stream *s, bool kept, uint64_t t)
 {
-	enum tw_outcome outcome;
-	uint32_t error;
+	const struct h2_side *opener = &c->side[s->pushed ? H2_ANSWERS : H2_REQUESTS];
+	enum tw_outcome outcome = begins_with(c);
 
 	s->grpc_status = H2_GRPC_NONE;
 	s->version_begun = c->version;
@@ -85,13 +83,11 @@ static void begin(struct h2_conn *c, struct h2_stream *s, bool kept, uint64_t t)
 		h2_exchange__ended(c, s, TW_UNOBSERVED, 0, t, t);
 		return;
 	}
-	outcome = begins_with(c, s, &error);
-	if (outcome == TW_OUTCOME_NR)
-		return;
-	if (c->over)
-		h2_exchange__end(c, s, outcome, error, t);
-	else
-		leave_out(c, s, outcome, error, t);
+	/* What crosses a GOAWAY may cross the close that follows it as well. */
+	if (is_left_out(opener, s) && (outcome == TW_OUTCOME_NR || (c->over && !opener->away_error)))
+		leave_out(c, s, s->pushed ? TW_CLIENT_ABANDONED : TW_UNANSWERED, opener->away_error, t);
+	else if (outcome != TW_OUTCOME_NR)
+		h2_exchange__end(c, s, outcome, 0, t);
 }
 
 /* Room for a new stream: in the table, or `spare` if there is none. */
