@@ -86,8 +86,10 @@ static int add_status(const struct source *s, const struct key *k, const struct 
 			return 0;
 		}
 	} else if (strlen(text) != 3 || parse_count(text, &code)) {
-		return source_error(s, v->line, "status \"%s\" is none: write a code or a class, %s: %s",
-		                    clip(text, buf), k->name, k->example);
+		return source_error(
+			s, v->line,
+			"status \"%s\" is none: write a code or a class, %s: %s; of gRPC's grpc-0 to grpc-%d",
+			clip(text, buf), k->name, k->example, TW_GRPC_NR - 1);
 	}
 	if (code < STATUS_FIRST || code > STATUS_LAST)
 		return source_error(s, v->line,
