@@ -88,6 +88,8 @@ static __always_inline void h2_gone(struct tw_conn *c, int tls, __u32 err)
 {
 	__u64 name = c->h2_name;
 
+	if (unlikely(stopped))
+		return; /* its streams stay in flight: nobody saw how they ended */
 	if (h2_note(c, 1, tls, bpf_ktime_get_ns(), TW_H2_GONE, err, 0, 0, 0))
 		bpf_map_update_elem(&h2_unsaid, &name, &err, BPF_ANY);
 	if (unlikely(c->held))

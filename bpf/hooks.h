@@ -218,6 +218,15 @@ static __always_inline void conn_destroy(struct ctx *x, struct sock *sk)
 	c->tail = c->head;
 }
 
+/* Nobody saw how they ended: they count for nothing, as if they had begun later. */
+static __always_inline void conn_forget(struct ctx *x)
+{
+	struct tw_conn *c = x->c;
+
+	x->l->ledger[c->version & (TW_MAX_VERSIONS - 1)].c[TW_L_MOVED] += c->head - c->tail;
+	c->tail = c->head;
+}
+
 /* By now a socket has no port any more: it is asked for its state directly. tls: of such connections as well. */
 static __always_inline int sock_end(struct sock *sk, int tls)
 {
@@ -231,8 +240,10 @@ static __always_inline int sock_end(struct sock *sk, int tls)
 		if (!x.t)
 			return 0;
 		x.c = &x.t->c;
-		tls_unfold(&x);
-		tls_unread(&x, sk);
+		if (likely(!stopped)) {
+			tls_unfold(&x);
+			tls_unread(&x, sk);
+		}
 	}
 	if (!x.l && !is_in_flight(x.c))
 		return 0;
@@ -240,7 +251,10 @@ static __always_inline int sock_end(struct sock *sk, int tls)
 		x.l = lane_claim(&x.lane);
 	if (!x.l)
 		return 0;
-	conn_destroy(&x, sk);
+	if (unlikely(stopped))
+		conn_forget(&x);
+	else
+		conn_destroy(&x, sk);
 	lane_release(x.l);
 	return 0;
 }

@@ -271,6 +271,8 @@ __u32 detail_shed;
 __u32 windows_shut;
 /* Some process's TLS library is watched. */
 __u32 tls_watched;
+/* No packets are seen any more: what ends from here on ends unseen. */
+__u32 stopped;
 /* Programs that found no free lane: one more way to lose sight, never seen yet. */
 __u64 lanes_exhausted;
 

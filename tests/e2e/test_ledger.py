@@ -11,6 +11,7 @@ import pytest
 from tw import servers, watch
 from tw.client import Client, ask, request
 from tw.load import Wrk
+from tw.wait import until
 
 pytestmark = pytest.mark.usefixtures("not_in_a_dry_run")
 
@@ -319,3 +320,41 @@ def test_the_iterators_and_the_timeout_are_told_by_doctor_and_config(tmp_path):
     path.write_text(watch.config_text({"v1": ("baseline", {"listen": "8081"})}, gate={"timeout": "2h"}))
     r = watch.run("watch", "-c", path, "--for", "1s")
     assert r.code == 2 and "timeout" in r.err, r
+
+
+def test_what_is_answered_while_the_tool_ends_is_no_error(raw_server, watching):
+    """
+    Clients that ask once a connection, until it has ended. Its programs go one kind after the other, those in this
+    process's own TLS library last: what is answered when no packet is seen any more is not counted as cut.
+    """
+
+    def handler(c):
+        if c.request():
+            time.sleep(0.02)
+            c.send(OK)
+
+    server = raw_server(handler)
+    w = watching(server.port)
+    ended = threading.Event()
+    statuses = []
+
+    def work():
+        while not ended.is_set():
+            with Client(server.port) as c:
+                statuses.append(c.ask("GET", "/a").status)
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for t in threads:
+        t.start()
+    until(lambda: len(statuses) >= 200, "200 answers", 30)
+    try:
+        assert w.end() == 0
+    finally:
+        ended.set()
+        for t in threads:
+            t.join()
+    d = watch.Document(w.stdout(), w.stderr())
+    assert set(statuses) == {200}
+    assert set(d.outcomes()) == {"answered"}, d.outcomes()
+    assert 200 <= d.requests() <= len(statuses)
+    assert version(d)["ledger"]["in_flight"] <= len(threads)

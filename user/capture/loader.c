@@ -251,6 +251,9 @@ fail:
 
 void loader__stop(struct loader *l)
 {
+	/* First this: a connection that closes when its packets are not seen any more has not failed. */
+	if (l->skel)
+		l->skel->bss->stopped = 1;
 	for (size_t i = 0; i < l->n_attached; i++) {
 		close(l->attached[i].ingress);
 		close(l->attached[i].egress);

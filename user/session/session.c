@@ -375,11 +375,13 @@ static int finish(struct session *s)
 {
 	int err = 0;
 
-	/* From here on nothing is added: the figures that are read one after the other are those of one moment. */
+	/*
+	 * From here on nothing is added: the figures that are read one after the other are those of one moment. The
+	 * programs in TLS libraries go when all has been read: that takes a while, in which requests would begin that
+	 * are never seen to end.
+	 */
 	loader__stop(s->loader);
-	if (s->tls)
-		tls_targets__stop(s->tls);
-	/* Nothing is added to the ring any more. */
+	/* Of packets nothing is added to the ring any more. */
 	while (!drain(s))
 		;
 	http2_sweep(s);
