@@ -63,6 +63,7 @@ static __always_inline enum next careful_step(struct ctx *x, int requests, __u32
 	struct h1 *p = requests ? &c->rq : &c->rs;
 	enum h1_event e;
 	__u32 n;
+	__u8 from = p->state;
 
 	if (is_counting(p)) {
 		if (!body_skip(x, p))
@@ -75,8 +76,8 @@ static __always_inline enum next careful_step(struct ctx *x, int requests, __u32
 	if (requests && p->state == H1_REQ) {
 		c->t_head = begin_time(x);
 	} else if (!requests && p->state == H1_RES) {
-		if (answering(x) == c->head)
-			response_stray(c);
+		if (answering(x) == c->head && response_stray(c) == NEXT_LOST)
+			return NEXT_LOST;
 		response_begins(x);
 	}
 	if (p->state == H1_LOST) {
@@ -96,6 +97,10 @@ static __always_inline enum next careful_step(struct ctx *x, int requests, __u32
 	if (!requests)
 		c->rs_length = x->l->text.length;
 	segment_advance(x, x->l->used);
+	if (requests && unlikely(e == H1_BROKEN) && from >= H1_CHUNK && from < H1_BAD) {
+		request_is_broken(p);
+		return NEXT_CAREFUL;
+	}
 	return requests ? request_event(x, e) : response_event(x, e);
 }
 

@@ -56,7 +56,7 @@ enum h1_state {
 	/* Bytes in these are counted, not looked at. */
 	H1_BODY = 120,  /* left bytes by Content-Length */
 	H1_CHUNK_DATA,  /* left bytes of a chunk */
-	H1_UNTIL_CLOSE, /* a response without framing */
+	H1_UNTIL_CLOSE, /* a response without framing, a request whose framing is broken */
 };
 
 enum h1_action {

@@ -40,6 +40,15 @@ static __always_inline void request_end(struct ctx *x)
 	request_whole(x);
 }
 
+/*
+ * The length of a request's body cannot be known: no server reads on, it answers and closes (RFC 9112, 6.3 and 7.1).
+ * The answer ends the exchange. If there is another one after all, that is when step is lost.
+ */
+static __always_inline void request_is_broken(struct h1 *p)
+{
+	p->state = H1_UNTIL_CLOSE;
+}
+
 /* A request head has ended: what follows it. */
 static __always_inline enum next request_body(struct ctx *x, __u64 t_start)
 {
@@ -50,7 +59,7 @@ static __always_inline enum next request_body(struct ctx *x, __u64 t_start)
 		p->left = 0;
 		p->state = H1_CHUNK;
 	} else if (unlikely(p->flags & H1_F_OTHER_CODING)) {
-		return NEXT_LOST; /* its length cannot be known (RFC 9112, 6.3) */
+		request_is_broken(p);
 	} else if (p->left) {
 		p->state = H1_BODY;
 	} else {
@@ -444,13 +453,17 @@ static __always_inline void response_begins(struct ctx *x)
 
 /*
  * A response, or the rest of one, that nobody asked for (a server that closes an idle connection with 408; more bytes
- * than Content-Length says) is no exchange's: its bytes are passed over.
+ * than Content-Length says) is no exchange's: its bytes are passed over. Behind a request whose end is not known it may
+ * answer another one that was in there.
  */
-static __always_inline void response_stray(struct tw_conn *c)
+static __always_inline enum next response_stray(struct tw_conn *c)
 {
+	if (unlikely(c->rq.state == H1_UNTIL_CLOSE))
+		return NEXT_LOST;
 	if (c->rs.state == H1_RES)
 		c->rs_flags |= TW_C_RS_STRAY;
 	c->rs.state = H1_LOST;
+	return NEXT_DONE;
 }
 
 /*
@@ -479,8 +492,7 @@ static __always_inline enum next response_segment(struct ctx *x)
 			if ((c->kind == TW_NEW || is_h2(c)) && window_load(x) >= TW_H2_HEAD &&
 			    h2_is_settings(x->l->window))
 				return NEXT_H2;
-			response_stray(c);
-			return NEXT_DONE;
+			return response_stray(c);
 		}
 		n = window_load(x);
 		if (x->later && unlikely(!n))

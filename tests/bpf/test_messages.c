@@ -254,6 +254,52 @@ static void bare_line_feeds_and_empty_lines_before_a_request_are_taken(void **st
 	expect_ledger(TWO);
 }
 
+/* RFC 9112, 6.3 and 7.1: the server answers and closes, as it cannot know where the next request begins. */
+static void a_request_whose_end_cannot_be_known_ends_with_its_answer(void **state)
+{
+	static const char *const broken[] = {
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\nGET /in HTTP/1.1\r\n\r\n",
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\nContent-Length: 3\r\n\r\nabc",
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdefgh",
+		"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
+	};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
+		for (size_t size = 1; size < 200; size += 66) {
+			begin();
+			client("GET /a HTTP/1.1\r\n\r\n");
+			server(OK);
+			in_pieces(CLIENT, broken[i], size);
+			server("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno");
+			client("GET /what/is/left HTTP/1.1\r\n\r\n");
+			fin(SERVER);
+			fin(CLIENT);
+			expect_exchanges("GET /a 200 answered\nPOST /b 400 answered\n");
+			done();
+		}
+}
+
+/* If it reads on all the same, the requests in there are not known. That is said, and the next one is found. */
+static void a_server_that_reads_on_behind_such_a_request_is_out_of_step_until_the_next_one(void **state)
+{
+	client("POST /a HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\nGET /in HTTP/1.1\r\n\r\n");
+	server(OK);
+	expect_exchanges("POST /a 200 answered\n");
+	server("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+	expect_exchanges("");
+	client("GET /b HTTP/1.1\r\n\r\n");
+	server(OK);
+	expect_exchanges("GET /b 200 answered\n");
+	expect_ledger("requests 2, ended 2, connections 1, decoded 1, desync 1, resync 1");
+	begin();
+	client("POST /a HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\nGET /in HTTP/1.1\r\n\r\n");
+	server(OK OK);
+	expect_exchanges("POST /a 200 answered\n");
+	expect_ledger("requests 3, ended 3, connections 2, decoded 2, desync 2, resync 1");
+}
+
 static void two_content_lengths_are_not_believed(void **state)
 {
 	client("GET /a HTTP/1.1\r\n\r\n");
@@ -329,7 +375,6 @@ static void lengths_that_are_none_are_a_lost_stream(void **state)
 		"Content-Length: 5\r\nContent-Length: 55",
 		"Content-Length: 99999999999999999999999999",
 		"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
-		"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
 		"Transfer-Encoding: chunked\r\n\r\n\r\n",
 	};
 	size_t n = sizeof(lines) / sizeof(*lines);
@@ -674,6 +719,8 @@ int main(void)
 		TEST(a_body_that_looks_like_a_request_is_a_body),
 		TEST(an_answer_may_come_before_the_request_is_complete),
 		TEST(bare_line_feeds_and_empty_lines_before_a_request_are_taken),
+		TEST(a_request_whose_end_cannot_be_known_ends_with_its_answer),
+		TEST(a_server_that_reads_on_behind_such_a_request_is_out_of_step_until_the_next_one),
 		TEST(two_content_lengths_are_not_believed),
 		TEST(only_the_framing_fields_frame),
 		TEST(lengths_that_are_none_are_a_lost_stream),

@@ -394,26 +394,25 @@ static void what_may_be_a_call_of_grpc_is_not_taken_for_a_success(void **state)
 {
 	static const struct {
 		const char *method, *status, *type, *length;
-		const char
-			*grpc_status; /* NULL: the trailers have a field that is not known; "": there are no trailers */
+		const char *grpc_status; /* NULL: the trailers have an unknown field; "": there are none */
 		unsigned int counted;
 		bool only; /* never behind a message */
 	} cases[] = {
-		{ "POST", "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN },
-		{ "POST", "200", NULL, NULL, "13", TW_STATUS_GRPC + 13 },
-		{ "POST", "200", "application/grpc", NULL, NULL, TW_STATUS_UNKNOWN },
-		{ "POST", "200", "application/grpc", NULL, "13", TW_STATUS_GRPC + 13 },
-		{ NULL, "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN },
-		{ NULL, "200", NULL, NULL, "5", TW_STATUS_GRPC + 5 },
-		{ "POST", "204", NULL, "0", "14", TW_STATUS_GRPC + 14, .only = true }, /* as nginx is made to say it */
+		{ "POST", "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN, false },
+		{ "POST", "200", NULL, NULL, "13", TW_STATUS_GRPC + 13, false },
+		{ "POST", "200", "application/grpc", NULL, NULL, TW_STATUS_UNKNOWN, false },
+		{ "POST", "200", "application/grpc", NULL, "13", TW_STATUS_GRPC + 13, false },
+		{ NULL, "200", NULL, NULL, NULL, TW_STATUS_UNKNOWN, false },
+		{ NULL, "200", NULL, NULL, "5", TW_STATUS_GRPC + 5, false },
+		{ "POST", "204", NULL, "0", "14", TW_STATUS_GRPC + 14, true }, /* as nginx is made to say it */
 		/* These are none, or would say so: */
-		{ "POST", "200", NULL, NULL, "", 200 },
-		{ "POST", "200", "text/html", NULL, NULL, 200 },
-		{ "POST", "200", NULL, "10", NULL, 200 },
-		{ "POST", "204", NULL, NULL, NULL, 204 },
-		{ "POST", "503", NULL, NULL, NULL, 503 },
-		{ "PUT", "200", NULL, NULL, NULL, 200 },
-		{ "GET", "200", NULL, NULL, "13", 200 },
+		{ "POST", "200", NULL, NULL, "", 200, false },
+		{ "POST", "200", "text/html", NULL, NULL, 200, false },
+		{ "POST", "200", NULL, "10", NULL, 200, false },
+		{ "POST", "204", NULL, NULL, NULL, 204, false },
+		{ "POST", "503", NULL, NULL, NULL, 503, false },
+		{ "PUT", "200", NULL, NULL, NULL, 200, false },
+		{ "GET", "200", NULL, NULL, "13", 200, false },
 	};
 	const size_t n = sizeof(cases) / sizeof(*cases);
 
