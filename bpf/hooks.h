@@ -266,8 +266,10 @@ static __always_inline int sock_gone(struct sock *sk)
 	if (!c || c->rs_flags & TW_C_RS_GONE)
 		return 0;
 	sock_end(sk, 1);
-	tls_gone(sk);
-	conn_gone(sk, c);
+	if (likely(!stopped)) {
+		tls_gone(sk);
+		conn_gone(sk, c);
+	}
 	c->rs_flags |= TW_C_RS_GONE;
 	return 0;
 }

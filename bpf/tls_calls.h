@@ -184,6 +184,8 @@ static __always_inline int plain_goes(struct pt_regs *regs, struct tls_call *k, 
 	__u32 client = t->c.flags & TW_C_CLIENT ? RUN_CLIENT : 0;
 	struct tw_feed *f;
 
+	if (unlikely(stopped))
+		return 0; /* when its bytes pass the socket is not seen any more */
 	/* The thread's own, wherever the goroutine's call is noted. */
 	if (unlikely(k->goroutine))
 		k = caller_get(bpf_get_current_pid_tgid());

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Content-Length that comes more than once. Oracle: RFC 9112, 6.3: one if all are the same, broken framing if not."""
+"""
+Content-Length that comes more than once. Oracle: RFC 9112, 6.3: one if all are the same, broken framing if not. And bodies
+whose end nobody can know. Oracle: the servers' logs.
+"""
 import pytest
 
+from tw import tls_servers
 from tw.client import Client
-from tw.oracle import assert_answered
+from tw.oracle import assert_answered, counts
 
 # As some proxies and frameworks send it: once for themselves, once from behind them.
 AGAIN = ["Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "content-length: 5\r\nX: y\r\nContent-Length: 05"]
@@ -66,3 +70,25 @@ def test_different_lengths_are_not_believed(raw_server, watching, lines):
     d, n = speak(raw_server, watching, lines, 40)
     # Nobody can know where such a body ends.
     assert d.counts() == {} and d["coverage"]["not_http"] == n, d
+
+
+ENDLESS = ["Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "Transfer-Encoding: chunked, gzip\r\n\r\nabc",
+           "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\nabcdefgh",
+           "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n"]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "tls"])
+def test_clients_that_send_bodies_without_an_end_lose_nothing_of_others(
+        secure, nginx, tmp_path, started, watching, certificate):
+    """Else anybody could make the verdict of a service invalid."""
+    server = started(tls_servers.nginx(tmp_path, certificate)) if secure else nginx()
+    w = watching(server.port)
+    for lines in ENDLESS * 4:
+        with Client(server.port, tls=secure) as c:
+            c.ask("GET", "/ok")
+            c.send(f"POST /boom HTTP/1.1\r\nHost: shop\r\n{lines}".encode())
+            assert c.answer().status >= 400
+            assert c.closed_by_server()
+    d = w.stop()
+    assert_answered(d, counts(server.exchanges(2 * 4 * len(ENDLESS))))
+    assert d["coverage"]["desynchronised"] == 0

@@ -376,12 +376,10 @@ static int finish(struct session *s)
 	int err = 0;
 
 	/*
-	 * From here on nothing is added: the figures that are read one after the other are those of one moment. The
-	 * programs in TLS libraries go when all has been read: that takes a while, in which requests would begin that
-	 * are never seen to end.
+	 * From here on nothing is added: the figures that are read one after the other are those of one moment.
+	 * Programs in TLS libraries, which do nothing any more, go later, as that takes a while.
 	 */
 	loader__stop(s->loader);
-	/* Of packets nothing is added to the ring any more. */
 	while (!drain(s))
 		;
 	http2_sweep(s);
