@@ -44,11 +44,12 @@ struct h2_exchange {
 	const char *text; /* "METHOD /path" without a query, not terminated; NULL: its header block could not be
 	                   * decoded, or whether it is a call of gRPC is not known */
 	size_t len;
-	uint64_t hash;       /* of an upgraded HTTP/1 request: its route; text is NULL then. 0: it is none */
-	bool truncated;      /* of text: more than TW_PATH_MAX */
-	uint16_t status;     /* of the final answer; 0: none was seen, or it could not be decoded */
-	bool status_unknown; /* a final answer was seen whose status, or whose grpc-status, could not be decoded */
-	int grpc_status;     /* H2_GRPC_NONE: none was seen */
+	uint64_t hash;   /* of an upgraded HTTP/1 request: its route; text is NULL then. 0: it is none */
+	bool truncated;  /* of text: more than TW_PATH_MAX */
+	uint16_t status; /* of the final answer; 0: none was seen, or it could not be decoded */
+	/* A final answer was seen whose status could not be decoded, or the grpc-status that it has or may have. */
+	bool status_unknown;
+	int grpc_status; /* H2_GRPC_NONE: none was seen */
 	enum tw_outcome outcome;
 	enum tw_session_end how; /* of a long-lived one; means nothing where the outcome is TW_UNOBSERVED */
 	uint32_t error;          /* of the RST_STREAM, or GOAWAY, that ended it; 0 */
