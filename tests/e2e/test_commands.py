@@ -300,6 +300,13 @@ def test_wrong_usage_exits_with_2_and_says_why(args, tmp_path):
     assert r.code == 2 and r.err and r.out == "", r
 
 
+@pytest.mark.parametrize("option", ["-c", "--for", "--log"])
+def test_a_value_that_is_empty_is_missing(option):
+    """As a variable of a pipeline that nobody has set."""
+    r = run("watch", option, "", seconds=10)
+    assert r.code == 2 and f"{option} needs a value" in r.err and r.out == "", r
+
+
 def test_a_misspelt_command_is_answered_with_the_nearest():
     r = run("wach")
     assert r.code == 2 and "watch" in r.err, r

@@ -153,6 +153,7 @@ def test_a_listener_shared_with_a_process_of_no_version_is_told_apart_by_who_rea
     mine = one.exchanges()
     assert len(mine) + len(stranger.exchanges()) == 40
     assert_answered(d, counts(mine), "baseline")
+    assert d["coverage"]["foreign"] == len(stranger.exchanges()) and d["coverage"]["complete"]
 
 
 def test_three_versions_keep_to_their_arms(tmp_path, started, watching):

@@ -253,7 +253,7 @@ static inline struct fixture *crowd(const char *name)
 	x->c.service = name;
 	x->c.version_name[ARM_BASELINE] = "v1-with-a-long-name";
 	x->c.version_name[ARM_CANARY] = x->c.version_name[ARM_OTHER] = name;
-	x->c.coverage = (struct coverage){ 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX, 11, false, false, { 0 }, { 0 } };
+	x->c.coverage = (struct coverage){ 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX, 11, 12, false, false, { 0 }, { 0 } };
 	x->c.ledger.lost_events = 3;
 	x->notes[1] = name;
 	snprintf(x->c.verdict.reasons[1].text, sizeof(x->c.verdict.reasons[1].text), "%.*s", 250, name);

@@ -169,6 +169,28 @@ static void incomplete_coverage_is_loud(void **state)
 	close_shop(x);
 }
 
+/* Both are no gaps, and in no version's figures. */
+static void what_is_nobodys_and_what_is_of_others_is_shown_where_there_is_some(void **state)
+{
+	struct fixture *x = shop();
+	char *text = shown(&x->c, SHOW_LINES, 0, 0, false, 240);
+
+	assert_null(strstr(text, "withdrawn"));
+	assert_null(strstr(text, "foreign"));
+	free(text);
+	x->c.coverage.h2.withdrawn = 3;
+	x->c.coverage.foreign = 9;
+	text = shown(&x->c, SHOW_LINES, 0, 0, false, 240);
+	assert_non_null(strstr(text, "coverage complete"));
+	assert_non_null(strstr(text, " withdrawn=3"));
+	assert_non_null(strstr(text, " foreign=9"));
+	free(text);
+	text = shown(&x->c, SHOW_TERMINAL, 400, 40, false, 240);
+	assert_non_null(strstr(text, ", 3 withdrawn, 9 of processes of no version"));
+	free(text);
+	close_shop(x);
+}
+
 static void losses_are_a_line_where_there_are_some_and_null_where_they_were_not_measured(void **state)
 {
 	struct fixture *x = shop();
@@ -311,6 +333,7 @@ int main(void)
 		cmocka_unit_test(books_that_do_not_balance_are_loud_and_those_that_do_are_quiet),
 		cmocka_unit_test(an_empty_comparison_says_what_it_waits_for),
 		cmocka_unit_test(incomplete_coverage_is_loud),
+		cmocka_unit_test(what_is_nobodys_and_what_is_of_others_is_shown_where_there_is_some),
 		cmocka_unit_test(losses_are_a_line_where_there_are_some_and_null_where_they_were_not_measured),
 		cmocka_unit_test(what_was_not_measured_is_a_dash_or_null_and_never_nan),
 		cmocka_unit_test(who_cut_what_is_named_as_far_as_it_is_known),

@@ -40,6 +40,7 @@ static void the_document_of_a_comparison_keeps_its_contract(void **state)
 		number_is_about(root, numbers[i], 0.001953126, 1.01e-9);
 	null_is(root, "endpoints.1.arms.baseline.latency.service.p50");
 	number_is(root, "coverage.connections", 80);
+	number_is(root, "coverage.foreign", 0);
 	truth_is(root, "coverage.complete", true);
 	number_is(root, "loss.events", 0);
 	null_is(root, "loss.passed_over");

@@ -62,8 +62,15 @@ static const struct option_spec *find_unnamed(const struct option_spec *o, size_
 	return NULL;
 }
 
+static int lacks_value(const struct command *c, const struct option_spec *o)
+{
+	return usage_error(c, "%s needs a value: %s %s", o->name, o->name, o->arg);
+}
+
 static int take_value(const struct command *c, const struct option_spec *o, const char *value)
 {
+	if (!*value)
+		return lacks_value(c, o);
 	if (o->type == OPTION_TEXT) {
 		*(const char **)o->value = value;
 		return 0;
@@ -111,7 +118,7 @@ int options_parse(const struct command *c, const struct option_spec *o, size_t n
 			continue;
 		}
 		if (!argv[i][len] && i + 1 == argc) {
-			*code = usage_error(c, "%s needs a value: %s %s", f->name, f->name, f->arg);
+			*code = lacks_value(c, f);
 			return 1;
 		}
 		*code = take_value(c, f, argv[i][len] ? argv[i] + len + 1 : argv[++i]);

@@ -68,6 +68,7 @@ bool http2_is_complete(const struct http2_coverage *c);
 struct coverage {
 	uint64_t connections, decoded, opaque_tls, http2, not_http, upgraded, desynchronised, resynchronised, midstream;
 	uint64_t unattributed; /* exchanges whose version could not be told */
+	uint64_t foreign;      /* exchanges that were read by a process of no version: others may share a port */
 	uint64_t unnamed;      /* exchanges counted under "other" because naming was over its budget or cap */
 	bool queue_measured;   /* the read hook is there */
 	bool complete;

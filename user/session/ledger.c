@@ -95,6 +95,7 @@ void ledger_fill(struct session *s, struct comparison *c)
 	v->resynchronised = v->h2.resynchronised + t.c[TW_L_RESYNC];
 	v->midstream = t.c[TW_L_MIDSTREAM];
 	v->unattributed = s->unattributed;
+	v->foreign = s->foreign;
 	v->unnamed = s->unnamed + t.c[TW_L_UNNAMED];
 	c->cuts_lost = t.c[TW_L_LOST_DETAILS];
 	v->queue_measured = f[FEATURE_READ].ok;

@@ -171,6 +171,7 @@ static void put_coverage(struct document *d, cJSON *root, const struct compariso
 	put_count(d, o, "resynchronised", cov->resynchronised);
 	put_count(d, o, "midstream", cov->midstream);
 	put_count(d, o, "unattributed", cov->unattributed);
+	put_count(d, o, "foreign", cov->foreign);
 	put_count(d, o, "unnamed", cov->unnamed);
 	put_count_if(d, o, "details_shed", c->cost.known, c->cost.details_shed);
 	put_number(d, o, "details_shed_seconds", c->cost.known ? c->cost.shed_seconds : NAN);

@@ -12,7 +12,7 @@ struct coverage_item {
 	bool always;
 };
 
-#define COVERAGE_ITEMS 14
+#define COVERAGE_ITEMS 15
 
 static void coverage_items(const struct comparison *c, struct coverage_item items[COVERAGE_ITEMS])
 {
@@ -32,6 +32,7 @@ static void coverage_items(const struct comparison *c, struct coverage_item item
 		{ "resynchronised", "resynchronised", cov->resynchronised, false },
 		{ "midstream", "joined midstream", cov->midstream, false },
 		{ "unnamed", "unnamed", cov->unnamed, false },
+		{ "foreign", "of processes of no version", cov->foreign, false },
 	};
 
 	for (int i = 0; i < COVERAGE_ITEMS; i++)
