@@ -300,7 +300,7 @@ def test_wrong_usage_exits_with_2_and_says_why(args, tmp_path):
     assert r.code == 2 and r.err and r.out == "", r
 
 
-@pytest.mark.parametrize("option", ["-c", "--for", "--log"])
+@pytest.mark.parametrize("option", ["--config", "--for", "--log"])
 def test_a_value_that_is_empty_is_missing(option):
     """As a variable of a pipeline that nobody has set."""
     r = run("watch", option, "", seconds=10)
